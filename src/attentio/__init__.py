@@ -1,0 +1,1 @@
+"""attentio: attention from A to Z."""
