@@ -1,0 +1,65 @@
+"""What training and decoding know of a model: these protocols, and never a concrete class."""
+
+from typing import Any, NamedTuple, Protocol, Self
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class DecoderState(Protocol):
+    """Everything a decoder carries from one step to the next, its view of the source included.
+
+    Its tensors have the sentences first and the hypotheses of each sentence second, so that a search can
+    pick among them without knowing what they are.
+    """
+
+    def reorder(self, parents: Int[Tensor, "batch new_beam"]) -> Self:
+        """Hypothesis j of sentence i goes on from what was hypothesis `parents[i, j]` of sentence i."""
+        ...
+
+    def keep(self, rows: Int[Tensor, "kept"]) -> Self:
+        """Only the sentences numbered in `rows` go on, in that order."""
+        ...
+
+
+class Step(NamedTuple):
+    """One decoding step of every hypothesis.
+
+    logits: unnormalised scores of the next token.
+    weights: the attention that produced them, None for a model without attention.
+    state: to be handed to the next step.
+    """
+
+    logits: Float[Tensor, "batch beam vocab"]
+    weights: Float[Tensor, "batch beam source"] | None
+    state: Any
+
+
+class StepDecoder(Protocol):
+    """A decoder that produces one token a step. It keeps no state of its own between the calls."""
+
+    def start(self, memory: Any) -> DecoderState:
+        """The state before the first token, with one hypothesis (beam 1) a sentence."""
+        ...
+
+    def step(self, token: Int[Tensor, "batch beam"], state: Any) -> Step:
+        """Feed the last token of every hypothesis (first: the begin token), get the scores of the next."""
+        ...
+
+
+class SequenceModel(StepDecoder, Protocol):
+    """A model that turns one sequence into another."""
+
+    def encode(self, source: Int[Tensor, "batch source"], lengths: Int[Tensor, "batch"]) -> Any:
+        """Read the source sequences; `lengths` counts the real tokens of each. Returns the memory for `start`."""
+        ...
+
+    def features(
+        self,
+        source: Int[Tensor, "batch source"],
+        lengths: Int[Tensor, "batch"],
+        target: Int[Tensor, "batch target"],
+    ) -> Float[Tensor, "batch target features"]:
+        """Teacher-forced features: position t, which has read target[:, :t + 1], is what `output` turns into
+        the logits of the token after it."""
+        ...
