@@ -1,0 +1,250 @@
+"""Greedy and beam search over any `StepDecoder`: the whole batch at once, and no knowledge of the model."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from attentio.models.protocols import StepDecoder
+
+
+class Hypothesis(NamedTuple):
+    """One output of the search.
+
+    tokens: the produced ids, without the end token.
+    score: log_prob / gnmt_penalty(len(tokens) + 1, alpha); what the search maximises.
+    log_prob: natural logarithm of the probability the model gives to the tokens and the end token.
+    weights: the attention that produced each token, the end token last; None for a model without attention.
+        The source axis is as wide as the decoder gave it: that of the longest source in the batch.
+    finished: the model itself ended here. False when the maximum length ended the hypothesis although
+        another token was more probable than the end: the output is cut off.
+    """
+
+    tokens: list[int]
+    score: float
+    log_prob: float
+    weights: Float[Tensor, "target source"] | None
+    finished: bool
+
+
+class _Growth(NamedTuple):
+    """The best one-token extensions of a sentence's hypotheses, best first; -inf where there were too few."""
+
+    parents: Int[Tensor, "batch beam"]
+    tokens: Int[Tensor, "batch beam"]
+    log_probs: Float[Tensor, "batch beam"]
+    finished: Bool[Tensor, "batch beam"]
+
+
+class _Record(NamedTuple):
+    """What one step leaves behind for reading the hypotheses off at the end.
+
+    rows: the original number of each sentence that was still in the batch.
+    scores: those of the hypotheses that ended at this step, -inf for all others.
+    weights: as the decoder gave them, before the extension: a token's row stands at its parent.
+    """
+
+    rows: Int[Tensor, "batch"]
+    growth: _Growth
+    scores: Float[Tensor, "batch beam"]
+    weights: Float[Tensor, "batch parent source"] | None
+
+
+def gnmt_penalty(length: int, alpha: float) -> float:
+    """lp(Y) = ((5 + |Y|) / 6) ** alpha, where |Y| counts the end token; 1 for alpha = 0.
+
+    Reference: Wu et al. 2016, "Google's Neural Machine Translation System", section 7, equation 14
+    (without the coverage penalty).
+    """
+    return float(((5 + length) / 6) ** alpha)
+
+
+@torch.no_grad()
+def search(
+    decoder: StepDecoder,
+    state: Any,
+    *,
+    max_lengths: Int[Tensor, "batch"],
+    begin: int,
+    end: int,
+    forbidden: Sequence[int] = (),
+    beam: int = 1,
+    length_penalty: float = 1.0,
+    n_best: int = 1,
+) -> list[list[Hypothesis]]:
+    """The most probable outputs of each sentence, by beam search; greedy search for beam = 1.
+
+    Each step extends every live hypothesis by every token and keeps the `beam` most probable extensions of
+    each sentence. Those that chose `end` are set aside with score log P(Y) / lp(Y); the others live on. At its
+    maximum length a hypothesis may only end, and pays the model's price for it, so that every `log_prob` is
+    that of a complete output. Probabilities are the model's own: excluding tokens does not renormalise them.
+
+    A sentence leaves the batch as soon as nothing can change its `n_best` any more. A live hypothesis can
+    reach at most log_prob / lp(max_length + 1), because extending it never raises its log-probability and lp
+    grows with the length; when even the best live one cannot beat the n_best-th ended one, going on is of no
+    use. The result is therefore that of running to the maximum length, and it does not depend on the other
+    sentences of the batch.
+
+    Args:
+        decoder: gives the logits of the next token.
+        state: `decoder.start(memory)`, one hypothesis a sentence. It is given to the search.
+        max_lengths: most tokens each sentence may have, the end token not counted; on the decoder's device.
+        begin: the id that every hypothesis is started with.
+        end: the id that ends a hypothesis.
+        forbidden: ids that are never produced, such as padding, begin and unknown.
+        beam: number of hypotheses that are extended at each step.
+        length_penalty: alpha of `gnmt_penalty`; 0 compares plain log-probabilities. It never changes what
+            greedy search finds, only the score.
+        n_best: number of hypotheses wanted for each sentence, at most `beam`.
+
+    Returns:
+        For each sentence up to `n_best` distinct hypotheses, best first; fewer only if fewer outputs exist.
+
+    Raises:
+        ValueError: for arguments out of range, logits that are NaN or leave no allowed token possible, and a
+            sentence whose hypotheses the model forbids to end.
+    """
+    limits: list[int] = max_lengths.tolist()
+    _check(limits, end=end, forbidden=forbidden, beam=beam, length_penalty=length_penalty, n_best=n_best)
+    banned = torch.tensor(sorted(set(forbidden)), dtype=torch.long, device=max_lengths.device)
+    longest_penalty = max_lengths.new_tensor(
+        [gnmt_penalty(n + 1, length_penalty) for n in limits], dtype=torch.float
+    )
+    rows = torch.arange(len(limits), device=max_lengths.device)
+    token = torch.full_like(rows, begin)[:, None]
+    live = torch.zeros_like(longest_penalty)[:, None]
+    best = live.new_full((len(limits), n_best), -math.inf)
+    trace: list[_Record] = []
+    while len(rows):
+        length = len(trace)
+        step = decoder.step(token, state)
+        growth = _extend(live, step.logits, max_lengths <= length, banned, end=end, beam=beam)
+        ended = growth.tokens == end
+        scores = (growth.log_probs / gnmt_penalty(length + 1, length_penalty)).masked_fill(~ended, -math.inf)
+        trace.append(_Record(rows, growth, scores, step.weights))
+
+        live = growth.log_probs.masked_fill(ended, -math.inf)
+        best = torch.cat([best, scores], dim=1).topk(n_best).values
+        stay = (live.amax(dim=1) / longest_penalty > best[:, -1]).nonzero().squeeze(1)
+        # Slots without a live hypothesis still go through the decoder; they read the end token.
+        token, parents, state = growth.tokens.masked_fill(live.isneginf(), end), growth.parents, step.state
+        if len(stay) < len(rows):
+            rows, token, parents, live, best = (x[stay] for x in (rows, token, parents, live, best))
+            max_lengths, longest_penalty = max_lengths[stay], longest_penalty[stay]
+            state = state.keep(stay) if len(stay) else state
+        if len(stay) and not _is_identity(parents, step.logits.shape[1]):
+            state = state.reorder(parents)
+    return _read_off(trace, batch=len(limits), n_best=n_best)
+
+
+def _check(
+    limits: list[int], *, end: int, forbidden: Sequence[int], beam: int, length_penalty: float, n_best: int
+) -> None:
+    if beam < 1:
+        raise ValueError(f"beam must be at least 1, got {beam}")
+    if not 1 <= n_best <= beam:
+        raise ValueError(f"n_best must be between 1 and beam = {beam}, got {n_best}")
+    if not 0 <= length_penalty < math.inf:
+        raise ValueError(f"length_penalty must be finite and not negative, got {length_penalty}")
+    if end in forbidden:
+        raise ValueError(f"forbidden must not contain the end token {end}, got {list(forbidden)}")
+    if min(limits, default=0) < 0:
+        raise ValueError(f"max_lengths must not be negative, got {min(limits)}")
+
+
+def _extend(
+    live: Float[Tensor, "batch parent"],
+    logits: Float[Tensor, "batch parent vocab"],
+    full: Bool[Tensor, "batch"],
+    banned: Int[Tensor, "banned"],
+    *,
+    end: int,
+    beam: int,
+) -> _Growth:
+    """The `beam` most probable extensions of each sentence; only `end` where the sentence is `full`."""
+    vocab = logits.shape[-1]
+    precision = torch.promote_types(logits.dtype, torch.float32)
+    log_probs = logits.log_softmax(-1, dtype=precision).index_fill_(-1, banned, -math.inf)
+    top = log_probs.amax(-1)
+    dead = live.isneginf()
+    if not (top.isfinite() | dead).all():
+        raise ValueError(
+            "the decoder's logits must be finite for some allowed token, got NaN, +inf or all -inf"
+        )
+
+    not_end = torch.arange(vocab, device=logits.device) != end
+    closed = dead[:, :, None] | (full[:, None] & not_end)[:, None]
+    totals = (live[:, :, None] + log_probs).masked_fill_(closed, -math.inf).flatten(1)
+    # With few tokens the beam needs some steps to fill: 1, vocab, vocab ** 2, ...
+    best, choice = totals.topk(min(beam, totals.shape[1]))
+    parents = choice // vocab
+    would_end = log_probs[:, :, end] >= top
+    return _Growth(parents, choice % vocab, best, ~full[:, None] | would_end.gather(1, parents))
+
+
+def _is_identity(parents: Int[Tensor, "batch beam"], previous: int) -> bool:
+    """Whether every hypothesis goes on in its own slot, as always in greedy search."""
+    return torch.equal(parents, torch.arange(previous, device=parents.device).expand(len(parents), -1))
+
+
+def _read_off(trace: list[_Record], *, batch: int, n_best: int) -> list[list[Hypothesis]]:
+    """Choose the best ended hypotheses of each sentence and follow their back-pointers to the start."""
+    if not trace:
+        return []
+    steps, beam = len(trace), trace[-1].scores.shape[1]
+    scores = trace[-1].scores.new_full((batch, steps, beam), -math.inf)
+    log_probs = torch.empty_like(scores)
+    finished = torch.zeros_like(scores, dtype=torch.bool)
+    for t, (rows, growth, ended_scores, _) in enumerate(trace):
+        width = ended_scores.shape[1]
+        scores[rows, t, :width] = ended_scores
+        log_probs[rows, t, :width] = growth.log_probs
+        finished[rows, t, :width] = growth.finished
+    # Stable: of equal scores the earlier comes first, however many steps the rest of the batch took.
+    ranked, places = (x[:, :n_best] for x in scores.flatten(1).sort(dim=1, descending=True, stable=True))
+    last = places // beam
+    tokens, weights = _follow(trace, last, places % beam)
+
+    columns = (
+        ranked,
+        log_probs.flatten(1).gather(1, places),
+        finished.flatten(1).gather(1, places),
+        last,
+        tokens,
+    )
+    outputs: list[list[Hypothesis]] = []
+    for i, sentence in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        outputs.append(
+            [
+                Hypothesis(
+                    ids[:n], score, log_prob, None if weights is None else weights[i, j, : n + 1], done
+                )
+                for j, (score, log_prob, done, n, ids) in enumerate(zip(*sentence, strict=True))
+                if score > -math.inf
+            ]
+        )
+        if not outputs[-1]:
+            raise ValueError(f"the decoder must let a hypothesis end, got no possible end for sentence {i}")
+    return outputs
+
+
+def _follow(
+    trace: list[_Record], last: Int[Tensor, "batch n_best"], slots: Int[Tensor, "batch n_best"]
+) -> tuple[Int[Tensor, "batch n_best steps"], Float[Tensor, "batch n_best steps source"] | None]:
+    """Tokens and attention of the hypotheses in `slots` at step `last`; arbitrary after that step."""
+    tokens = slots.new_zeros(*slots.shape, len(trace))
+    first = trace[0].weights
+    weights = None if first is None else first.new_zeros(*tokens.shape, first.shape[-1])
+    for t in reversed(range(len(trace))):
+        rows, growth, _, step_weights = trace[t]
+        # The clamp is for places that no hypothesis holds (a sentence with fewer than n_best outputs).
+        slot = slots[rows].clamp(max=growth.parents.shape[1] - 1)
+        parent = growth.parents.gather(1, slot)
+        tokens[rows, :, t] = growth.tokens.gather(1, slot)
+        if weights is not None and step_weights is not None:
+            weights[rows, :, t] = step_weights.take_along_dim(parent[:, :, None], dim=1)
+        slots[rows] = torch.where(t <= last[rows], parent, slot)
+    return tokens, weights
