@@ -1,1 +1,54 @@
-"""attentio: attention from A to Z."""
+"""attentio: attention from A to Z.
+
+import attentio as at
+
+out = at.attend(query, key, value, mask=at.causal() & at.padding(lengths), need_weights=True)
+out.context, out.weights
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from attentio.attention.attend import attend, explain
+    from attentio.attention.call import Attended
+    from attentio.attention.compare import Additive, Dot, Location, ScaledDot
+    from attentio.attention.mask import Mask, causal, keep, padding, segments, window
+
+__all__ = [
+    "Additive",
+    "Attended",
+    "Dot",
+    "Location",
+    "Mask",
+    "ScaledDot",
+    "attend",
+    "causal",
+    "explain",
+    "keep",
+    "padding",
+    "segments",
+    "window",
+]
+
+# Where each name lives. It is fetched when first used, so that `import attentio` and `attentio --help` do not
+# wait for torch.
+_HOMES = {
+    "attentio.attention.attend": ("attend", "explain"),
+    "attentio.attention.call": ("Attended",),
+    "attentio.attention.compare": ("Additive", "Dot", "Location", "ScaledDot"),
+    "attentio.attention.mask": ("Mask", "causal", "keep", "padding", "segments", "window"),
+}
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            thing = getattr(import_module(home), name)
+            globals()[name] = thing
+            return thing
+    raise AttributeError(f"module 'attentio' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,36 @@
+"""The equation, line by line, in plain torch: any score, any mask, any device. What the other engines must
+equal."""
+
+from jaxtyping import Bool
+from torch import Tensor
+from torch.nn import functional as F
+
+from attentio.attention.call import Attended, Call
+from attentio.attention.normalize import normalize
+from attentio.attention.shield import known_finite, shielded
+
+SUMMARY = "the equation in plain torch, any score, with weights"
+
+
+def refuses(call: Call) -> str | None:
+    return None
+
+
+def run(call: Call) -> Attended:
+    allowed = call.allowed()
+    if allowed is None:
+        return _compute(call, None)
+    if not known_finite(call.key, call.value):
+        return shielded(_compute, call, allowed)
+    return _compute(call, allowed)
+
+
+def _compute(call: Call, allowed: Bool[Tensor, "*batch _ _"] | None) -> Attended:
+    scores = call.score(call.query, call.key)
+    if call.bias is not None:
+        scores = scores + call.bias
+    if allowed is not None:
+        scores = scores.masked_fill(~allowed, float("-inf"))
+    weights = normalize(scores)
+    kept = F.dropout(weights, call.dropout) if call.dropout else weights
+    return Attended(context=kept @ call.value, weights=weights if call.need_weights else None)
