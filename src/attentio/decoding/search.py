@@ -78,9 +78,9 @@ def search(
     """The most probable outputs of each sentence, by beam search; greedy search for beam = 1.
 
     Each step extends every live hypothesis by every token and keeps the `beam` most probable extensions of
-    each sentence. Those that chose `end` are set aside with score log P(Y) / lp(Y); the others live on. At its
-    maximum length a hypothesis may only end, and pays the model's price for it, so that every `log_prob` is
-    that of a complete output. Probabilities are the model's own: excluding tokens does not renormalise them.
+    each sentence. Those that chose `end` are set aside with score log P(Y) / lp(Y); the others live on. At
+    its maximum length a hypothesis may only end, and pays the model's price for it, so that every `log_prob`
+    is that of a complete output. Probabilities are the model's own: excluding tokens renormalises nothing.
 
     A sentence leaves the batch as soon as nothing can change its `n_best` any more. A live hypothesis can
     reach at most log_prob / lp(max_length + 1), because extending it never raises its log-probability and lp
