@@ -1,0 +1,152 @@
+"""Encoded pairs, padded batches of them, and which pairs stand together in a batch."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from attentio.data.pairs import Pair
+from attentio.text.tokenizer import BOS, EOS, PAD, Tokenizer
+
+_POOL_BATCHES = 100
+
+
+class Batch(NamedTuple):
+    """Padded token ids of some pairs.
+
+    indices: which pairs.
+    source: tokens, EOS, then PAD.
+    source_lengths: real tokens of each row, EOS included.
+    target_input: BOS, tokens, then PAD: what the decoder reads.
+    target_output: tokens, EOS, then PAD: what it is to say, position by position.
+    target_lengths: real tokens of each row of either, EOS (or BOS) included.
+    """
+
+    indices: Int[np.ndarray, "batch"]
+    source: Int[Tensor, "batch source"]
+    source_lengths: Int[Tensor, "batch"]
+    target_input: Int[Tensor, "batch target"]
+    target_output: Int[Tensor, "batch target"]
+    target_lengths: Int[Tensor, "batch"]
+
+
+class EncodedPairs:
+    """Pairs as token ids, held in two flat arrays; each side ends in EOS.
+
+    source_lengths, target_lengths: tokens of each pair, EOS included, [pairs].
+    """
+
+    def __init__(self, *, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> None:
+        """Take the token ids of each side, without BOS and EOS."""
+        if len(sources) != len(targets):
+            raise ValueError(
+                f"sources and targets must be equally many, got {len(sources)} and {len(targets)}"
+            )
+        self._sources = _Ragged(sources)
+        self._targets = _Ragged(targets)
+        self.source_lengths = self._sources.lengths
+        self.target_lengths = self._targets.lengths
+
+    @classmethod
+    def encode(cls, pairs: Iterable[Pair], source_tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> Self:
+        """Encode the text of the pairs."""
+        sources, targets = [], []
+        for source, target in pairs:
+            sources.append(source)
+            targets.append(target)
+        return cls(sources=source_tokenizer.encode_all(sources), targets=target_tokenizer.encode_all(targets))
+
+    def __len__(self) -> int:
+        return len(self.source_lengths)
+
+    def batch(self, indices: Int[np.ndarray, "batch"]) -> Batch:
+        """The pairs with these numbers, each side padded to the longest of them."""
+        target_output = self._targets.padded(indices)
+        target_input = np.full_like(target_output, PAD)
+        target_input[:, 0] = BOS
+        target_input[:, 1:] = np.where(target_output[:, :-1] == EOS, PAD, target_output[:, :-1])
+        return Batch(
+            indices=indices,
+            source=torch.from_numpy(self._sources.padded(indices)),
+            source_lengths=torch.from_numpy(self.source_lengths[indices]),
+            target_input=torch.from_numpy(target_input),
+            target_output=torch.from_numpy(target_output),
+            target_lengths=torch.from_numpy(self.target_lengths[indices]),
+        )
+
+
+class _Ragged:
+    """Rows of different lengths one after the other, an EOS at the end of each."""
+
+    def __init__(self, rows: Sequence[Sequence[int]]) -> None:
+        self.lengths = np.fromiter((len(row) + 1 for row in rows), dtype=np.int64, count=len(rows))
+        self._starts = np.cumsum(self.lengths) - self.lengths
+        self._flat = np.fromiter(
+            (token for row in rows for token in (*row, EOS)), dtype=np.int32, count=int(self.lengths.sum())
+        )
+
+    def padded(self, indices: Int[np.ndarray, "rows"]) -> Int[np.ndarray, "rows width"]:
+        lengths = self.lengths[indices]
+        columns = np.arange(lengths.max())
+        real = columns < lengths[:, None]
+        rows = np.full(real.shape, PAD, dtype=np.int64)
+        rows[real] = self._flat[(self._starts[indices, None] + columns)[real]]
+        return rows
+
+
+def epoch_batches(
+    source_lengths: Int[np.ndarray, "pairs"],
+    target_lengths: Int[np.ndarray, "pairs"],
+    *,
+    batch_tokens: int,
+    seed: int,
+    epoch: int,
+) -> list[np.ndarray]:
+    """The batches of an epoch, as arrays of pair numbers; a pure function of its arguments.
+
+    Pairs of like length stand together, so that little is padding. All pairs are shuffled, cut into pools of
+    about 100 batches, and each pool sorted by length; then the batches are shuffled. So the
+    batches of two epochs differ.
+
+    Args:
+        source_lengths, target_lengths: in tokens.
+        batch_tokens: a batch has at most this many tokens on either side, padding included:
+            rows * max(longest source, longest target) <= batch_tokens. A longer pair stands alone.
+        seed: of the run.
+        epoch: from 0.
+
+    Returns:
+        Every pair exactly once.
+    """
+    if batch_tokens < 1:
+        raise ValueError(f"batch_tokens must be positive, got {batch_tokens}")
+    random = np.random.default_rng([seed, epoch])
+    longest = np.maximum(source_lengths, target_lengths)
+    shuffled = random.permutation(len(longest))
+    pool = max(1, _POOL_BATCHES * batch_tokens * len(longest) // max(1, int(longest.sum())))
+    batches: list[np.ndarray] = []
+    for start in range(0, len(shuffled), pool):
+        numbers = shuffled[start : start + pool]
+        numbers = numbers[np.lexsort((source_lengths[numbers], longest[numbers]))]
+        batches += _cut(numbers, longest[numbers], batch_tokens)
+    return [batches[i] for i in random.permutation(len(batches))]
+
+
+def _cut(numbers: np.ndarray, ascending: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
+    cuts, start = [], 0
+    for end, length in enumerate(ascending.tolist()):
+        if end > start and (end + 1 - start) * length > batch_tokens:
+            cuts.append(end)
+            start = end
+    return np.split(numbers, cuts)
+
+
+def length_sorted_batches(lengths: Int[np.ndarray, "items"], *, batch_size: int) -> list[np.ndarray]:
+    """Batches of item numbers for decoding, the longest first, so that memory runs out at once or never."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be positive, got {batch_size}")
+    order = np.argsort(-lengths, kind="stable")
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]

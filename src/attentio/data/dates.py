@@ -1,0 +1,68 @@
+"""Dates as people write them in fourteen languages -> ISO 8601: "2026년 3월 14일 토요일" -> "2026-03-14".
+
+The source is written by the Unicode CLDR's patterns for the language (through Babel), in formats that leave
+no doubt about day, month and year: all four digits of the year, and no order of day and month that another
+country would read the other way round. The days are those of 1900 to 2099; test and dev hold out whole days.
+"""
+
+import datetime
+import hashlib
+import random
+from functools import cache
+from typing import Any
+
+from babel import Locale
+
+# How often a language is drawn, relative to the others.
+_LANGUAGES = {
+    "en_US": 3, "en_GB": 3, "ko_KR": 3, "ja_JP": 1, "zh_CN": 1, "de_DE": 1, "fr_FR": 1, "es_ES": 1,
+    "it_IT": 1, "pt_BR": 1, "nl_NL": 1, "sv_SE": 1, "pl_PL": 1, "ru_RU": 1,
+}  # fmt: skip
+_SIZES = {"train": 20_000, "dev": 1_000, "test": 1_000}
+# CLDR's names for patterns that name the month and carry year, day, and perhaps the day of the week.
+_SKELETONS = ("yMMMd", "yMMMEd", "yMMMEEEEd", "yMMMMd", "yMMMMEd", "yMMMMEEEEd")
+
+
+def pairs(split: str, *, size: int | None = None, seed: int = 0) -> list[tuple[str, str]]:
+    """Dates drawn at random, with repetition, from the days of one part.
+
+    With h = SHA-256 of the ISO date, mod 100, dev has the days with h in 0-9, test those in 10-19, train the
+    rest: a day of test or dev never occurs in train, in any language or format.
+
+    Args:
+        split: the part.
+        size: number of pairs; by default 20,000 for train and 1,000 for dev and test.
+        seed: another seed draws other examples.
+    """
+    if split not in _SIZES:
+        raise ValueError(f"split must be train, dev or test, got {split!r}")
+    draw = random.Random(f"{split} {seed}")
+    days = _days()[split]
+    languages = draw.choices(
+        list(_LANGUAGES), weights=list(_LANGUAGES.values()), k=_SIZES[split] if size is None else size
+    )
+    drawn = []
+    for language in languages:
+        day = draw.choice(days)
+        drawn.append((draw.choice(formats(language)).apply(day, Locale.parse(language)), day.isoformat()))
+    return drawn
+
+
+@cache
+def formats(language: str) -> list[Any]:
+    """The different date patterns of a language, each with a method `apply(date, locale)`."""
+    locale = Locale.parse(language)
+    patterns = [locale.date_formats[width] for width in ("medium", "long", "full")]
+    patterns += [locale.datetime_skeletons[name] for name in _SKELETONS if name in locale.datetime_skeletons]
+    return list({pattern.pattern: pattern for pattern in patterns}.values())
+
+
+@cache
+def _days() -> dict[str, list[datetime.date]]:
+    days: dict[str, list[datetime.date]] = {split: [] for split in _SIZES}
+    first, last = datetime.date(1900, 1, 1), datetime.date(2099, 12, 31)
+    for ordinal in range(first.toordinal(), last.toordinal() + 1):
+        day = datetime.date.fromordinal(ordinal)
+        bucket = int.from_bytes(hashlib.sha256(day.isoformat().encode()).digest()) % 100
+        days["dev" if bucket < 10 else "test" if bucket < 20 else "train"].append(day)
+    return days

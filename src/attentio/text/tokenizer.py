@@ -1,0 +1,246 @@
+"""Text as token ids, and back: characters, words between spaces, or pieces learnt from the text.
+
+The first four ids of each vocabulary are reserved. Text can never become one of them, UNK apart: text that
+holds a reserved symbol is refused, and none of them is matched in text.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from attentio.errors import AttentioError
+from attentio.text import jamo as hangul
+
+PAD, UNK, BOS, EOS = 0, 1, 2, 3
+SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
+
+Kind = Literal["char", "whitespace", "bpe", "unigram"]
+
+_RESERVED = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NO_LIMIT = 2**31
+_SPACE = "▁"  # what Metaspace writes for a space
+
+
+def find_reserved(text: str) -> str | None:
+    """The first reserved symbol (one of `SPECIAL_TOKENS`) that occurs in the text, None if there is none."""
+    found = _RESERVED.search(text)
+    return found[0] if found else None
+
+
+class Tokenizer:
+    """Turns text into token ids and token ids into text. Made by `train` or `load`.
+
+    | kind | a token is | decode(encode(text)) |
+    |---|---|---|
+    | char | one Unicode code point, spaces included | the text itself, if its characters are known |
+    | whitespace | what stands between white space | the text, with one space between words |
+    | bpe | a piece, made by merging frequent pairs (Sennrich et al. 2016, section 3.2) | the text (*) |
+    | unigram | a piece, from a unigram language model (Kudo 2018, section 3.2) | the text (*) |
+
+    (*) if its characters are known; one leading space is lost, and U+2581, the pieces' mark for a space,
+    becomes a space.
+
+    With `jamo`, Hangul syllables are spelt in conjoining jamo before anything else; `decode` puts them
+    together.
+    """
+
+    def __init__(self, *, kind: Kind, jamo: bool, core: tokenizers.Tokenizer) -> None:
+        self.kind = kind
+        self.jamo = jamo
+        self._core = core
+
+    @classmethod
+    def train(
+        cls, texts: Iterable[str], *, kind: Kind, vocab_size: int | None = None, jamo: bool = False
+    ) -> Self:
+        """Learn the vocabulary of the texts; the same texts always give the same vocabulary.
+
+        Args:
+            texts: the training text.
+            kind: what a token is; see the class.
+            vocab_size: number of entries, reserved ones included. For char and whitespace a limit: the most
+                frequent stay, ties in code point order; without it all stay. For bpe and unigram exact,
+                and required.
+            jamo: spell Hangul syllables in jamo.
+
+        Raises:
+            AttentioError: no text, a reserved symbol in it, or a vocabulary size that it cannot have.
+        """
+        prepared = [_prepare(text, jamo=jamo) for text in texts]
+        if not any(text.strip() for text in prepared):
+            raise AttentioError(
+                "no text to learn a vocabulary from; give at least one line that is not empty"
+            )
+        pieces = kind in ("bpe", "unigram")
+        if pieces:
+            _check_piece_count(prepared, kind, vocab_size)
+        elif vocab_size is not None and vocab_size <= len(SPECIAL_TOKENS):
+            raise AttentioError(
+                f"vocab_size {vocab_size} has no room beside {len(SPECIAL_TOKENS)} reserved symbols; raise it"
+            )
+        core = _core(kind, _learn(prepared, kind, vocab_size or _NO_LIMIT))
+        if pieces and core.get_vocab_size() != vocab_size:
+            raise AttentioError(
+                f"vocab_size {vocab_size}: the text yields only {core.get_vocab_size()} {kind} pieces; "
+                f"lower it to that, or give more text"
+            )
+        return cls(kind=kind, jamo=jamo, core=core)
+
+    @property
+    def size(self) -> int:
+        """The number of entries, the reserved ones included."""
+        return self._core.get_vocab_size()
+
+    def encode(self, text: str) -> list[int]:
+        """The token ids of the text, without BOS and EOS; what the vocabulary does not know is UNK.
+
+        Raises:
+            AttentioError: the text holds a reserved symbol.
+        """
+        return self.encode_all([text])[0]
+
+    def encode_all(self, texts: Iterable[str]) -> list[list[int]]:
+        """`encode` for many texts at once, which is much faster."""
+        prepared = [_prepare(text, jamo=self.jamo) for text in texts]
+        return [encoded.ids for encoded in self._core.encode_batch_fast(prepared, add_special_tokens=False)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of the token ids; reserved ids (UNK too) are left out."""
+        text = self._core.decode([i for i in ids if i >= len(SPECIAL_TOKENS)])
+        return hangul.recompose(text) if self.jamo else text
+
+    def tokens(self, ids: Sequence[int]) -> list[str]:
+        """Every id as its own readable piece, for pictures: "</s>" is EOS, "▁" a space before a word.
+
+        Raises:
+            ValueError: an id outside the vocabulary.
+        """
+        if strange := [i for i in ids if not 0 <= i < self.size]:
+            raise ValueError(
+                f"ids must be from 0 to {self.size - 1}, the vocabulary's last, got {strange[0]}"
+            )
+        return [str(self._core.id_to_token(i)) for i in ids]
+
+    def save(self, path: Path) -> None:
+        """Write the tokenizer to one JSON file."""
+        content = {"kind": self.kind, "jamo": self.jamo, "tokenizer": json.loads(self._core.to_str())}
+        path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            AttentioError: there is no such file, it is damaged, or it is something else.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise AttentioError(
+                f"{path}: cannot read the tokenizer: {error.strerror}; train again"
+            ) from error
+        except ValueError as error:
+            raise AttentioError(
+                f"{path}: damaged tokenizer file ({error}); copy it again, or train again"
+            ) from error
+        not_ours = AttentioError(
+            f"{path}: not a tokenizer file of attentio; give the file that training wrote"
+        )
+        if not isinstance(content, dict) or content.keys() != {"kind", "jamo", "tokenizer"}:
+            raise not_ours
+        kind, jamo = content["kind"], content["jamo"]
+        if kind not in get_args(Kind) or not isinstance(jamo, bool):
+            raise not_ours
+        try:
+            core = tokenizers.Tokenizer.from_str(json.dumps(content["tokenizer"]))
+        except Exception as error:  # the class that the library raises
+            raise not_ours from error
+        if tuple(core.id_to_token(i) for i in range(len(SPECIAL_TOKENS))) != SPECIAL_TOKENS:
+            raise not_ours
+        return cls(kind=kind, jamo=jamo, core=core)
+
+
+def _prepare(text: str, *, jamo: bool) -> str:
+    if reserved := find_reserved(text):
+        raise AttentioError(
+            f"the reserved symbol {reserved} occurs in the text {text[:40]!r}; remove or rewrite it"
+        )
+    if _SURROGATE.search(text):
+        raise AttentioError(f"half of a surrogate pair, no character, in the text {text[:40]!r}; remove it")
+    return hangul.decompose(text) if jamo else text
+
+
+def _check_piece_count(texts: list[str], kind: Kind, vocab_size: int | None) -> None:
+    if vocab_size is None:
+        raise AttentioError(
+            f"a {kind} tokenizer needs vocab_size, the number of its pieces; 4000 is a usual start"
+        )
+    alphabet = {_SPACE}.union(*texts) - {" "}
+    smallest = len(SPECIAL_TOKENS) + len(alphabet)
+    if vocab_size < smallest:
+        raise AttentioError(
+            f"vocab_size {vocab_size} is too small for a {kind} tokenizer: the text has {len(alphabet)} "
+            f"different characters; give at least {smallest}"
+        )
+
+
+def _learn(texts: list[str], kind: Kind, vocab_size: int) -> Any:
+    """The model of the `tokenizers` library learnt from the texts; reserved symbols are its first ids."""
+    model: Any
+    trainer: Any
+    common: dict[str, Any] = {
+        "vocab_size": vocab_size,
+        "special_tokens": list(SPECIAL_TOKENS),
+        "show_progress": False,
+    }
+    if kind == "bpe":
+        model = models.BPE(unk_token=SPECIAL_TOKENS[UNK])
+        trainer = trainers.BpeTrainer(min_frequency=2, **common)
+    elif kind == "unigram":
+        model = models.Unigram()
+        trainer = trainers.UnigramTrainer(unk_token=SPECIAL_TOKENS[UNK], **common)
+    else:
+        model = models.WordLevel(unk_token=SPECIAL_TOKENS[UNK])
+        trainer = trainers.WordLevelTrainer(**common)
+    core = _core(kind, model)
+    core.train_from_iterator(texts, trainer)
+    if kind == "unigram":
+        return _settle_unigram(json.loads(core.to_str())["model"]["vocab"])
+    return core.model
+
+
+def _settle_unigram(vocab: list[tuple[str, float]]) -> Any:
+    """The unigram model with what its trainer leaves to chance taken out.
+
+    The trainer sums in the order of a hash table, so scores differ by rounding between runs, and it gives
+    characters that are no piece by themselves the lowest score plus 1e-4, 2e-4, ... in that order. Here such
+    characters all get the lowest score, scores are rounded, and ties stand in code point order.
+    """
+    learnt = vocab[len(SPECIAL_TOKENS) :]
+    lowest = min(score for _, score in learnt)
+    reach = lowest + 1e-4 * sum(len(piece) == 1 for piece, _ in learnt)
+    settled = [
+        (piece, round(lowest if len(piece) == 1 and score < reach else score, 3)) for piece, score in learnt
+    ]
+    settled.sort(key=lambda entry: (-entry[1], entry[0]))
+    return models.Unigram([(symbol, 0.0) for symbol in SPECIAL_TOKENS] + settled, unk_id=UNK)
+
+
+def _core(kind: Kind, model: Any) -> tokenizers.Tokenizer:
+    """A tokenizer around the model, without "added tokens": those would be matched in text."""
+    core = tokenizers.Tokenizer(model)
+    if kind == "char":
+        core.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(r"[\s\S]"), "isolated")
+        core.decoder = decoders.Fuse()
+    elif kind == "whitespace":
+        core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    else:
+        core.pre_tokenizer = pre_tokenizers.Metaspace()
+        core.decoder = decoders.Metaspace()
+    return core
