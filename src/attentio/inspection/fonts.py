@@ -50,7 +50,7 @@ def choose_fonts(texts: Iterable[str]) -> FontChoice:
         logger.warning(
             "no installed font has the characters %s: install one that does (for Korean: "
             "pip install 'attentio[plot]', or your system's Noto Sans CJK or Nanum fonts)",
-            " ".join(missing),
+            " ".join(missing[:12]) + (" …" if len(missing) > 12 else ""),
         )
     return FontChoice(families, missing)
 
