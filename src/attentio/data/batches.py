@@ -1,7 +1,7 @@
 """Encoded pairs, padded batches of them, and which pairs stand together in a batch."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -51,7 +51,7 @@ class EncodedPairs:
         self.target_lengths = self._targets.lengths
 
     @classmethod
-    def encode(cls, pairs: Iterable[Pair], source_tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> Self:
+    def encode(cls, pairs: Iterable[Pair], source_tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> "EncodedPairs":
         """Encode the text of the pairs."""
         sources, targets = [], []
         for source, target in pairs:
@@ -61,6 +61,10 @@ class EncodedPairs:
 
     def __len__(self) -> int:
         return len(self.source_lengths)
+
+    def source(self, index: int) -> list[int]:
+        """The source of one pair, its EOS included."""
+        return self._sources.row(index)
 
     def batch(self, indices: Int[np.ndarray, "batch"]) -> Batch:
         """The pairs with these numbers, each side padded to the longest of them."""
@@ -87,6 +91,10 @@ class _Ragged:
         self._flat = np.fromiter(
             (token for row in rows for token in (*row, EOS)), dtype=np.int32, count=int(self.lengths.sum())
         )
+
+    def row(self, index: int) -> list[int]:
+        start = int(self._starts[index])
+        return self._flat[start : start + int(self.lengths[index])].tolist()
 
     def padded(self, indices: Int[np.ndarray, "rows"]) -> Int[np.ndarray, "rows width"]:
         lengths = self.lengths[indices]

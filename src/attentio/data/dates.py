@@ -14,7 +14,7 @@ from typing import Any
 from babel import Locale
 
 # How often a language is drawn, relative to the others.
-_LANGUAGES = {
+LANGUAGES = {
     "en_US": 3, "en_GB": 3, "ko_KR": 3, "ja_JP": 1, "zh_CN": 1, "de_DE": 1, "fr_FR": 1, "es_ES": 1,
     "it_IT": 1, "pt_BR": 1, "nl_NL": 1, "sv_SE": 1, "pl_PL": 1, "ru_RU": 1,
 }  # fmt: skip
@@ -39,7 +39,7 @@ def pairs(split: str, *, size: int | None = None, seed: int = 0) -> list[tuple[s
     draw = random.Random(f"{split} {seed}")
     days = _days()[split]
     languages = draw.choices(
-        list(_LANGUAGES), weights=list(_LANGUAGES.values()), k=_SIZES[split] if size is None else size
+        list(LANGUAGES), weights=list(LANGUAGES.values()), k=_SIZES[split] if size is None else size
     )
     drawn = []
     for language in languages:

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
@@ -58,7 +58,7 @@ class Tokenizer:
     @classmethod
     def train(
         cls, texts: Iterable[str], *, kind: Kind, vocab_size: int | None = None, jamo: bool = False
-    ) -> Self:
+    ) -> "Tokenizer":
         """Learn the vocabulary of the texts; the same texts always give the same vocabulary.
 
         Args:
@@ -72,6 +72,8 @@ class Tokenizer:
         Raises:
             AttentioError: no text, a reserved symbol in it, or a vocabulary size that it cannot have.
         """
+        if kind not in get_args(Kind):
+            raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
         prepared = [_prepare(text, jamo=jamo) for text in texts]
         if not any(text.strip() for text in prepared):
             raise AttentioError(
@@ -133,7 +135,7 @@ class Tokenizer:
         path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path) -> "Tokenizer":
         """Read what `save` wrote.
 
         Raises:
@@ -182,7 +184,8 @@ def _check_piece_count(texts: list[str], kind: Kind, vocab_size: int | None) -> 
             f"a {kind} tokenizer needs vocab_size, the number of its pieces; 4000 is a usual start"
         )
     alphabet = {_SPACE}.union(*texts) - {" "}
-    smallest = len(SPECIAL_TOKENS) + len(alphabet)
+    # The unigram trainer exceeds its limit when the characters alone fill it.
+    smallest = len(SPECIAL_TOKENS) + len(alphabet) + (kind == "unigram")
     if vocab_size < smallest:
         raise AttentioError(
             f"vocab_size {vocab_size} is too small for a {kind} tokenizer: the text has {len(alphabet)} "
@@ -215,7 +218,7 @@ def _learn(texts: list[str], kind: Kind, vocab_size: int) -> Any:
     return core.model
 
 
-def _settle_unigram(vocab: list[tuple[str, float]]) -> Any:
+def _settle_unigram(vocab: list[list[Any]]) -> Any:
     """The unigram model with what its trainer leaves to chance taken out.
 
     The trainer sums in the order of a hash table, so scores differ by rounding between runs, and it gives
