@@ -129,32 +129,16 @@ def _check(
     dropout: float,
     need_weights: bool,
 ) -> Call:
-    for name, tensor in (("key", key), ("value", value)):
-        if tensor.dtype != query.dtype or tensor.device != query.device:
-            raise ValueError(
-                f"{name} must have the dtype and device of query ({query.dtype}, {query.device}), "
-                f"got {tensor.dtype}, {tensor.device}"
-            )
-        if tensor.ndim != query.ndim or tensor.shape[:-2] != query.shape[:-2]:
-            raise ValueError(
-                f"{name} must have the batch (and heads) of query {list(query.shape)}, "
-                f"got {list(tensor.shape)}"
-            )
-    if query.ndim not in (3, 4) or not query.is_floating_point():
-        raise ValueError(
-            f"query must be floating point [batch, q, d] or [batch, heads, q, d], "
-            f"got {query.dtype} {list(query.shape)}"
-        )
-    if value.shape[-2] != key.shape[-2]:
-        raise ValueError(
-            f"value must have one row for each of the {key.shape[-2]} keys, got {list(value.shape)}"
-        )
+    complaint = _complaint(query, key, value)
+    if complaint is not None:
+        raise ValueError(complaint)
     if isinstance(score, type):
         raise ValueError(f"score must be an instance, got the class; write {score.__name__}(...)")
     if mask is not None and not isinstance(mask, Mask):
         raise ValueError(
             f"mask must say what its values mean, got a bare {type(mask).__name__}; "
-            "write at.keep(t) for a bool tensor in which True = may attend, or bias=t for numbers to be added to the scores"
+            "write at.keep(t) for a bool tensor in which True = may attend, "
+            "or bias=t for numbers to be added to the scores"
         )
     if bias is not None:
         if not bias.is_floating_point():
@@ -167,3 +151,25 @@ def _check(
     if not 0.0 <= dropout < 1.0:
         raise ValueError(f"dropout must be a probability, at least 0 and below 1, got {dropout}")
     return Call(query, key, value, score, mask, bias, dropout, need_weights)
+
+
+def _complaint(query: Tensor, key: Tensor, value: Tensor) -> str | None:
+    """What does not fit together; None when all does, which must be found out quickly."""
+    q_shape, k_shape, v_shape = query.shape, key.shape, value.shape
+    if len(q_shape) not in (3, 4) or not query.is_floating_point():
+        return (
+            f"query must be floating point [batch, q, d] or [batch, heads, q, d], "
+            f"got {query.dtype} {list(q_shape)}"
+        )
+    for name, tensor in (("key", key), ("value", value)):
+        if tensor.dtype != query.dtype or tensor.device != query.device:
+            return (
+                f"{name} must have the dtype and device of query ({query.dtype}, {query.device}), "
+                f"got {tensor.dtype}, {tensor.device}"
+            )
+    for name, shape in (("key", k_shape), ("value", v_shape)):
+        if len(shape) != len(q_shape) or shape[:-2] != q_shape[:-2]:
+            return f"{name} must have the batch (and heads) of query {list(q_shape)}, got {list(shape)}"
+    if v_shape[-2] != k_shape[-2]:
+        return f"value must have one row for each of the {k_shape[-2]} keys, got {list(v_shape)}"
+    return None

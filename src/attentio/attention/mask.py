@@ -239,7 +239,8 @@ def keep(allowed: Bool[Tensor, "*batch q k"]) -> Mask:
     if allowed.dtype != torch.bool:
         raise ValueError(
             f"keep needs a bool tensor in which True = may attend, got {allowed.dtype}; "
-            "write keep(t == 1) if 1 means may attend, keep(t == 0) if 1 means masked or if the numbers are added to scores (0 or -inf)"
+            "write keep(t == 1) if 1 means may attend, keep(t == 0) if 1 means masked "
+            "or if the numbers are to be added to the scores (0 or -inf)"
         )
     if not 2 <= allowed.ndim <= 4:
         raise ValueError(

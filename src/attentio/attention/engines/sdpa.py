@@ -61,8 +61,8 @@ def _compute(call: Call, allowed: Bool[Tensor, "*batch _ _"] | None, *, is_causa
 def _merge(
     allowed: Bool[Tensor, "*batch _ _"] | None, bias: Tensor | None
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Mask and bias as one `attn_mask`, and its empty rows: kernels and versions of torch disagree about these,
-    so their keys are all allowed here and their context is set to 0 afterwards."""
+    """Mask and bias as one `attn_mask`, and its empty rows: torch's kernels and versions disagree about
+    these, so their keys are all allowed here and their context is set to 0 afterwards."""
     if bias is not None:
         added = bias if allowed is None else bias.masked_fill(~allowed, float("-inf"))
         empty = empty_rows(added)
