@@ -32,7 +32,7 @@ class Call(NamedTuple):
     dropout: float
     need_weights: bool
 
-    def allowed(self) -> Bool[Tensor, "*batch _ _"] | None:
+    def allowed(self) -> Bool[Tensor, "... _ _"] | None:
         """The mask as a tensor that broadcasts to the scores; None where nothing is masked."""
         if self.mask is None:
             return None

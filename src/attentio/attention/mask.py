@@ -22,7 +22,7 @@ class Mask:
 
     def materialize(
         self, q_len: int, k_len: int, device: torch.device | str | None = None
-    ) -> Bool[Tensor, "*batch _ _"]:
+    ) -> Bool[Tensor, "... _ _"]:
         """The mask for this many queries and keys: a tensor that broadcasts to [q, k], [batch, q, k] or
         [batch, heads, q, k]; a mask of three axes says nothing of heads. `device` None: where the mask's own
         tensors are, or torch's default.
@@ -37,10 +37,10 @@ class Mask:
         return None, None
 
     def __and__(self, other: "Mask") -> "Mask":
-        return Combined(self, "&", other) if isinstance(other, Mask) else NotImplemented
+        return Combined(self, "&", _require_mask(other))
 
     def __or__(self, other: "Mask") -> "Mask":
-        return Combined(self, "|", other) if isinstance(other, Mask) else NotImplemented
+        return Combined(self, "|", _require_mask(other))
 
     def __invert__(self) -> "Mask":
         return Not(self)
@@ -118,11 +118,11 @@ class Segments(Mask):
 
 @dataclass(frozen=True, eq=False)
 class Keep(Mask):
-    allowed: Bool[Tensor, "*batch q k"]
+    allowed: Bool[Tensor, "... q k"]
 
     def materialize(
         self, q_len: int, k_len: int, device: torch.device | str | None = None
-    ) -> Bool[Tensor, "*batch _ _"]:
+    ) -> Bool[Tensor, "... _ _"]:
         q_have, k_have = self.allowed.shape[-2:]
         if q_have not in (1, q_len) or k_have not in (1, k_len):
             raise ValueError(
@@ -147,7 +147,7 @@ class Combined(Mask):
 
     def materialize(
         self, q_len: int, k_len: int, device: torch.device | str | None = None
-    ) -> Bool[Tensor, "*batch _ _"]:
+    ) -> Bool[Tensor, "... _ _"]:
         left, right = (mask.materialize(q_len, k_len, device) for mask in (self.left, self.right))
         if {left.ndim, right.ndim} == {3, 4}:
             left, right = with_heads(left), with_heads(right)
@@ -167,7 +167,7 @@ class Not(Mask):
 
     def materialize(
         self, q_len: int, k_len: int, device: torch.device | str | None = None
-    ) -> Bool[Tensor, "*batch _ _"]:
+    ) -> Bool[Tensor, "... _ _"]:
         return ~self.inner.materialize(q_len, k_len, device)
 
     def natural_size(self) -> tuple[int | None, int | None]:
@@ -226,7 +226,7 @@ def segments(query_ids: Int[Tensor, "batch q"], key_ids: Int[Tensor, "batch k"])
     return Segments(query_ids, key_ids)
 
 
-def keep(allowed: Bool[Tensor, "*batch q k"]) -> Mask:
+def keep(allowed: Bool[Tensor, "... q k"]) -> Mask:
     """A mask given as a tensor. True = may attend.
 
     Args:
@@ -249,9 +249,18 @@ def keep(allowed: Bool[Tensor, "*batch q k"]) -> Mask:
     return Keep(allowed)
 
 
-def with_heads(allowed: Bool[Tensor, "*batch q k"]) -> Bool[Tensor, "*batch q k"]:
+def with_heads(allowed: Bool[Tensor, "... q k"]) -> Bool[Tensor, "... q k"]:
     """[batch, q, k] as [batch, 1, q, k]; a mask of two or four axes is as it should be."""
     return allowed.unsqueeze(1) if allowed.ndim == 3 else allowed
+
+
+def _require_mask(other: object) -> Mask:
+    if isinstance(other, Mask):
+        return other
+    raise ValueError(
+        f"a mask combines with another mask, got a bare {type(other).__name__}; "
+        "write keep(t) for a bool tensor in which True = may attend"
+    )
 
 
 def _draw(mask: Mask) -> str:

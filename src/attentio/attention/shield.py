@@ -27,7 +27,7 @@ def known_finite(*tensors: Tensor) -> bool:
 
 
 def shielded(
-    compute: Callable[[Call, Tensor], Attended], call: Call, allowed: Bool[Tensor, "*batch _ _"]
+    compute: Callable[[Call, Tensor], Attended], call: Call, allowed: Bool[Tensor, "... _ _"]
 ) -> Attended:
     """`compute(call, allowed)`, safe from what is not finite in keys and values a query may not attend."""
     key_ok, value_ok = call.key.isfinite(), call.value.isfinite()
@@ -42,7 +42,7 @@ def shielded(
 
 
 def _nan_where_seen(
-    bad: Bool[Tensor, "batch *heads k"], allowed: Bool[Tensor, "*batch _ _"]
+    bad: Bool[Tensor, "batch *heads k"], allowed: Bool[Tensor, "... _ _"]
 ) -> Float[Tensor, "batch *heads _ 1"]:
     """NaN for a query that may attend to a bad key, 0 for the others."""
     seen = (bad[..., None, :] & allowed).any(dim=-1, keepdim=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from attentio.data.pairs import Pair
 from attentio.text.tokenizer import BOS, EOS, PAD, Tokenizer
 
-_POOL_BATCHES = 100
+_POOL_BATCHES = 50
 
 
 class Batch(NamedTuple):
@@ -42,9 +42,7 @@ class EncodedPairs:
     def __init__(self, *, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> None:
         """Take the token ids of each side, without BOS and EOS."""
         if len(sources) != len(targets):
-            raise ValueError(
-                f"sources and targets must be equally many, got {len(sources)} and {len(targets)}"
-            )
+            raise ValueError(f"sources and targets must be equally many, got {len(sources)} and {len(targets)}")
         self._sources = _Ragged(sources)
         self._targets = _Ragged(targets)
         self.source_lengths = self._sources.lengths
@@ -115,9 +113,9 @@ def epoch_batches(
 ) -> list[np.ndarray]:
     """The batches of an epoch, as arrays of pair numbers; a pure function of its arguments.
 
-    Pairs of like length stand together, so that little is padding. All pairs are shuffled, cut into pools of
-    about 100 batches, and each pool sorted by length; then the batches are shuffled. So the
-    batches of two epochs differ.
+    Pairs of like length stand together, so that little is padding: all pairs are shuffled, cut into pools of
+    about 50 batches, and each pool is sorted by length; then the batches are shuffled. There are at least two
+    pools, unless one batch holds everything, so that the batches of two epochs differ.
 
     Args:
         source_lengths, target_lengths: in tokens.
@@ -134,7 +132,8 @@ def epoch_batches(
     random = np.random.default_rng([seed, epoch])
     longest = np.maximum(source_lengths, target_lengths)
     shuffled = random.permutation(len(longest))
-    pool = max(1, _POOL_BATCHES * batch_tokens * len(longest) // max(1, int(longest.sum())))
+    per_batch = max(1, batch_tokens * len(longest) // max(1, int(longest.sum())))
+    pool = max(per_batch, min(_POOL_BATCHES * per_batch, (len(longest) + 1) // 2))
     batches: list[np.ndarray] = []
     for start in range(0, len(shuffled), pool):
         numbers = shuffled[start : start + pool]

@@ -6,7 +6,7 @@ import logging
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from attentio.errors import AttentioError
 from attentio.text.tokenizer import find_reserved
@@ -31,9 +31,7 @@ def file_lines(path: Path) -> Iterator[bytes]:
             for number, line in enumerate(_lines(stream), start=1):  # noqa: B007
                 yield line
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise AttentioError(
-            f"{path}:{number + 1}: corrupt gzip data ({error}); copy or compress it again"
-        ) from error
+        raise AttentioError(f"{path}:{number + 1}: corrupt gzip data ({error}); copy or compress it again") from error
     except OSError as error:
         raise AttentioError(f"{path}: cannot be read: {error.strerror}; give a file you may read") from error
     if number == 0:
@@ -41,7 +39,7 @@ def file_lines(path: Path) -> Iterator[bytes]:
 
 
 def read_sources(
-    stream: BinaryIO, name: str, *, bad_lines: BadLines = "stop", max_line_length: int = 10_000
+    stream: Iterable[bytes], name: str, *, bad_lines: BadLines = "stop", max_line_length: int = 10_000
 ) -> Iterator[tuple[int, str]]:
     """The lines of a stream that are to be translated, with their numbers from 1.
 
@@ -49,7 +47,7 @@ def read_sources(
     too, so that one line in stays one line out, and what is wrong with it is logged as a warning.
 
     Args:
-        stream: read until its end.
+        stream: a binary stream, or anything else that gives lines with their ends; read lazily.
         name: what errors call it: a file name, or "<stdin>".
         bad_lines: stop at a line that fails the checks of `check_text`, or skip it.
         max_line_length: in characters.

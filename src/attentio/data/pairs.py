@@ -134,9 +134,7 @@ def _embedded_rows(spec: str) -> Iterator[_Row]:
     known = [f"{name}:{split}" for name in _EMBEDDED for split in _SPLITS]
     if spec not in known:
         near = difflib.get_close_matches(spec, known, n=1)
-        raise AttentioError(
-            f"{spec}: no such data set; did you mean {near[0] if near else ' or '.join(known)}?"
-        )
+        raise AttentioError(f"{spec}: no such data set; did you mean {near[0] if near else ' or '.join(known)}?")
     name, _, split = spec.partition(":")
     for number, pair in enumerate(_EMBEDDED[name](split), start=1):
         yield _row(pair, f"{spec}:{number}")
@@ -218,9 +216,7 @@ def _hub_rows(spec: str, name: str, split: str) -> Iterator[_Row]:
         rows = datasets.load_dataset(name, split=split)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = str(error).partition("\n")[0]
-        raise AttentioError(
-            f"{spec}: cannot be loaded ({reason}); check its name, split and network"
-        ) from error
+        raise AttentioError(f"{spec}: cannot be loaded ({reason}); check its name, split and network") from error
     for number, row in enumerate(rows, start=1):
         yield _row(row, f"{spec}:{number}")
 

@@ -110,9 +110,7 @@ def search(
     limits: list[int] = max_lengths.tolist()
     _check(limits, end=end, forbidden=forbidden, beam=beam, length_penalty=length_penalty, n_best=n_best)
     banned = torch.tensor(sorted(set(forbidden)), dtype=torch.long, device=max_lengths.device)
-    longest_penalty = max_lengths.new_tensor(
-        [gnmt_penalty(n + 1, length_penalty) for n in limits], dtype=torch.float
-    )
+    longest_penalty = max_lengths.new_tensor([gnmt_penalty(n + 1, length_penalty) for n in limits], dtype=torch.float)
     rows = torch.arange(len(limits), device=max_lengths.device)
     token = torch.full_like(rows, begin)[:, None]
     live = torch.zeros_like(longest_penalty)[:, None]
@@ -129,8 +127,7 @@ def search(
         live = growth.log_probs.masked_fill(ended, -math.inf)
         best = torch.cat([best, scores], dim=1).topk(n_best).values
         stay = (live.amax(dim=1) / longest_penalty > best[:, -1]).nonzero().squeeze(1)
-        # Slots without a live hypothesis still go through the decoder; they read the end token.
-        token, parents, state = growth.tokens.masked_fill(live.isneginf(), end), growth.parents, step.state
+        token, parents, state = growth.tokens, growth.parents, step.state
         if len(stay) < len(rows):
             rows, token, parents, live, best = (x[stay] for x in (rows, token, parents, live, best))
             max_lengths, longest_penalty = max_lengths[stay], longest_penalty[stay]
@@ -164,25 +161,29 @@ def _extend(
     end: int,
     beam: int,
 ) -> _Growth:
-    """The `beam` most probable extensions of each sentence; only `end` where the sentence is `full`."""
-    vocab = logits.shape[-1]
+    """The `beam` most probable extensions of each sentence; only `end` where the sentence is `full`.
+
+    A slot whose `live` is -inf holds no hypothesis; what the decoder says there, be it NaN, is ignored.
+    """
+    parents, vocab = logits.shape[1:]
     precision = torch.promote_types(logits.dtype, torch.float32)
     log_probs = logits.log_softmax(-1, dtype=precision).index_fill_(-1, banned, -math.inf)
     top = log_probs.amax(-1)
     dead = live.isneginf()
     if not (top.isfinite() | dead).all():
-        raise ValueError(
-            "the decoder's logits must be finite for some allowed token, got NaN, +inf or all -inf"
-        )
+        raise ValueError("the decoder's logits must be finite for some allowed token, got NaN, +inf or all -inf")
+    finished = (log_probs[:, :, end] >= top) | ~full[:, None]
 
-    not_end = torch.arange(vocab, device=logits.device) != end
-    closed = dead[:, :, None] | (full[:, None] & not_end)[:, None]
-    totals = (live[:, :, None] + log_probs).masked_fill_(closed, -math.inf).flatten(1)
+    # One row for each hypothesis: filling rows by number is far cheaper than a mask over the vocabulary.
+    totals = log_probs.add_(live[:, :, None]).flatten(0, 1)
+    ends = totals[:, end].clone()
+    totals.index_fill_(0, full.repeat_interleave(parents).nonzero().squeeze(1), -math.inf)
+    totals[:, end] = ends
+    totals.index_fill_(0, dead.flatten().nonzero().squeeze(1), -math.inf)
     # With few tokens the beam needs some steps to fill: 1, vocab, vocab ** 2, ...
-    best, choice = totals.topk(min(beam, totals.shape[1]))
-    parents = choice // vocab
-    would_end = log_probs[:, :, end] >= top
-    return _Growth(parents, choice % vocab, best, ~full[:, None] | would_end.gather(1, parents))
+    best, choice = totals.view(len(live), -1).topk(min(beam, parents * vocab))
+    parent = choice // vocab
+    return _Growth(parent, choice % vocab, best, finished.gather(1, parent))
 
 
 def _is_identity(parents: Int[Tensor, "batch beam"], previous: int) -> bool:
@@ -219,9 +220,7 @@ def _read_off(trace: list[_Record], *, batch: int, n_best: int) -> list[list[Hyp
     for i, sentence in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
         outputs.append(
             [
-                Hypothesis(
-                    ids[:n], score, log_prob, None if weights is None else weights[i, j, : n + 1], done
-                )
+                Hypothesis(ids[:n], score, log_prob, None if weights is None else weights[i, j, : n + 1], done)
                 for j, (score, log_prob, done, n, ids) in enumerate(zip(*sentence, strict=True))
                 if score > -math.inf
             ]

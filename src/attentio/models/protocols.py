@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple, Protocol, Self
 
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class DecoderState(Protocol):
@@ -49,6 +49,11 @@ class StepDecoder(Protocol):
 
 class SequenceModel(StepDecoder, Protocol):
     """A model that turns one sequence into another."""
+
+    @property
+    def output(self) -> nn.Linear:
+        """The layer that turns features into logits over the target vocabulary."""
+        ...
 
     def encode(self, source: Int[Tensor, "batch source"], lengths: Int[Tensor, "batch"]) -> Any:
         """Read the source sequences; `lengths` counts the real tokens of each. Returns the memory for `start`."""

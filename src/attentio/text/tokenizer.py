@@ -76,9 +76,7 @@ class Tokenizer:
             raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
         prepared = [_prepare(text, jamo=jamo) for text in texts]
         if not any(text.strip() for text in prepared):
-            raise AttentioError(
-                "no text to learn a vocabulary from; give at least one line that is not empty"
-            )
+            raise AttentioError("no text to learn a vocabulary from; give at least one line that is not empty")
         pieces = kind in ("bpe", "unigram")
         if pieces:
             _check_piece_count(prepared, kind, vocab_size)
@@ -124,9 +122,7 @@ class Tokenizer:
             ValueError: an id outside the vocabulary.
         """
         if strange := [i for i in ids if not 0 <= i < self.size]:
-            raise ValueError(
-                f"ids must be from 0 to {self.size - 1}, the vocabulary's last, got {strange[0]}"
-            )
+            raise ValueError(f"ids must be from 0 to {self.size - 1}, the vocabulary's last, got {strange[0]}")
         return [str(self._core.id_to_token(i)) for i in ids]
 
     def save(self, path: Path) -> None:
@@ -144,16 +140,10 @@ class Tokenizer:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise AttentioError(
-                f"{path}: cannot read the tokenizer: {error.strerror}; train again"
-            ) from error
+            raise AttentioError(f"{path}: cannot read the tokenizer: {error.strerror}; train again") from error
         except ValueError as error:
-            raise AttentioError(
-                f"{path}: damaged tokenizer file ({error}); copy it again, or train again"
-            ) from error
-        not_ours = AttentioError(
-            f"{path}: not a tokenizer file of attentio; give the file that training wrote"
-        )
+            raise AttentioError(f"{path}: damaged tokenizer file ({error}); copy it again, or train again") from error
+        not_ours = AttentioError(f"{path}: not a tokenizer file of attentio; give the file that training wrote")
         if not isinstance(content, dict) or content.keys() != {"kind", "jamo", "tokenizer"}:
             raise not_ours
         kind, jamo = content["kind"], content["jamo"]
@@ -170,9 +160,7 @@ class Tokenizer:
 
 def _prepare(text: str, *, jamo: bool) -> str:
     if reserved := find_reserved(text):
-        raise AttentioError(
-            f"the reserved symbol {reserved} occurs in the text {text[:40]!r}; remove or rewrite it"
-        )
+        raise AttentioError(f"the reserved symbol {reserved} occurs in the text {text[:40]!r}; remove or rewrite it")
     if _SURROGATE.search(text):
         raise AttentioError(f"half of a surrogate pair, no character, in the text {text[:40]!r}; remove it")
     return hangul.decompose(text) if jamo else text
@@ -180,9 +168,7 @@ def _prepare(text: str, *, jamo: bool) -> str:
 
 def _check_piece_count(texts: list[str], kind: Kind, vocab_size: int | None) -> None:
     if vocab_size is None:
-        raise AttentioError(
-            f"a {kind} tokenizer needs vocab_size, the number of its pieces; 4000 is a usual start"
-        )
+        raise AttentioError(f"a {kind} tokenizer needs vocab_size, the number of its pieces; 4000 is a usual start")
     alphabet = {_SPACE}.union(*texts) - {" "}
     # The unigram trainer exceeds its limit when the characters alone fill it.
     smallest = len(SPECIAL_TOKENS) + len(alphabet) + (kind == "unigram")
@@ -228,9 +214,7 @@ def _settle_unigram(vocab: list[list[Any]]) -> Any:
     learnt = vocab[len(SPECIAL_TOKENS) :]
     lowest = min(score for _, score in learnt)
     reach = lowest + 1e-4 * sum(len(piece) == 1 for piece, _ in learnt)
-    settled = [
-        (piece, round(lowest if len(piece) == 1 and score < reach else score, 3)) for piece, score in learnt
-    ]
+    settled = [(piece, round(lowest if len(piece) == 1 and score < reach else score, 3)) for piece, score in learnt]
     settled.sort(key=lambda entry: (-entry[1], entry[0]))
     return models.Unigram([(symbol, 0.0) for symbol in SPECIAL_TOKENS] + settled, unk_id=UNK)
 

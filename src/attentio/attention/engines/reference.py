@@ -25,7 +25,7 @@ def run(call: Call) -> Attended:
     return _compute(call, allowed)
 
 
-def _compute(call: Call, allowed: Bool[Tensor, "*batch _ _"] | None) -> Attended:
+def _compute(call: Call, allowed: Bool[Tensor, "... _ _"] | None) -> Attended:
     scores = call.score(call.query, call.key)
     if call.bias is not None:
         scores = scores + call.bias

@@ -41,7 +41,7 @@ def _is_torch_causal(call: Call) -> bool:
     return isinstance(call.mask, Causal) and (call.mask.align == "start" or same_length)
 
 
-def _compute(call: Call, allowed: Bool[Tensor, "*batch _ _"] | None, *, is_causal: bool = False) -> Attended:
+def _compute(call: Call, allowed: Bool[Tensor, "... _ _"] | None, *, is_causal: bool = False) -> Attended:
     attn_mask, empty = _merge(allowed, call.bias)
     query, key, value = call.query, call.key, call.value
     one_head = query.ndim == 3
@@ -59,7 +59,7 @@ def _compute(call: Call, allowed: Bool[Tensor, "*batch _ _"] | None, *, is_causa
 
 
 def _merge(
-    allowed: Bool[Tensor, "*batch _ _"] | None, bias: Tensor | None
+    allowed: Bool[Tensor, "... _ _"] | None, bias: Tensor | None
 ) -> tuple[Tensor | None, Tensor | None]:
     """Mask and bias as one `attn_mask`, and its empty rows: torch's kernels and versions disagree about
     these, so their keys are all allowed here and their context is set to 0 afterwards."""

@@ -1,0 +1,221 @@
+"""The configuration of a training run: what a YAML file and `--key.sub value` may say. Light to import."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from attentio.errors import AttentioError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Pairs of sequences.
+
+    train, dev, test: `cmudict:train` or `dates:train` (embedded), FILE (tab-separated, .jsonl; .gz too),
+        `SOURCE_FILE,TARGET_FILE`, or `hub:NAME:SPLIT`. Without test, `evaluate` uses dev.
+    bad_lines: stop at the first bad line, or skip, count and report them.
+    """
+
+    train: str
+    dev: str
+    test: str | None = None
+    bad_lines: Literal["stop", "skip"] = "stop"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideConfig:
+    """How one side's text becomes tokens.
+
+    vocab_size: needed for bpe and unigram. jamo: Hangul syllables are taken apart, and put together on output.
+    """
+
+    tokenizer: Literal["char", "whitespace", "bpe", "unigram"] = "char"
+    vocab_size: int | None = None
+    jamo: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig:
+    """Both sides. shared: one vocabulary for both, made as `source` says."""
+
+    source: SideConfig = field(default_factory=SideConfig)
+    target: SideConfig = field(default_factory=SideConfig)
+    shared: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The recurrent encoder-decoder and its attention.
+
+    attention: none, bahdanau, luong or delayed; the papers' mechanisms (see `attentio.models.presets`).
+    score, local, window, input_feeding, reach: of luong only. local: `m` or `p`; window: the paper's D.
+    encoder_hidden: features of each of the encoder's two directions; null for half of `hidden`.
+    """
+
+    attention: Literal["none", "bahdanau", "luong", "delayed"] = "luong"
+    score: Literal["dot", "general", "concat", "location"] = "general"
+    local: Literal["m", "p"] | None = None
+    window: int = 10
+    input_feeding: bool = True
+    reach: int = 128
+    cell: Literal["lstm", "gru"] = "lstm"
+    embedding: int = 256
+    hidden: int = 256
+    encoder_hidden: int | None = None
+    encoder_layers: int = 1
+    decoder_layers: int = 1
+    dropout: float = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How to train.
+
+    batch_tokens: longest side of a batch, padding included. learning_rate: its peak, after `warmup` updates.
+    average: decay of a moving average of the weights, which is then what is used; 0 for none.
+    validate_every, checkpoint_every, log_every: in updates. patience: validations without improvement before
+        stopping early; 0 for never. validation_size: pairs of dev that are decoded each time.
+    """
+
+    max_steps: int = 10_000
+    batch_tokens: int = 2048
+    accumulate: int = 1
+    learning_rate: float = 1e-3
+    warmup: int = 400
+    decay: Literal["constant", "linear", "cosine", "inverse-sqrt"] = "cosine"
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.1
+    clip: float = 1.0
+    average: float = 0.0
+    validate_every: int = 1000
+    validation_size: int = 500
+    checkpoint_every: int = 1000
+    log_every: int = 100
+    patience: int = 0
+    keep_checkpoints: int = 3
+    samples: int = 3
+    seed: int = 1
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodingConfig:
+    """How outputs are searched for.
+
+    length_penalty: alpha of GNMT's penalty. max_length_ratio: an output may have this many tokens for each
+        source token, and ten more.
+    """
+
+    beam: int = 5
+    length_penalty: float = 1.0
+    max_length_ratio: float = 3.0
+    batch_size: int = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How quality is measured, always by free decoding.
+
+    metrics: any of wer (outputs with any error), per (token error rate), exact, bleu, chrf, ter; the first
+        decides which checkpoint is the best.
+    units: what `per` counts. bleu_tokenize: sacreBLEU's; `none` for text that is tokenised already.
+    """
+
+    metrics: list[Literal["wer", "per", "exact", "bleu", "chrf", "ter"]] = field(default_factory=lambda: ["wer", "per"])
+    units: Literal["words", "characters"] = "words"
+    bleu_tokenize: str = "13a"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A whole training run."""
+
+    name: str
+    data: DataConfig
+    text: TextConfig = field(default_factory=TextConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+def preset_names() -> list[str]:
+    """The presets that come with attentio."""
+    files = resources.files("attentio") / "presets"
+    return sorted(file.name.removesuffix(".yaml") for file in files.iterdir() if file.name.endswith(".yaml"))
+
+
+def load_config(preset_or_file: str, overrides: Sequence[str] = ()) -> Config:
+    """A preset's or a YAML file's configuration with `--key.sub value` (or `--key.sub=value`) on top.
+
+    Raises AttentioError for an unknown preset, file, key or value, with the nearest name.
+    """
+    path = Path(preset_or_file)
+    if preset_or_file in preset_names():
+        text = (resources.files("attentio") / "presets" / f"{preset_or_file}.yaml").read_text()
+    elif path.is_file():
+        text = path.read_text(encoding="utf-8")
+    else:
+        nearest = _nearest(preset_or_file, preset_names())
+        raise AttentioError(
+            f"{preset_or_file!r} is neither a file nor a preset{nearest}; the presets are {', '.join(preset_names())}"
+        )
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise AttentioError(f"{preset_or_file} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise AttentioError(f"{preset_or_file} must hold keys such as data.train and model.attention")
+    return _parse(content, preset_or_file, overrides)
+
+
+def _parse(content: dict[str, Any], origin: str, overrides: Sequence[str]) -> Config:
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Config, fail_untyped=True)
+    known = {action.dest for action in parser._actions} - {"help"}
+    keys = [(key, origin) for key in _leaves(content)]
+    keys += [(key, "the command line") for key in _override_keys(overrides)]
+    for key, where in keys:
+        if key not in known and not any(name.startswith(key + ".") for name in known):
+            raise AttentioError(f"unknown key {key!r} in {where}{_nearest(key, sorted(known))}")
+    try:
+        defaults = parser.parse_object(content, defaults=True)
+        parser.set_defaults({key: value for key, value in vars(defaults.as_flat()).items()})
+        parsed = parser.parse_args(list(overrides))
+        return Config(**vars(parser.instantiate_classes(parsed)))
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise AttentioError(f"{origin}: {_one_line(error)}") from None
+
+
+def to_yaml(config: Config) -> str:
+    """The complete configuration, as `load_config` reads it."""
+    from dataclasses import asdict
+
+    return yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
+
+
+def _leaves(content: dict[str, Any], prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name, value in content.items():
+        keys += _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [f"{prefix}{name}"]
+    return keys
+
+
+def _override_keys(overrides: Sequence[str]) -> list[str]:
+    return [word[2:].split("=", 1)[0] for word in overrides if word.startswith("--")]
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

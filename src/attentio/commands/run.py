@@ -1,0 +1,152 @@
+"""A trained model, read back from its run directory and ready to use."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from attentio.commands.build import Tokenizers, build_model
+from attentio.commands.config import Config, DecodingConfig, load_config
+from attentio.data.batches import EncodedPairs, length_sorted_batches
+from attentio.data.pairs import Pair
+from attentio.decoding.search import Hypothesis, search
+from attentio.errors import AttentioError
+from attentio.models.encoder_decoder import EncoderDecoder
+from attentio.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
+from attentio.training.checkpoint import Checkpoints
+
+LONGER_THAN_RATIO = 10
+"""Tokens that any output may have besides max_length_ratio times its source's."""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One output.
+
+    tokens: those of the output, the end token last; source_tokens: those of the input, its end token last.
+    score: log-probability (natural) divided by the length penalty. attention: [tokens, source_tokens]; row t is the
+    attention that token t came from; None for a model without attention.
+    """
+
+    text: str
+    tokens: list[str]
+    source_tokens: list[str]
+    score: float
+    attention: Float[Tensor, "target source"] | None
+
+
+class Run:
+    """What a run directory holds, as one thing that translates."""
+
+    def __init__(self, path: Path, config: Config, tokenizers: Tokenizers, model: EncoderDecoder) -> None:
+        self.path, self.config, self.tokenizers = path, config, tokenizers
+        self.model = model.eval()
+
+    @classmethod
+    def load(cls, path: str | Path, *, checkpoint: str = "best") -> Self:
+        """Read a run directory; `checkpoint` is "best" or "last".
+
+        Raises AttentioError for a directory that is not a run, or whose files are missing, truncated or altered.
+        """
+        path = Path(path)
+        if not (path / "config.yaml").is_file():
+            raise AttentioError(f"{path} is not a run directory: it has no config.yaml; `attentio train` makes one")
+        config = load_config(str(path / "config.yaml"))
+        tokenizers = Tokenizers(*(Tokenizer.load(path / "tokenizer" / f"{side}.json") for side in Tokenizers._fields))
+        model = build_model(config.model, tokenizers, seed=0)
+        saved = Checkpoints(path).load(checkpoint, "model.safetensors")
+        try:
+            model.load_state_dict(saved.tensors["model.safetensors"])
+        except RuntimeError:
+            raise AttentioError(
+                f"{saved.path} does not fit {path / 'config.yaml'}: one of them has been changed since training"
+            ) from None
+        return cls(path, config, tokenizers, model)
+
+    def translate(self, texts: Sequence[str], *, beam: int | None = None) -> list[Translation]:
+        """The best output for each text, in order; `candidates` has more options."""
+        return [best[0] for best in self.candidates(texts, beam=beam)]
+
+    def candidates(
+        self,
+        texts: Sequence[str],
+        *,
+        n_best: int = 1,
+        beam: int | None = None,
+        length_penalty: float | None = None,
+        max_length_ratio: float | None = None,
+        batch_size: int | None = None,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> list[list[Translation]]:
+        """The `n_best` outputs for each text, best first.
+
+        Options that are None are as configured. progress: told how many more texts are done, as they are.
+        """
+        asked = {
+            "beam": beam,
+            "length_penalty": length_penalty,
+            "max_length_ratio": max_length_ratio,
+            "batch_size": batch_size,
+        }
+        decoding = DecodingConfig(
+            **{
+                **vars(self.config.decoding),
+                **{key: value for key, value in asked.items() if value is not None},
+            }
+        )
+        if n_best > decoding.beam:
+            raise ValueError(f"n_best must be at most the beam, got {n_best} and a beam of {decoding.beam}")
+        encoded = self.encode([Pair(text, "") for text in texts])
+        found: list[list[Translation]] = [[] for _ in texts]
+        for indices, hypotheses in decode(self.model, encoded, decoding, n_best=n_best):
+            for index, best in zip(indices, hypotheses, strict=True):
+                source = self.tokenizers.source.tokens(encoded.source(index))
+                found[index] = [self._translation(hypothesis, source) for hypothesis in best]
+            progress(len(indices))
+        return found
+
+    def encode(self, pairs: Iterable[Pair]) -> EncodedPairs:
+        """The token ids of pairs."""
+        return EncodedPairs.encode(pairs, *self.tokenizers)
+
+    def _translation(self, hypothesis: Hypothesis, source_tokens: list[str]) -> Translation:
+        tokenizer = self.tokenizers.target
+        attention = hypothesis.weights
+        return Translation(
+            text=tokenizer.decode(hypothesis.tokens),
+            tokens=tokenizer.tokens([*hypothesis.tokens, EOS]),
+            source_tokens=source_tokens,
+            score=hypothesis.score,
+            attention=None if attention is None else attention[:, : len(source_tokens)],
+        )
+
+
+def decode(
+    model: EncoderDecoder, encoded: EncodedPairs, decoding: DecodingConfig, *, n_best: int = 1
+) -> Iterable[tuple[np.ndarray, list[list[Hypothesis]]]]:
+    """Translate the sources of `encoded`, the longest first; yields the numbers of each batch and its outputs."""
+    device = next(model.parameters()).device
+    for indices in length_sorted_batches(encoded.source_lengths, batch_size=decoding.batch_size):
+        batch = encoded.batch(indices)
+        lengths = batch.source_lengths.to(device)
+        with torch.inference_mode():
+            hypotheses = search(
+                model,
+                model.start(model.encode(batch.source.to(device), lengths)),
+                max_lengths=(lengths * decoding.max_length_ratio).long() + LONGER_THAN_RATIO,
+                begin=BOS,
+                end=EOS,
+                forbidden=(PAD, BOS, UNK),
+                beam=decoding.beam,
+                length_penalty=decoding.length_penalty,
+                n_best=n_best,
+            )
+        yield indices, hypotheses
+
+
+load = Run.load

@@ -1,0 +1,44 @@
+"""Global attention: every decoder state looks at the whole source."""
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from attentio.attention.attend import attend
+from attentio.attention.call import Attended
+from attentio.attention.mask import padding
+from attentio.layers.additive import AdditiveScore
+from attentio.layers.luong import DotScore, LocationScore
+from attentio.layers.sources import Source
+
+Score = AdditiveScore | DotScore | LocationScore
+
+
+class GlobalAttention(nn.Module):
+    """Attend to all source positions, compared by `score` (Bahdanau et al. 2014; Luong et al. 2015, section 3.1)."""
+
+    def __init__(self, score: Score) -> None:
+        super().__init__()
+        self.score = score
+
+    def prepare(self, memory: Float[Tensor, "batch source memory"], lengths: Int[Tensor, "batch"]) -> Source:
+        """What does not depend on the queries, made once for all decoding steps."""
+        reached = lengths if self.score.reach is None else lengths.clamp(max=self.score.reach)
+        return Source(self.score.keys(memory), memory, reached)
+
+    def forward(
+        self,
+        state: Float[Tensor, "batch q hidden"],
+        source: Source,
+        positions: Int[Tensor, "q"],
+        need_weights: bool = False,
+    ) -> Attended:
+        """Attend from the decoder states; `positions` (which target step each is) does not matter here."""
+        queries = self.score.queries(state, source.keys.shape[1])
+        return attend(
+            queries,
+            source.keys,
+            source.values,
+            score=self.score.comparison(),
+            mask=padding(source.lengths),
+            need_weights=need_weights,
+        )

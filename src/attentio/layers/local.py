@@ -1,0 +1,83 @@
+"""Local attention: every decoder state looks at a few source positions only (Luong et al. 2015, section 3.2)."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from attentio.attention.attend import attend
+from attentio.attention.call import Attended
+from attentio.attention.mask import keep
+from attentio.layers.global_attention import Score
+from attentio.layers.luong import LocationScore
+from attentio.layers.sources import Source
+
+
+class LocalAttention(nn.Module):
+    """Attend to the 2D + 1 source positions around a centre p_t, whatever the length S of the source.
+
+        local-m   p_t = t
+        local-p   p_t = S sigmoid(v . tanh(W s_t)),   weights * exp(-(position - p_t)^2 / (2 sigma^2)),  sigma = D / 2
+
+    Keys and values are gathered at those positions before anything is computed. Positions outside the sentence
+    get no weight. The Gaussian is applied after the softmax, so the weights of local-p sum to less than 1.
+
+    window: D, at least 1. predictive: local-p rather than local-m. hidden: features of s_t.
+
+    Reference: equations 9 and 10. Positions are counted from 0; the window is centred on p_t rounded.
+    """
+
+    def __init__(self, score: Score, *, window: int, predictive: bool, hidden: int) -> None:
+        super().__init__()
+        if window < 1:
+            raise ValueError(f"window must be at least 1 position on each side, got {window}")
+        self.score, self.window, self.predictive = score, window, predictive
+        if predictive:
+            self.predict = nn.Sequential(
+                nn.Linear(hidden, hidden, bias=False), nn.Tanh(), nn.Linear(hidden, 1, bias=False)
+            )
+
+    def prepare(self, memory: Float[Tensor, "batch source memory"], lengths: Int[Tensor, "batch"]) -> Source:
+        """What does not depend on the queries, made once for all decoding steps."""
+        reached = lengths if self.score.reach is None else lengths.clamp(max=self.score.reach)
+        return Source(self.score.keys(memory), memory, reached)
+
+    def forward(
+        self,
+        state: Float[Tensor, "batch q hidden"],
+        source: Source,
+        positions: Int[Tensor, "q"],
+        need_weights: bool = False,
+    ) -> Attended:
+        """Attend from the decoder states, which stand at the target steps `positions`, counted from 0."""
+        (batch, q, _), (_, k, _) = state.shape, source.keys.shape
+        if self.predictive:
+            centre = source.lengths.unsqueeze(1) * self.predict(state).squeeze(2).sigmoid()
+        else:
+            centre = positions.to(state.dtype).expand(batch, q)
+        offsets = torch.arange(-self.window, self.window + 1, device=state.device)
+        looked_at = centre.detach().round().long().unsqueeze(2) + offsets
+        inside = (looked_at >= 0) & (looked_at < source.lengths.view(batch, 1, 1))
+        gathered = looked_at.clamp(0, k - 1)
+        rows = torch.arange(batch, device=state.device).view(batch, 1, 1)
+        keys, values = source.keys[rows, gathered], source.values[rows, gathered]
+        queries = self.score.queries(state, k)
+        if isinstance(self.score, LocationScore):
+            queries = queries.gather(2, gathered)
+        decay: Tensor | None = None
+        if self.predictive:
+            sigma = self.window / 2
+            decay = torch.exp(-((looked_at - centre.unsqueeze(2)) ** 2) / (2 * sigma**2))
+            values = values * decay.unsqueeze(3)  # the context is linear in the values
+        context, weights = attend(
+            queries.flatten(0, 1).unsqueeze(1),
+            keys.flatten(0, 1),
+            values.flatten(0, 1),
+            score=self.score.comparison(),
+            mask=keep(inside.flatten(0, 1).unsqueeze(1)),
+            need_weights=need_weights,
+        )
+        if weights is not None:
+            weights = weights.view(batch, q, -1)
+            weights = weights if decay is None else weights * decay
+            weights = weights.new_zeros(batch, q, k).scatter_add(2, gathered, weights)
+        return Attended(context.view(batch, q, -1), weights)

@@ -1,0 +1,144 @@
+"""The recurrent encoder-decoders of the literature, each with its two switches set as its paper does."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from attentio.layers.additive import AdditiveScore
+from attentio.layers.global_attention import GlobalAttention, Score
+from attentio.layers.local import LocalAttention
+from attentio.layers.luong import DotScore, GeneralScore, LocationScore
+from attentio.layers.readout import (
+    AttentionalReadout,
+    ConcatenatedReadout,
+    MaxoutReadout,
+    Readout,
+    StateReadout,
+)
+from attentio.layers.recurrence import GRU, LSTM, Bidirectional
+from attentio.models.encoder_decoder import EncoderDecoder
+from attentio.models.recurrent import Bridge, ContextTo, Query, RecurrentDecoder, RecurrentEncoder
+
+ScoreName = Literal["dot", "general", "concat", "location"]
+Local = Literal["m", "p"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """The sizes that all the recurrent models share.
+
+    encoder_hidden: features of each of the encoder's two directions; a source position has twice as many.
+    dropout: applied to embeddings, between layers, to the encoder's outputs and before the output layer.
+    """
+
+    source_vocabulary: int
+    target_vocabulary: int
+    embedding: int = 256
+    hidden: int = 256
+    encoder_hidden: int = 128
+    encoder_layers: int = 1
+    decoder_layers: int = 1
+    cell: Literal["lstm", "gru"] = "lstm"
+    dropout: float = 0.0
+
+
+def plain(sizes: Sizes) -> EncoderDecoder:
+    """Sequence to sequence through one fixed vector, without attention (Sutskever et al. 2014)."""
+    readout = StateReadout(hidden=sizes.hidden)
+    return _assemble(sizes, None, readout, query="current", context="output")
+
+
+def bahdanau(sizes: Sizes) -> EncoderDecoder:
+    """RNNsearch (Bahdanau et al. 2014): additive score, previous state, context into the recurrence, maxout.
+
+    The paper's cell is the GRU, its maxout as wide as half the state; both follow `sizes` here (l = embedding).
+    """
+    memory = 2 * sizes.encoder_hidden
+    score = AdditiveScore(query_features=sizes.hidden, memory_features=memory, features=sizes.hidden)
+    readout = MaxoutReadout(
+        embedding=sizes.embedding, hidden=sizes.hidden, memory_features=memory, features=sizes.embedding
+    )
+    return _assemble(sizes, GlobalAttention(score), readout, query="previous", context="input")
+
+
+def luong(
+    sizes: Sizes,
+    *,
+    score: ScoreName = "general",
+    local: Local | None = None,
+    window: int = 10,
+    input_feeding: bool = True,
+    reach: int = 128,
+) -> EncoderDecoder:
+    """Luong et al. 2015: the current state attends; its attentional vector goes to the output.
+
+    local: None attends globally; "m" to a window around the target's own position, "p" to one around a predicted
+    position; `window` is the paper's D. input_feeding: the attentional vector is also an input of the next step.
+    reach: source positions that the score *location* knows.
+    """
+    memory = 2 * sizes.encoder_hidden
+    comparison = _score(score, hidden=sizes.hidden, memory=memory, reach=reach)
+    attention: GlobalAttention | LocalAttention = GlobalAttention(comparison)
+    if local is not None:
+        attention = LocalAttention(comparison, window=window, predictive=local == "p", hidden=sizes.hidden)
+    readout = AttentionalReadout(hidden=sizes.hidden, memory_features=memory)
+    context: ContextTo = "both" if input_feeding else "output"
+    return _assemble(sizes, attention, readout, query="current", context=context)
+
+
+def delayed(sizes: Sizes) -> EncoderDecoder:
+    """Dot product with the previous state, the output from [s(i); a(i-1)] through one fully connected layer."""
+    memory = 2 * sizes.encoder_hidden
+    attention = GlobalAttention(DotScore(query_features=sizes.hidden, memory_features=memory))
+    readout = ConcatenatedReadout(hidden=sizes.hidden, memory_features=memory)
+    return _assemble(sizes, attention, readout, query="previous", context="output")
+
+
+def _score(name: ScoreName, *, hidden: int, memory: int, reach: int) -> Score:
+    if name == "dot":
+        return DotScore(query_features=hidden, memory_features=memory)
+    if name == "general":
+        return GeneralScore(query_features=hidden, memory_features=memory)
+    if name == "concat":
+        return AdditiveScore(query_features=hidden, memory_features=memory, features=hidden)
+    return LocationScore(query_features=hidden, reach=reach)
+
+
+def _assemble(
+    sizes: Sizes,
+    attention: GlobalAttention | LocalAttention | None,
+    readout: Readout,
+    *,
+    query: Query,
+    context: ContextTo,
+) -> EncoderDecoder:
+    cell: type[LSTM] | type[GRU] = LSTM if sizes.cell == "lstm" else GRU
+    memory = 2 * sizes.encoder_hidden
+
+    def directions(inputs: int) -> Bidirectional:
+        return Bidirectional(cell(inputs, sizes.encoder_hidden), cell(inputs, sizes.encoder_hidden))
+
+    encoder = RecurrentEncoder(
+        nn.Embedding(sizes.source_vocabulary, sizes.embedding),
+        [directions(memory if i else sizes.embedding) for i in range(sizes.encoder_layers)],
+        dropout=sizes.dropout,
+    )
+    fed = {"input": memory, "both": readout.features, "output": 0}[context]
+    decoder = RecurrentDecoder(
+        nn.Embedding(sizes.target_vocabulary, sizes.embedding),
+        [cell(sizes.hidden if i else sizes.embedding + fed, sizes.hidden) for i in range(sizes.decoder_layers)],
+        Bridge(
+            summary=memory,
+            layers=sizes.decoder_layers,
+            states=cell.states,
+            hidden=sizes.hidden,
+            backward_only=context == "input",
+        ),
+        attention,
+        readout,
+        query=query,
+        context=context,
+        dropout=sizes.dropout,
+    )
+    return EncoderDecoder(encoder, decoder)

@@ -1,0 +1,249 @@
+"""The training loop, top to bottom."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from attentio.data.batches import Batch
+from attentio.errors import AttentioError
+from attentio.models.protocols import SequenceModel
+from attentio.text.tokenizer import PAD
+from attentio.training.average import WeightAverage
+from attentio.training.checkpoint import Checkpoints, Tensors
+from attentio.training.loss import linear_cross_entropy
+from attentio.training.schedule import Decay, learning_rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to train.
+
+    max_steps: updates in all. peak_learning_rate, warmup, decay: see `schedule.learning_rate`.
+    clip: largest norm of the gradient. accumulate: batches for one update. average: decay of the moving average
+    of the weights, which is then what is validated and used; 0 for none.
+    validate_every, checkpoint_every, log_every: in updates. patience: validations without improvement after which
+    training stops early; 0 for never.
+    """
+
+    max_steps: int
+    peak_learning_rate: float
+    warmup: int
+    decay: Decay
+    weight_decay: float
+    label_smoothing: float
+    clip: float
+    accumulate: int
+    average: float
+    validate_every: int
+    checkpoint_every: int
+    log_every: int
+    patience: int
+
+
+class Validation(NamedTuple):
+    """Quality by free decoding. goal: the number that decides which checkpoint is the best; higher is better."""
+
+    goal: float
+    scores: dict[str, float]
+
+
+@dataclass
+class Progress:
+    """Where training stands. It is saved with every checkpoint, so that a resumed run is the uninterrupted one.
+
+    position: the next batch of the epoch. window_*: sums since the last row of the records.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    position: int = 0
+    best_goal: float | None = None
+    best_step: int = 0
+    validations_since_best: int = 0
+    seconds: float = 0.0
+    window_loss: float = 0.0
+    window_tokens: int = 0
+    window_seconds: float = 0.0
+    finished: bool = False
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+class Trainer:
+    """Trains a model on batches, validating, logging and saving on the way.
+
+    epoch_batches: epoch -> the pairs of each batch, in order. load: pairs -> Batch. validate: model -> Validation.
+    record: takes each row of numbers. should_stop: asked after every update; True saves and leaves.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        checkpoints: Checkpoints,
+        *,
+        fabric: Fabric,
+        epoch_batches: Callable[[int], Sequence[np.ndarray]],
+        load: Callable[[np.ndarray], Batch],
+        validate: Callable[[nn.Module], Validation],
+    ) -> None:
+        self.recipe, self.checkpoints, self.fabric = recipe, checkpoints, fabric
+        self.epoch_batches, self.load, self.validate = epoch_batches, load, validate
+        self.plain = model
+        self.average = WeightAverage(model, recipe.average) if recipe.average else None
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=0.0, betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True
+        )
+        self.model, self.optimizer = fabric.setup(model, optimizer)
+        self.model.mark_forward_method("features")
+        self.progress = Progress()
+
+    def run(self, record: Callable[[dict[str, float]], None], should_stop: Callable[[], bool]) -> Progress:
+        """Train until the recipe's end, early stopping, or until asked to stop. Returns where it stands then."""
+        recipe, progress = self.recipe, self.progress
+        while not progress.finished:
+            order = self.epoch_batches(progress.epoch)
+            while progress.position < len(order) and not progress.finished:
+                self._update(order[progress.position : progress.position + recipe.accumulate])
+                progress.position += recipe.accumulate
+                improved = False
+                if progress.step % recipe.validate_every == 0 or progress.step == recipe.max_steps:
+                    improved = self._validate()
+                    progress.finished = progress.step == recipe.max_steps or self._out_of_patience()
+                if progress.step % recipe.log_every == 0 or progress.scores:
+                    record(self._row())
+                stopping = should_stop()
+                if progress.step % recipe.checkpoint_every == 0 or improved or stopping or progress.finished:
+                    self.save(best=improved)
+                if stopping:
+                    return progress
+            if not progress.finished:
+                progress.epoch, progress.position = progress.epoch + 1, 0
+        return progress
+
+    def _update(self, group: Sequence[np.ndarray]) -> None:
+        """One update from one or several batches; the loss is the mean over all their target tokens."""
+        started = time.perf_counter()
+        recipe, progress = self.recipe, self.progress
+        rate = learning_rate(
+            progress.step + 1,
+            peak=recipe.peak_learning_rate,
+            warmup=recipe.warmup,
+            total=recipe.max_steps,
+            decay=recipe.decay,
+        )
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = rate
+        batches = [self.fabric.to_device(self.load(indices)) for indices in group]
+        tokens = sum(int(batch.target_lengths.sum()) for batch in batches)
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        output = cast(SequenceModel, self.plain).output
+        loss = 0.0
+        for batch in batches:
+            features = self.model.features(batch.source, batch.source_lengths, batch.target_input)
+            real = batch.target_output != PAD
+            summed = linear_cross_entropy(
+                features[real],
+                output.weight,
+                output.bias,
+                batch.target_output[real],
+                label_smoothing=recipe.label_smoothing,
+                never=PAD,
+            )
+            self.fabric.backward(summed / tokens)
+            loss += summed.item()
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip))
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise AttentioError(self._not_finite(loss / tokens, norm, rate, group))
+        self.optimizer.step()
+        progress.step += 1
+        if self.average:
+            self.average.update(self.plain, progress.step)
+        progress.window_loss += loss
+        progress.window_tokens += tokens
+        elapsed = time.perf_counter() - started
+        progress.seconds += elapsed
+        progress.window_seconds += elapsed
+        self.last_rate, self.last_norm = rate, norm
+
+    def _validate(self) -> bool:
+        progress = self.progress
+        self.plain.eval()
+        with torch.inference_mode():
+            if self.average:
+                with self.average.applied(self.plain):
+                    validation = self.validate(self.plain)
+            else:
+                validation = self.validate(self.plain)
+        progress.scores = validation.scores
+        if progress.best_goal is None or validation.goal > progress.best_goal:
+            progress.best_goal, progress.best_step = validation.goal, progress.step
+            progress.validations_since_best = 0
+            return True
+        progress.validations_since_best += 1
+        return False
+
+    def _out_of_patience(self) -> bool:
+        return 0 < self.recipe.patience <= self.progress.validations_since_best
+
+    def _row(self) -> dict[str, float]:
+        progress = self.progress
+        row: dict[str, float] = {
+            "step": progress.step,
+            "epoch": progress.epoch,
+            "loss": progress.window_loss / progress.window_tokens,
+            "learning_rate": self.last_rate,
+            "gradient_norm": self.last_norm,
+            "target_tokens_per_second": progress.window_tokens / progress.window_seconds,
+            "seconds": progress.seconds,
+            **progress.scores,
+        }
+        progress.window_loss, progress.window_tokens, progress.window_seconds = 0.0, 0, 0.0
+        progress.scores = {}
+        return row
+
+    def _not_finite(self, loss: float, norm: float, rate: float, group: Sequence[np.ndarray]) -> str:
+        progress = self.progress
+        last = self.checkpoints.folder / "last"
+        kept = f"the last good checkpoint is {last.resolve()}" if last.exists() else "no checkpoint was saved yet"
+        pairs = ", ".join(str(int(index) + 1) for indices in group for index in indices[:5])
+        return (
+            f"the loss is {loss} (gradient norm {norm}) at step {progress.step + 1}, epoch {progress.epoch}, "
+            f"batch {progress.position} (training pairs {pairs}, ..), learning rate {rate:g}; {kept}; "
+            f"try a lower training.learning_rate or training.clip"
+        )
+
+    def save(self, *, best: bool = False) -> None:
+        """Save all that a resumed run needs. `model.safetensors` holds the weights to use: the average, if any."""
+        own = {name: parameter.detach() for name, parameter in self.plain.named_parameters()}
+        training: Tensors = {"random_state": torch.get_rng_state()}
+        for name, parameter in self.plain.named_parameters():
+            for key, value in self.optimizer.state[parameter].items():
+                training[f"optimizer.{key}.{name}"] = value
+            if self.average:
+                training[f"weights.{name}"] = parameter.detach()
+        to_use = self.average.weights if self.average else own
+        facts: dict[str, Any] = {"progress": dict(vars(self.progress))}
+        files = {"model.safetensors": to_use, "training.safetensors": training}
+        self.checkpoints.save(self.progress.step, files, facts, best=best)
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint: weights, optimizer, random state and position in the data."""
+        saved = self.checkpoints.load("last", "model.safetensors", "training.safetensors")
+        model, training = saved.tensors["model.safetensors"], saved.tensors["training.safetensors"]
+        self.progress = Progress(**saved.facts["progress"])
+        for name, parameter in self.plain.named_parameters():
+            if self.average:
+                self.average.weights[name].copy_(model[name])
+            parameter.data.copy_(training[f"weights.{name}"] if self.average else model[name])
+            self.optimizer.state[parameter] = {
+                key: training[f"optimizer.{key}.{name}"].clone() for key in ("step", "exp_avg", "exp_avg_sq")
+            }
+        torch.set_rng_state(training["random_state"])

@@ -1,0 +1,76 @@
+"""Cross-entropy straight from features, without ever holding the logits of a whole batch."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+ROWS_AT_A_TIME = 1024
+"""Positions whose logits exist at one time: enough for an efficient product, few enough to stay near the cache."""
+
+
+def linear_cross_entropy(
+    features: Float[Tensor, "positions features"],
+    weight: Float[Tensor, "vocab features"],
+    bias: Float[Tensor, "vocab"],
+    target: Int[Tensor, "positions"],
+    *,
+    label_smoothing: float = 0.0,
+    never: int,
+) -> Float[Tensor, ""]:
+    """Sum over positions of the smoothed cross-entropy of softmax(features W^T + b), in nats.
+
+        loss_i = -(1 - e) log p(target_i) - e / (V - 1) * sum_{v != never} log p(v)
+
+    Give it real positions only. The smoothing e is spread over the V - 1 tokens that can occur: `never` is the
+    padding's id and gets none of it. The gradient is made in the forward pass, a block of rows at a time, while the
+    block's logits are at hand. A second derivative is an error.
+
+    Reference: label smoothing, Szegedy et al. 2016, section 7, there uniform over all V.
+    """
+    return _LinearCrossEntropy.apply(features, weight, bias, target, label_smoothing, never)
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        target: Tensor,
+        smoothing: float,
+        never: int,
+    ) -> Tensor:
+        spread = smoothing / (weight.shape[0] - 1)
+        features = features.to(weight.dtype)
+        grad_features = torch.empty_like(features)
+        grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(bias)
+        loss = features.new_zeros(())
+        for rows in torch.arange(len(features), device=features.device).split(ROWS_AT_A_TIME):
+            block = slice(int(rows[0]), int(rows[-1]) + 1)
+            wanted = target[block].unsqueeze(1)
+            logits = torch.addmm(bias, features[block], weight.T)
+            log_total = logits.logsumexp(1, keepdim=True)
+            loss -= (1 - smoothing) * (logits.gather(1, wanted) - log_total).sum()
+            if smoothing:
+                possible = logits.sum(1, keepdim=True) - logits[:, never : never + 1]
+                loss -= spread * (possible - (weight.shape[0] - 1) * log_total).sum()
+            grad = logits.sub_(log_total).exp_()  # softmax, minus the wanted distribution:
+            if smoothing:
+                grad.sub_(spread)
+                grad[:, never] += spread
+            grad.scatter_add_(1, wanted, grad.new_full(wanted.shape, smoothing - 1))
+            torch.mm(grad, weight, out=grad_features[block])
+            grad_weight.addmm_(grad.T, features[block])
+            grad_bias += grad.sum(0)
+        ctx.save_for_backward(grad_features, grad_weight, grad_bias)
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        features, weight, bias = (saved * grads[0] for saved in ctx.saved_tensors)
+        return features, weight, bias, None, None, None
