@@ -163,7 +163,7 @@ def test_a_saved_tokenizer_comes_back(kind: Kind, jamo: bool, tmp_path: Path) ->
 
 
 def test_a_missing_tokenizer_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(AttentioError, match="absent.json: cannot read the tokenizer: No such file"):
+    with pytest.raises(AttentioError, match=r"absent\.json: cannot read the tokenizer: No such file"):
         Tokenizer.load(tmp_path / "absent.json")
 
 
@@ -173,7 +173,7 @@ def test_a_truncated_tokenizer_file_is_named_at_every_length(tmp_path: Path) -> 
     content = path.read_bytes()
     for length in range(0, len(content) - 2, 97):
         path.write_bytes(content[:length])
-        with pytest.raises(AttentioError, match="source.json: damaged tokenizer file"):
+        with pytest.raises(AttentioError, match=r"source\.json: damaged tokenizer file"):
             Tokenizer.load(path)
 
 
@@ -192,7 +192,7 @@ def test_a_file_of_another_program_is_refused(change: dict[str, object], tmp_pat
     path = tmp_path / "source.json"
     trained("char").save(path)
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **change}))
-    with pytest.raises(AttentioError, match="source.json: not a tokenizer file of attentio"):
+    with pytest.raises(AttentioError, match=r"source\.json: not a tokenizer file of attentio"):
         Tokenizer.load(path)
 
 

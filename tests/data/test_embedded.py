@@ -1,0 +1,100 @@
+"""The data sets that come along: cmudict and dates."""
+
+import datetime
+import re
+import time
+
+import pytest
+from babel import Locale
+
+from attentio.data import cmudict, dates
+
+SPLITS = ("train", "dev", "test")
+
+
+@pytest.fixture(scope="module")
+def words() -> dict[str, list[tuple[str, str]]]:
+    return {split: cmudict.pairs(split) for split in SPLITS}
+
+
+def test_phones_have_no_stress(words: dict[str, list[tuple[str, str]]]) -> None:
+    everything = [pair for split in SPLITS for pair in words[split]]
+    assert ("hello", "HH AH L OW") in everything
+    assert all(re.fullmatch(r"[A-Z]+( [A-Z]+)*", phones) for _, phones in everything)
+
+
+def test_a_word_has_all_its_pronunciations_once(words: dict[str, list[tuple[str, str]]]) -> None:
+    everything = [pair for split in SPLITS for pair in words[split]]
+    assert len(set(everything)) == len(everything)
+    assert {phones for word, phones in everything if word == "read"} == {"R EH D", "R IY D"}
+
+
+def test_no_word_is_in_two_splits(words: dict[str, list[tuple[str, str]]]) -> None:
+    vocabulary = {split: {word for word, _ in words[split]} for split in SPLITS}
+    total = sum(map(len, vocabulary.values()))
+    assert total == len(set.union(*vocabulary.values()))
+    assert 0.015 < len(vocabulary["dev"]) / total < 0.025
+    assert 0.045 < len(vocabulary["test"]) / total < 0.055
+
+
+def test_the_split_of_a_word_never_changes(words: dict[str, list[tuple[str, str]]]) -> None:
+    # SHA-256 mod 100, by another program: hello 20, water 1, aaron is in 0-1, 'm in 2-6.
+    place = {word: split for split in SPLITS for word, _ in words[split]}
+    assert [place[word] for word in ("hello", "water", "aaron", "'m")] == ["train", "dev", "dev", "test"]
+
+
+@pytest.mark.parametrize("pairs", [cmudict.pairs, dates.pairs])
+def test_an_unknown_split_is_a_mistake(pairs: object) -> None:
+    assert callable(pairs)
+    with pytest.raises(ValueError, match="split must be train, dev or test, got 'valid'"):
+        pairs("valid")
+
+
+def test_dates_have_the_documented_sizes_and_are_quick() -> None:
+    begin = time.perf_counter()
+    assert [len(dates.pairs(split)) for split in SPLITS] == [20_000, 1_000, 1_000]
+    assert time.perf_counter() - begin < 5
+    assert len(dates.pairs("train", size=7)) == 7
+
+
+def test_a_day_held_out_for_test_never_occurs_in_train(seed: int) -> None:
+    days = {split: {target for _, target in dates.pairs(split, size=5_000, seed=seed)} for split in SPLITS}
+    assert not days["train"] & days["test"]
+    assert not days["train"] & days["dev"]
+    assert not days["dev"] & days["test"]
+
+
+def test_the_seed_decides_the_dates(seed: int) -> None:
+    assert dates.pairs("train", size=50, seed=seed) == dates.pairs("train", size=50, seed=seed)
+    assert dates.pairs("train", size=50, seed=seed) != dates.pairs("train", size=50, seed=seed + 1)
+    assert dates.pairs("train", size=50, seed=seed) != dates.pairs("test", size=50, seed=seed)
+
+
+def test_targets_are_days_of_two_centuries(seed: int) -> None:
+    for _, target in dates.pairs("train", size=500, seed=seed):
+        assert datetime.date.fromisoformat(target).isoformat() == target
+        assert "1900" <= target[:4] <= "2099"
+
+
+def test_the_year_stands_in_the_source_in_full(seed: int) -> None:
+    for source, target in dates.pairs("dev", size=1_000, seed=seed):
+        assert target[:4] in source
+
+
+def test_no_written_date_can_be_read_as_another_day() -> None:
+    readings: dict[str, str] = {}
+    first = datetime.date(2011, 1, 1)  # 2011-2012: a leap year, and years that look like day and month
+    for language in dates.LANGUAGES:
+        locale = Locale.parse(language)
+        for pattern in dates.formats(language):
+            for offset in range(366 + 365):
+                day = first + datetime.timedelta(offset)
+                source = pattern.apply(day, locale)
+                assert readings.setdefault(source, day.isoformat()) == day.isoformat(), source
+
+
+def test_every_language_is_drawn(seed: int) -> None:
+    written = "\n".join(source for source, _ in dates.pairs("train", size=2_000, seed=seed))
+    for sign in ("년", "年", "января", "März", "mars", "de marzo", "gennaio", "de março", "maart", "stycznia"):
+        assert sign in written
+    assert len(dates.LANGUAGES) == 14
