@@ -1,0 +1,154 @@
+"""Every engine computes the equation: against loops by hand, and against numerical derivatives."""
+
+import pytest
+import torch
+from attention_oracle import additive, attend_by_hand, dot, engines_for, inputs, location, scaled_dot
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import attentio as at
+
+
+@st.composite
+def mask_and_rule(draw, batch, heads, q, k, depth=2):
+    """A mask, and the same said as a rule about one query and one key."""
+    shift = k - q
+    seen = st.integers(0, 3)
+    kind = draw(
+        st.sampled_from(
+            ["causal", "start", "padding", "window", "segments", "keep"] + ["and", "or", "not"] * (depth > 0)
+        )
+    )
+    if kind == "causal":
+        return at.causal(), lambda b, h, i, j: j <= i + shift
+    if kind == "start":
+        return at.causal(align="start"), lambda b, h, i, j: j <= i
+    if kind == "padding":
+        lengths = draw(st.lists(st.integers(0, k), min_size=batch, max_size=batch))
+        return at.padding(torch.tensor(lengths)), lambda b, h, i, j: j < lengths[b]
+    if kind == "window":
+        before, after = draw(seen), draw(seen)
+        return at.window(before, after), lambda b, h, i, j: i + shift - before <= j <= i + shift + after
+    if kind == "segments":
+        left, right = torch.randint(2, (batch, q)), torch.randint(2, (batch, k))
+        return at.segments(left, right), lambda b, h, i, j: bool(left[b, i] == right[b, j])
+    if kind == "keep":
+        table = torch.rand(batch, heads, q, k) < 0.6
+        if draw(st.booleans()):
+            return at.keep(table[:, 0]), lambda b, h, i, j: bool(table[b, 0, i, j])
+        return at.keep(table if heads > 1 else table[:, 0]), lambda b, h, i, j: bool(table[b, h, i, j])
+    mask, rule = draw(mask_and_rule(batch, heads, q, k, depth - 1))
+    if kind == "not":
+        return ~mask, lambda b, h, i, j: not rule(b, h, i, j)
+    other, other_rule = draw(mask_and_rule(batch, heads, q, k, depth - 1))
+    if kind == "and":
+        return mask & other, lambda *at_: rule(*at_) and other_rule(*at_)
+    return mask | other, lambda *at_: rule(*at_) or other_rule(*at_)
+
+
+@st.composite
+def calls(draw):
+    """Arguments for attend, and for the same by hand."""
+    torch.manual_seed(draw(st.integers(0, 2**31)))
+    batch, heads = draw(st.integers(1, 3)), draw(st.sampled_from([None, 2, 3]))
+    q, k, d, dv = (draw(st.integers(1, n)) for n in (5, 6, 4, 4))
+    lead = (batch,) if heads is None else (batch, heads)
+    query, key = (torch.randn(*lead, n, d, dtype=torch.float64) for n in (q, k))
+    value = torch.randn(*lead, k, dv, dtype=torch.float64)
+    vector = torch.randn(d, dtype=torch.float64)
+    score, compare = draw(
+        st.sampled_from(
+            [
+                (at.Dot(), dot),
+                (at.ScaledDot(), scaled_dot),
+                (at.ScaledDot(scale=0.3), lambda a, b, j: 0.3 * dot(a, b, j)),
+                (at.Additive(vector), additive(vector)),
+                (at.Location(), location),
+            ]
+        )
+    )
+    if isinstance(score, at.Location):
+        query = torch.randn(*lead, q, k + draw(st.integers(0, 2)), dtype=torch.float64)
+    mask, may = draw(st.none() | mask_and_rule(batch, heads or 1, q, k)) or (None, lambda *at_: True)
+    bias = draw(st.sampled_from([None, (q, k), (*lead, q, k), (1,) * (len(lead) - 1) + (1, k)]))
+    bias = None if bias is None else torch.randn(bias, dtype=torch.float64)
+    return (query, key, value), {"score": score, "mask": mask, "bias": bias}, {"compare": compare, "may": may}
+
+
+@settings(max_examples=100, deadline=None)
+@given(calls())
+def test_every_engine_equals_the_equation_by_hand(call):
+    tensors, arguments, by_hand = call
+    context, weights = attend_by_hand(*tensors, **by_hand, bias=arguments["bias"])
+    for need_weights in (False, True):
+        for engine in [None, *engines_for(*tensors, **arguments, need_weights=need_weights)]:
+            out = at.attend(*tensors, **arguments, need_weights=need_weights, engine=engine)
+            torch.testing.assert_close(out.context, context, msg=lambda m, e=engine: f"{e}: {m}")
+            if need_weights:
+                torch.testing.assert_close(out.weights, weights)
+
+
+SCORES = {
+    "dot": lambda vector: at.Dot(),
+    "scaled": lambda vector: at.ScaledDot(),
+    "additive": at.Additive,
+    "location": lambda vector: at.Location(),
+}
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("heads", [None, 2])
+@pytest.mark.parametrize("mask", [None, at.causal(), at.window(1, 0) & at.padding(torch.tensor([3, 1]))])
+def test_gradients_equal_numerical_derivatives(seed, score, heads, mask):
+    tensors = inputs(heads=heads, q=2, k=3, d=5, dv=1, dtype=torch.float64, grad=True)
+    vector = torch.randn(5, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+    for engine in engines_for(*tensors, score=SCORES[score](vector)):
+
+        def context(query, key, value, vector, bias, engine=engine):
+            return at.attend(
+                query, key, value, score=SCORES[score](vector), mask=mask, bias=bias, engine=engine
+            ).context
+
+        assert torch.autograd.gradcheck(context, (*tensors, vector, bias))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("heads", [None, 3])
+def test_each_dtype_is_kept_and_as_exact_as_it_can_be(seed, dtype, heads):
+    tensors = inputs(heads=heads, dtype=dtype)
+    lengths = torch.tensor([7, 4])
+    expected, _ = attend_by_hand(*tensors, may=lambda b, h, i, j: j < lengths[b])
+    tolerance = {torch.float32: 1e-5, torch.bfloat16: 3e-2, torch.float64: 1e-12}[dtype]
+    for engine in engines_for(*tensors):
+        context = at.attend(*tensors, mask=at.padding(lengths), engine=engine).context
+        assert context.dtype == dtype
+        torch.testing.assert_close(context.double(), expected, rtol=tolerance, atol=tolerance)
+
+
+def test_a_softmax_of_bfloat16_is_computed_in_float32(seed):
+    scores = torch.randn(2, 3, 1009).bfloat16()
+    weights = at.attend(
+        scores, torch.zeros(2, 1009, 1).bfloat16(), torch.zeros(2, 1009, 1).bfloat16(),
+        score=at.Location(), need_weights=True,
+    ).weights  # fmt: skip
+    assert torch.equal(weights, torch.softmax(scores.float(), -1).bfloat16())
+
+
+def test_any_function_of_query_and_key_is_a_score(seed):
+    query, key, value = inputs()
+    distance = lambda query, key: -torch.cdist(query, key)  # noqa: E731
+    out = at.attend(query, key, value, score=distance, need_weights=True)
+    by_hand = lambda a, b, j: -(sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) ** 0.5)  # noqa: E731
+    context, weights = attend_by_hand(query, key, value, compare=by_hand)
+    torch.testing.assert_close(out.weights.double(), weights, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(out.context.double(), context, rtol=1e-4, atol=1e-5)
+
+
+def test_no_keys_at_all_give_context_zero(seed):
+    tensors = inputs(k=0)
+    for mask in (None, at.causal(), at.padding(torch.tensor([0, 0]))):
+        out = at.attend(*tensors, mask=mask, need_weights=True)
+        assert out.weights.shape == (2, 3, 5, 0)
+        assert torch.equal(out.context, torch.zeros(2, 3, 5, 13))
+        assert torch.equal(at.attend(*tensors, mask=mask).context, out.context)
