@@ -143,9 +143,7 @@ def run(decoder: RandomRnn, memory: Memory, limits: list[int], **options: float)
 def run_table(table: Table, limits: list[int], state: Rows | None = None, **options: float):
     state = state or table.start()
     options = {"forbidden": FORBIDDEN} | options
-    return search(
-        table, state, max_lengths=torch.tensor(limits, dtype=torch.long), begin=BEGIN, end=END, **options
-    )
+    return search(table, state, max_lengths=torch.tensor(limits, dtype=torch.long), begin=BEGIN, end=END, **options)
 
 
 def peaked(lengths: list[int], steps: int) -> Table:
@@ -164,9 +162,7 @@ def test_a_beam_as_wide_as_the_tree_finds_what_exhaustive_search_finds(seed: int
     found = run(decoder, memory, limits, beam=32, n_best=32, length_penalty=alpha)
     for i, limit in enumerate(limits):
         outputs = [list(o) for n in range(limit + 1) for o in itertools.product(LETTERS, repeat=n)]
-        scored = [
-            (rescore(decoder, only(memory, i), o)[0] / ((5 + len(o) + 1) / 6) ** alpha, o) for o in outputs
-        ]
+        scored = [(rescore(decoder, only(memory, i), o)[0] / ((5 + len(o) + 1) / 6) ** alpha, o) for o in outputs]
         scored.sort(reverse=True)
         assert [h.tokens for h in found[i]] == [o for _, o in scored][:32]
         assert [h.score for h in found[i]] == pytest.approx([score for score, _ in scored][:32])
@@ -174,9 +170,7 @@ def test_a_beam_as_wide_as_the_tree_finds_what_exhaustive_search_finds(seed: int
 
 @pytest.mark.parametrize("beam", [2, 3, 5])
 @pytest.mark.parametrize("alpha", [0.0, 1.0, 2.5])
-def test_stopping_early_gives_the_result_of_running_to_the_maximum_length(
-    seed: int, beam: int, alpha: float
-) -> None:
+def test_stopping_early_gives_the_result_of_running_to_the_maximum_length(seed: int, beam: int, alpha: float) -> None:
     decoder, limits = RandomRnn(), [7, 11, 2, 5]
     memory = decoder.memory([3, 5, 2, 4])
     for n_best in (1, beam):
@@ -263,7 +257,7 @@ def test_greedy_search_neither_reorders_nor_keeps_without_need() -> None:
 
 def test_no_output_exceeds_its_own_maximum_length(seed: int) -> None:
     logits = torch.randn(4, 12, VOCAB)
-    logits[..., END] -= 5
+    logits[..., END] -= 30
     found = run_table(Table(logits), [3, 0, 11, 7], beam=3, n_best=3)
     for limit, hypotheses in zip([3, 0, 11, 7], found, strict=True):
         assert max(len(h.tokens) for h in hypotheses) == limit
@@ -278,6 +272,16 @@ def test_a_hypothesis_ended_by_the_maximum_length_pays_for_the_end_and_says_so(s
     assert (cut.finished, whole.finished) == (False, True)
     log_probs = logits.log_softmax(-1)
     assert cut.log_prob == pytest.approx(float(log_probs[0, :5, 4].sum() + log_probs[0, 5, END]), rel=1e-5)
+
+
+def test_finished_says_whether_the_model_itself_would_end(seed: int) -> None:
+    decoder, limits = RandomRnn(), [2, 3, 5, 1]
+    memory = decoder.memory([3, 7, 5, 2])
+    for i, hypotheses in enumerate(run(decoder, memory, limits, beam=5, n_best=5)):
+        for hypothesis in hypotheses:
+            log_probs = next_log_probs(decoder, only(memory, i), hypothesis.tokens)
+            willing = max([END, *LETTERS], key=log_probs.__getitem__) == END
+            assert hypothesis.finished == (willing or len(hypothesis.tokens) < limits[i])
 
 
 def test_forbidden_tokens_never_appear_and_their_probability_is_not_shared_out(seed: int) -> None:
@@ -308,9 +312,10 @@ def test_length_penalty_follows_the_paper() -> None:
 
 def test_a_larger_length_penalty_prefers_longer_outputs() -> None:
     logits = torch.full((1, 5, VOCAB), -20.0)
-    logits[0, 0, [END, 3]] = torch.tensor([0.55, 0.45]).log()
+    logits[0, 0, [END, 3]] = torch.tensor([0.58, 0.42]).log()
     logits[0, 1:4, 3] = logits[0, 4, END] = 0  # after a first letter, no doubt about three more
     ((short,),) = run_table(Table(logits), [4], beam=2, length_penalty=0.0)
+    # 0.42 ** (1 / lp(5)) > 0.58 > 0.42 ** (1 / lp(4)): a bound that forgets the end stops too early.
     ((long,),) = run_table(Table(logits), [4], beam=2, length_penalty=1.0)
     assert (short.tokens, long.tokens) == ([], [3, 3, 3, 3])
 
