@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from attentio.attention.call import Attended
     from attentio.attention.compare import Additive, Dot, Location, ScaledDot
     from attentio.attention.mask import Mask, causal, keep, padding, segments, window
+    from attentio.commands.run import Run, Translation, load
 
 __all__ = [
     "Additive",
@@ -21,11 +22,14 @@ __all__ = [
     "Dot",
     "Location",
     "Mask",
+    "Run",
     "ScaledDot",
+    "Translation",
     "attend",
     "causal",
     "explain",
     "keep",
+    "load",
     "padding",
     "segments",
     "window",
@@ -34,6 +38,7 @@ __all__ = [
 # Where each name lives. It is fetched when first used, so that `import attentio` and `attentio --help` do not
 # wait for torch.
 _HOMES = {
+    "attentio.commands.run": ("Run", "Translation", "load"),
     "attentio.attention.attend": ("attend", "explain"),
     "attentio.attention.call": ("Attended",),
     "attentio.attention.compare": ("Additive", "Dot", "Location", "ScaledDot"),

@@ -24,6 +24,7 @@ Kind = Literal["char", "whitespace", "bpe", "unigram"]
 _RESERVED = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_LIMIT = 2**31
+_CHUNK = 4096  # texts that are encoded at once: the library keeps much more than the ids of each
 _SPACE = "▁"  # what Metaspace writes for a space
 
 
@@ -108,7 +109,11 @@ class Tokenizer:
     def encode_all(self, texts: Iterable[str]) -> list[list[int]]:
         """`encode` for many texts at once, which is much faster."""
         prepared = [_prepare(text, jamo=self.jamo) for text in texts]
-        return [encoded.ids for encoded in self._core.encode_batch_fast(prepared, add_special_tokens=False)]
+        ids: list[list[int]] = []
+        for start in range(0, len(prepared), _CHUNK):
+            chunk = prepared[start : start + _CHUNK]
+            ids += [encoded.ids for encoded in self._core.encode_batch_fast(chunk, add_special_tokens=False)]
+        return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the token ids; reserved ids (UNK too) are left out."""
