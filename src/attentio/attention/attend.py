@@ -157,10 +157,7 @@ def _complaint(query: Tensor, key: Tensor, value: Tensor) -> str | None:
     """What does not fit together; None when all does, which must be found out quickly."""
     q_shape, k_shape, v_shape = query.shape, key.shape, value.shape
     if len(q_shape) not in (3, 4) or not query.is_floating_point():
-        return (
-            f"query must be floating point [batch, q, d] or [batch, heads, q, d], "
-            f"got {query.dtype} {list(q_shape)}"
-        )
+        return f"query must be floating point [batch, q, d] or [batch, heads, q, d], got {query.dtype} {list(q_shape)}"
     for name, tensor in (("key", key), ("value", value)):
         if tensor.dtype != query.dtype or tensor.device != query.device:
             return (

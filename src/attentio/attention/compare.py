@@ -78,8 +78,7 @@ class Additive:
         require_same_features(query, key)
         if self.vector.shape != key.shape[-1:]:
             raise ValueError(
-                f"vector must have one weight for each of the {key.shape[-1]} features, "
-                f"got {list(self.vector.shape)}"
+                f"vector must have one weight for each of the {key.shape[-1]} features, got {list(self.vector.shape)}"
             )
         # In place: the sum is [.., q, k, d], by far the largest tensor here, and nobody else needs it.
         return (query[..., :, None, :] + key[..., None, :, :]).tanh_() @ self.vector

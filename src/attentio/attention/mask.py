@@ -20,9 +20,7 @@ _SHOWN_PICTURES = 3
 class Mask:
     """Who may attend to whom. Made by the functions below, combined with `&`, `|` and `~`; `str` draws it."""
 
-    def materialize(
-        self, q_len: int, k_len: int, device: torch.device | str | None = None
-    ) -> Bool[Tensor, "... _ _"]:
+    def materialize(self, q_len: int, k_len: int, device: torch.device | str | None = None) -> Bool[Tensor, "... _ _"]:
         """The mask for this many queries and keys: a tensor that broadcasts to [q, k], [batch, q, k] or
         [batch, heads, q, k]; a mask of three axes says nothing of heads. `device` None: where the mask's own
         tensors are, or torch's default.
@@ -53,9 +51,7 @@ class Mask:
 class Causal(Mask):
     align: Literal["end", "start"]
 
-    def materialize(
-        self, q_len: int, k_len: int, device: torch.device | str | None = None
-    ) -> Bool[Tensor, "q k"]:
+    def materialize(self, q_len: int, k_len: int, device: torch.device | str | None = None) -> Bool[Tensor, "q k"]:
         shift = k_len - q_len if self.align == "end" else 0
         return torch.ones(q_len, k_len, dtype=torch.bool, device=device).tril(shift)
 
@@ -68,9 +64,7 @@ class Window(Mask):
     before: int
     after: int
 
-    def materialize(
-        self, q_len: int, k_len: int, device: torch.device | str | None = None
-    ) -> Bool[Tensor, "q k"]:
+    def materialize(self, q_len: int, k_len: int, device: torch.device | str | None = None) -> Bool[Tensor, "q k"]:
         here = k_len - q_len
         everything = torch.ones(q_len, k_len, dtype=torch.bool, device=device)
         return everything.tril(here + self.after).triu(here - self.before)
@@ -120,9 +114,7 @@ class Segments(Mask):
 class Keep(Mask):
     allowed: Bool[Tensor, "... q k"]
 
-    def materialize(
-        self, q_len: int, k_len: int, device: torch.device | str | None = None
-    ) -> Bool[Tensor, "... _ _"]:
+    def materialize(self, q_len: int, k_len: int, device: torch.device | str | None = None) -> Bool[Tensor, "... _ _"]:
         q_have, k_have = self.allowed.shape[-2:]
         if q_have not in (1, q_len) or k_have not in (1, k_len):
             raise ValueError(
@@ -145,9 +137,7 @@ class Combined(Mask):
     operator: Literal["&", "|"]
     right: Mask
 
-    def materialize(
-        self, q_len: int, k_len: int, device: torch.device | str | None = None
-    ) -> Bool[Tensor, "... _ _"]:
+    def materialize(self, q_len: int, k_len: int, device: torch.device | str | None = None) -> Bool[Tensor, "... _ _"]:
         left, right = (mask.materialize(q_len, k_len, device) for mask in (self.left, self.right))
         if {left.ndim, right.ndim} == {3, 4}:
             left, right = with_heads(left), with_heads(right)
@@ -165,9 +155,7 @@ class Combined(Mask):
 class Not(Mask):
     inner: Mask
 
-    def materialize(
-        self, q_len: int, k_len: int, device: torch.device | str | None = None
-    ) -> Bool[Tensor, "... _ _"]:
+    def materialize(self, q_len: int, k_len: int, device: torch.device | str | None = None) -> Bool[Tensor, "... _ _"]:
         return ~self.inner.materialize(q_len, k_len, device)
 
     def natural_size(self) -> tuple[int | None, int | None]:
@@ -216,9 +204,7 @@ def segments(query_ids: Int[Tensor, "batch q"], key_ids: Int[Tensor, "batch k"])
     """A query sees the keys with its own id: several sequences packed in one row stay apart."""
     for name, ids in (("query_ids", query_ids), ("key_ids", key_ids)):
         if ids.ndim != 2 or ids.is_floating_point():
-            raise ValueError(
-                f"{name} must be whole numbers [batch, positions], got {ids.dtype} {list(ids.shape)}"
-            )
+            raise ValueError(f"{name} must be whole numbers [batch, positions], got {ids.dtype} {list(ids.shape)}")
     if query_ids.shape[0] != key_ids.shape[0]:
         raise ValueError(
             f"query_ids and key_ids must have one batch size, got {query_ids.shape[0]} and {key_ids.shape[0]}"
@@ -243,9 +229,7 @@ def keep(allowed: Bool[Tensor, "... q k"]) -> Mask:
             "or if the numbers are to be added to the scores (0 or -inf)"
         )
     if not 2 <= allowed.ndim <= 4:
-        raise ValueError(
-            f"keep needs [q, k], [batch, q, k] or [batch, heads, q, k], got {list(allowed.shape)}"
-        )
+        raise ValueError(f"keep needs [q, k], [batch, q, k] or [batch, heads, q, k], got {list(allowed.shape)}")
     return Keep(allowed)
 
 
@@ -274,9 +258,7 @@ def _draw(mask: Mask) -> str:
     for place in places[:_SHOWN_PICTURES] or [None]:
         index = () if place is None else tuple(place.reshape(-1).tolist())
         if index:
-            lines.append(
-                ", ".join(f"{axis} {i}" for axis, i in zip(("sequence", "head"), index, strict=False))
-            )
+            lines.append(", ".join(f"{axis} {i}" for axis, i in zip(("sequence", "head"), index, strict=False)))
         for row in allowed[index][:_SHOWN_POSITIONS, :_SHOWN_POSITIONS].tolist():
             lines.append(" ".join("■" if may else "·" for may in row) + (" …" if k_len > len(row) else ""))
         if q_len > _SHOWN_POSITIONS:

@@ -26,9 +26,7 @@ def known_finite(*tensors: Tensor) -> bool:
     return all(t.device.type == "cpu" and math.isfinite(t.detach().sum().item()) for t in tensors)
 
 
-def shielded(
-    compute: Callable[[Call, Tensor], Attended], call: Call, allowed: Bool[Tensor, "... _ _"]
-) -> Attended:
+def shielded(compute: Callable[[Call, Tensor], Attended], call: Call, allowed: Bool[Tensor, "... _ _"]) -> Attended:
     """`compute(call, allowed)`, safe from what is not finite in keys and values a query may not attend."""
     key_ok, value_ok = call.key.isfinite(), call.value.isfinite()
     key, value = call.key.masked_fill(~key_ok, 0.0), call.value.masked_fill(~value_ok, 0.0)

@@ -1,11 +1,12 @@
 """What training and decoding know of a model: these protocols, and never a concrete class."""
 
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
+@runtime_checkable
 class DecoderState(Protocol):
     """Everything a decoder carries from one step to the next, its view of the source included.
 
@@ -13,11 +14,11 @@ class DecoderState(Protocol):
     pick among them without knowing what they are.
     """
 
-    def reorder(self, parents: Int[Tensor, "batch new_beam"]) -> Self:
+    def reorder(self, parents: Int[Tensor, "batch new_beam"]) -> "DecoderState":
         """Hypothesis j of sentence i goes on from what was hypothesis `parents[i, j]` of sentence i."""
         ...
 
-    def keep(self, rows: Int[Tensor, "kept"]) -> Self:
+    def keep(self, rows: Int[Tensor, "kept"]) -> "DecoderState":
         """Only the sentences numbered in `rows` go on, in that order."""
         ...
 
@@ -35,6 +36,7 @@ class Step(NamedTuple):
     state: Any
 
 
+@runtime_checkable
 class StepDecoder(Protocol):
     """A decoder that produces one token a step. It keeps no state of its own between the calls."""
 
@@ -47,6 +49,7 @@ class StepDecoder(Protocol):
         ...
 
 
+@runtime_checkable
 class SequenceModel(StepDecoder, Protocol):
     """A model that turns one sequence into another."""
 

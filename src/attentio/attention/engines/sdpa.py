@@ -58,9 +58,7 @@ def _compute(call: Call, allowed: Bool[Tensor, "... _ _"] | None, *, is_causal: 
     return Attended(context if empty is None else context.masked_fill(empty, 0.0), weights=None)
 
 
-def _merge(
-    allowed: Bool[Tensor, "... _ _"] | None, bias: Tensor | None
-) -> tuple[Tensor | None, Tensor | None]:
+def _merge(allowed: Bool[Tensor, "... _ _"] | None, bias: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
     """Mask and bias as one `attn_mask`, and its empty rows: torch's kernels and versions disagree about
     these, so their keys are all allowed here and their context is set to 0 afterwards."""
     if bias is not None:
