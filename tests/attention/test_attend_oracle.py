@@ -103,7 +103,7 @@ def test_gradients_equal_numerical_derivatives(seed, score, heads, mask):
     tensors = inputs(heads=heads, q=2, k=3, d=5, dv=1, dtype=torch.float64, grad=True)
     vector = torch.randn(5, dtype=torch.float64, requires_grad=True)
     bias = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
-    for engine in engines_for(*tensors, score=SCORES[score](vector)):
+    for engine in engines_for(*tensors, score=SCORES[score](vector), mask=mask, bias=bias):
 
         def context(query, key, value, vector, bias, engine=engine):
             return at.attend(
@@ -120,7 +120,7 @@ def test_each_dtype_is_kept_and_as_exact_as_it_can_be(seed, dtype, heads):
     lengths = torch.tensor([7, 4])
     expected, _ = attend_by_hand(*tensors, may=lambda b, h, i, j: j < lengths[b])
     tolerance = {torch.float32: 1e-5, torch.bfloat16: 3e-2, torch.float64: 1e-12}[dtype]
-    for engine in engines_for(*tensors):
+    for engine in engines_for(*tensors, mask=at.padding(lengths)):
         context = at.attend(*tensors, mask=at.padding(lengths), engine=engine).context
         assert context.dtype == dtype
         torch.testing.assert_close(context.double(), expected, rtol=tolerance, atol=tolerance)
