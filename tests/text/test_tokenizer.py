@@ -231,3 +231,9 @@ def test_no_text_makes_no_vocabulary(kind: Kind) -> None:
 def test_a_limit_without_room_is_refused() -> None:
     with pytest.raises(AttentioError, match="vocab_size 4 has no room"):
         Tokenizer.train(TEXTS, kind="char", vocab_size=4)
+
+
+def test_many_texts_are_encoded_in_their_order() -> None:
+    tokenizer = Tokenizer.train(["0123456789"], kind="char")
+    texts = [str(number) for number in range(10_007)]
+    assert [tokenizer.decode(ids) for ids in tokenizer.encode_all(texts)] == texts
