@@ -1,6 +1,6 @@
 """A source sequence made ready for a decoder to attend to, once for all its steps."""
 
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -13,6 +13,6 @@ class Source(NamedTuple):
     values: Float[Tensor, "batch source dv"]
     lengths: Int[Tensor, "batch"]
 
-    def keep(self, rows: Int[Tensor, "kept"]) -> Self:
+    def keep(self, rows: Int[Tensor, "kept"]) -> "Source":
         """Only the sentences numbered in `rows`."""
         return self._replace(keys=self.keys[rows], values=self.values[rows], lengths=self.lengths[rows])
