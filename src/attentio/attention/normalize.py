@@ -11,14 +11,15 @@ def normalize(scores: Float[Tensor, "*batch q k"]) -> Float[Tensor, "*batch q k"
     """weights[i, j] = exp(scores[i, j]) / sum_j' exp(scores[i, j'])
 
     A score of -inf forbids its key: weight exactly 0. A row of only -inf gets weights 0 and gradient 0,
-    where a plain softmax gives NaN for both. float16 and bfloat16 are normalised in float32.
+    where a plain softmax gives NaN for both. float16 and bfloat16 are summed in float32,
+    inside torch's kernel.
     """
-    weights = _softmax(scores)
+    weights = torch.softmax(scores, dim=-1)
     if known_finite(weights):
         return weights
     empty = empty_rows(scores)
     # A finite stand-in before the softmax keeps NaN out of its gradient, zeros after it out of its result.
-    return _softmax(scores.masked_fill(empty, 0.0)).masked_fill(empty, 0.0)
+    return torch.softmax(scores.masked_fill(empty, 0.0), dim=-1).masked_fill(empty, 0.0)
 
 
 def empty_rows(
@@ -27,9 +28,3 @@ def empty_rows(
     """The queries with no key to attend to: rows of only -inf in scores, of only False in a mask."""
     allowed = keys if keys.dtype == torch.bool else keys.detach() != float("-inf")
     return ~allowed.any(dim=-1, keepdim=True)
-
-
-def _softmax(scores: Float[Tensor, "*batch q k"]) -> Float[Tensor, "*batch q k"]:
-    if scores.dtype in (torch.float16, torch.bfloat16):
-        return torch.softmax(scores, dim=-1, dtype=torch.float32).to(scores.dtype)
-    return torch.softmax(scores, dim=-1)
