@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 
 class DeferredWeight:
@@ -16,20 +15,28 @@ class DeferredWeight:
 
         dW = sum_t dy_t^T x_t = [dy_1; ..; dy_T]^T [x_1; ..; x_T]
 
-    is a single product. Values and gradients are those of `x @ weight.T`; a second derivative is an error.
+    is a single product. Values and gradients are those of `x @ weight.T`.
 
     weight: [outputs, inputs]. Make a new object for every pass through the loop.
     """
 
     def __init__(self, weight: Float[Tensor, "outputs inputs"]) -> None:
-        self.steps = 0
-        self.noted: dict[int, tuple[Tensor, Tensor]] = {}  # step -> (x_t, dy_t)
+        self.noted: list[tuple[Tensor, Tensor]] = []  # (x_t, dy_t)
+        self.backward_pass = -1  # that made the notes
         self.weight: Tensor = _CollectGradient.apply(weight, self) if torch.is_grad_enabled() else weight
 
     def __call__(self, inputs: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
         if torch.is_grad_enabled():
             return _Product.apply(inputs, self.weight, self)
         return inputs @ self.weight.T
+
+    def of_this_pass(self) -> list[tuple[Tensor, Tensor]]:
+        """The notes of the backward pass that is running. One that was asked for other gradients than the weight's
+        (autograd.grad) has left notes behind that nobody collected."""
+        running = torch._C._current_graph_task_id()
+        if running != self.backward_pass:
+            self.noted, self.backward_pass = [], running
+        return self.noted
 
 
 class _CollectGradient(torch.autograd.Function):
@@ -41,28 +48,26 @@ class _CollectGradient(torch.autograd.Function):
         return weight.view_as(weight)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor | None, None]:
-        deferred = ctx.deferred
-        if not deferred.noted:
-            return None, None
-        inputs, output_grads = (torch.cat(parts) for parts in zip(*deferred.noted.values(), strict=True))
-        deferred.noted.clear()
-        return output_grads.T @ inputs, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        # What comes by autograd itself is zero, but for a second derivative.
+        noted = ctx.deferred.of_this_pass()
+        if not noted:
+            return grads[0], None
+        inputs, output_grads = (torch.cat(parts) for parts in zip(*noted, strict=True))
+        noted.clear()
+        return grads[0] + output_grads.T @ inputs, None
 
 
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, deferred: DeferredWeight) -> Tensor:
         ctx.save_for_backward(inputs, weight)
-        ctx.deferred, ctx.step = deferred, deferred.steps
-        deferred.steps += 1
+        ctx.deferred = deferred
         return inputs @ weight.T
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         inputs, weight = ctx.saved_tensors
         grad = grads[0].to(weight.dtype)
-        ctx.deferred.noted[ctx.step] = inputs.flatten(0, -2).to(weight.dtype), grad.flatten(0, -2)
+        ctx.deferred.of_this_pass().append((inputs.flatten(0, -2).to(weight.dtype), grad.flatten(0, -2)))
         return (grad @ weight).to(inputs.dtype), None, None
