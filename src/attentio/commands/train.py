@@ -4,6 +4,7 @@ import argparse
 import fcntl
 import hashlib
 import json
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -92,7 +93,6 @@ def train(config: Config, folder: Path) -> int:
         )
         if checkpoints.exists():
             trainer.resume()
-            trainer.progress.finished &= trainer.progress.step >= options.max_steps
             console.print(f"going on after step {trainer.progress.step}")
         with (
             _stop_signals() as received,
@@ -150,7 +150,9 @@ def _prepare(folder: Path, config: Config, pairs: "Pairs", *, resuming: bool) ->
         for side, tokenizer in tokenizers._asdict().items():
             tokenizer.save(folder / "tokenizer" / f"{side}.json")
         (folder / "data.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+    beside = folder / "config.yaml.new"
+    beside.write_text(to_yaml(config), encoding="utf-8")
+    os.replace(beside, folder / "config.yaml")  # at no moment is it half written
     return tokenizers
 
 

@@ -58,7 +58,7 @@ class Checkpoints:
         os.replace(beside, final)
         _sync(self.steps)
         for link in ("last", "best") if best else ("last",):
-            self._point(link, final)
+            self.point(link, final)
         self._prune()
         return final
 
@@ -71,7 +71,7 @@ class Checkpoints:
         remedy = f"point the link {self.folder / which} at another step in {self.steps}, or train again"
         try:
             facts = json.loads((path / FACTS).read_text())
-            hashes = facts["sha256"]
+            hashes = dict(facts["sha256"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = "is missing" if isinstance(error, OSError) else "is damaged"
             raise AttentioError(f"{path / FACTS} {reason}; {remedy}") from None
@@ -89,10 +89,11 @@ class Checkpoints:
         """Whether there is a checkpoint to go on from."""
         return (self.folder / "last").is_symlink()
 
-    def _point(self, link: str, target: Path) -> None:
+    def point(self, link: str, target: Path) -> None:
+        """Let `link` ("best" or "last") be the checkpoint `target`, in one step."""
         beside = self.folder / f".{link}"
         beside.unlink(missing_ok=True)
-        beside.symlink_to(target.relative_to(self.folder))
+        beside.symlink_to(Path(self.steps.name, target.name))
         os.replace(beside, self.folder / link)
         _sync(self.folder)
 

@@ -235,10 +235,21 @@ class Trainer:
         self.checkpoints.save(self.progress.step, files, facts, best=best)
 
     def resume(self) -> None:
-        """Go on from the last checkpoint: weights, optimizer, random state and position in the data."""
+        """Go on from the last checkpoint: weights, optimizer, random state and position in the data.
+
+        Raises AttentioError where `Checkpoints.load` does.
+        """
         saved = self.checkpoints.load("last", "model.safetensors", "training.safetensors")
         model, training = saved.tensors["model.safetensors"], saved.tensors["training.safetensors"]
-        self.progress = Progress(**saved.facts["progress"])
+        try:
+            self.progress = progress = Progress(**saved.facts["progress"])
+        except (KeyError, TypeError):
+            facts = saved.path / "checkpoint.json"
+            raise AttentioError(f"{facts} has been altered since it was saved; train again") from None
+        # The recipe may allow more steps or more patience than before.
+        progress.finished = progress.step >= self.recipe.max_steps or self._out_of_patience()
+        if progress.best_step == progress.step:  # a crash may have kept the link from moving here
+            self.checkpoints.point("best", saved.path)
         for name, parameter in self.plain.named_parameters():
             if self.average:
                 self.average.weights[name].copy_(model[name])
