@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 ROWS_AT_A_TIME = 1024
 """Positions whose logits exist at one time: enough for an efficient product, few enough to stay near the cache."""
@@ -70,7 +69,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return loss
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph: the gradient would be a constant to it, without a word
+            raise RuntimeError("linear_cross_entropy has no second derivative; call backward without create_graph")
         features, weight, bias = (saved * grads[0] for saved in ctx.saved_tensors)
         return features, weight, bias, None, None, None
