@@ -42,7 +42,7 @@ HERE = Path(__file__).parent
 MULTI30K_UPDATES = 30
 KOREAN_EPOCHS = 3
 KOREAN_EPOCH_UPDATES = 57
-HEADER = f"{'job':18} {'peer':17} {'peer':>8} {'ours':>7} {'peer':>7} {'ours':>7} {'':>6} (of single repeats)"
+HEADER = f"{'':28} {'peer':15} {'peer':>6} {'ours':>6} {'peer':>9} {'ours':>6} {'ratio':>6} (of single repeats)"
 
 
 class Job(NamedTuple):
@@ -50,19 +50,20 @@ class Job(NamedTuple):
 
     corpus: (data, work) -> the prepared corpus.
     run_peer: (interpreter, corpus, run folder, threads) -> the peer's result.
-    config: ours, in configs/. warm_up, updates: thrown away, and timed, of ours. log_every: divides both.
+    configs: ours, in configs/, each compared with the peer.
+    warm_up, updates: thrown away, and timed, of ours. log_every: divides both.
     """
 
     peer: str
     corpus: Callable[[Path, Path], corpora.Corpus]
     run_peer: Callable[[Path, corpora.Corpus, Path, int], dict]
-    config: str
+    configs: tuple[str, ...]
     warm_up: int
     updates: int
     log_every: int
 
 
-def multi30k_job(attention: str) -> Job:
+def multi30k_job(attention: str, *configs: str) -> Job:
     def run_peer(python: Path, corpus: corpora.Corpus, run: Path, threads: int) -> dict:
         return joeynmt_run.train(
             python=python,
@@ -77,7 +78,7 @@ def multi30k_job(attention: str) -> Job:
         peer="joeynmt",
         corpus=corpora.multi30k,
         run_peer=run_peer,
-        config=f"multi30k_{attention}.yaml",
+        configs=configs,
         warm_up=joeynmt_run.WARM_UP,
         updates=MULTI30K_UPDATES,
         log_every=joeynmt_run.LOG_EVERY,
@@ -92,7 +93,7 @@ def korean_job() -> Job:
         peer="yoyodyne",
         corpus=corpora.korean_g2p,
         run_peer=run_peer,
-        config="korean_g2p.yaml",
+        configs=("korean_g2p",),
         warm_up=KOREAN_EPOCH_UPDATES,
         updates=KOREAN_EPOCHS * KOREAN_EPOCH_UPDATES,
         log_every=KOREAN_EPOCH_UPDATES,
@@ -100,13 +101,13 @@ def korean_job() -> Job:
 
 
 JOBS = {
-    "multi30k-bahdanau": multi30k_job("bahdanau"),
-    "multi30k-luong": multi30k_job("luong"),
+    "multi30k-bahdanau": multi30k_job("bahdanau", "multi30k_bahdanau", "multi30k_rnnsearch"),
+    "multi30k-luong": multi30k_job("luong", "multi30k_luong", "multi30k_luong_all_at_once"),
     "korean-g2p": korean_job(),
 }
 
 
-def run_ours(job: Job, corpus: corpora.Corpus, run: Path, threads: int) -> dict:
+def run_ours(job: Job, name: str, corpus: corpora.Corpus, run: Path, threads: int) -> dict:
     """Train with `attentio train` and read the throughput after the warm-up from its `metrics.csv`.
 
     A row's `target_tokens_per_second` is that of the updates since the row before; `seconds` is the time
@@ -127,7 +128,7 @@ def run_ours(job: Job, corpus: corpora.Corpus, run: Path, threads: int) -> dict:
     command: list[str | Path] = [
         Path(sys.executable).with_name("attentio"),
         "train",
-        HERE / "configs" / job.config,
+        HERE / "configs" / f"{name}.yaml",
     ]
     for name, value in options.items():
         command += [name, str(value)]
@@ -146,39 +147,40 @@ def run_ours(job: Job, corpus: corpora.Corpus, run: Path, threads: int) -> dict:
         "updates": job.updates,
         "seconds": seconds,
         "versions": peers.versions(Path(sys.executable), ("attentio", "torch")),
-        "config": (HERE / "configs" / job.config).read_text(encoding="utf-8"),
+        "config": (HERE / "configs" / f"{name}.yaml").read_text(encoding="utf-8"),
     }
 
 
 def measure(job: Job, corpus: corpora.Corpus, python: Path, work: Path, repeats: int, threads: int) -> dict:
-    """Run both sides in turn, the one that begins changing each time."""
-    sides = {
-        "peer": lambda run: job.run_peer(python, corpus, run, threads),
-        "ours": lambda run: run_ours(job, corpus, run, threads),
-    }
-    runs: dict[str, list[dict]] = {"peer": [], "ours": []}
+    """Run the peer and ours in turn, the one that begins changing each time."""
+    sides: dict[str, Callable[[Path], dict]] = {job.peer: lambda run: job.run_peer(python, corpus, run, threads)}
+    for config in job.configs:
+        sides[config] = lambda run, config=config: run_ours(job, config, corpus, run, threads)
+    runs: dict[str, list[dict]] = {side: [] for side in sides}
     for repeat in range(repeats):
-        for side in ("peer", "ours") if repeat % 2 == 0 else ("ours", "peer"):
+        for side in list(sides) if repeat % 2 == 0 else list(sides)[::-1]:
             load = os.getloadavg()[0]
             result = sides[side](work / f"{side}-{repeat}") | {"load_before": load}
             runs[side].append(result)
             rate = result["target_tokens_per_second"]
             print(f"{work.name} {side} {repeat}: {rate:.0f} tokens/s", flush=True)
-    return {"peer_name": job.peer, "target_tokens_per_epoch": corpus.target_tokens, **runs}
+    return {"peer": job.peer, "target_tokens_per_epoch": corpus.target_tokens, "runs": runs}
 
 
 def report(results: dict[str, dict]) -> str:
-    lines = [f"{'':18} {'':17} {'target tokens/s':>16} {'s/epoch':>15} {'ratio':>6}", HEADER]
-    for name, result in results.items():
-        rates = {side: [run["target_tokens_per_second"] for run in result[side]] for side in ("peer", "ours")}
-        peer, ours = median(rates["peer"]), median(rates["ours"])
-        ratios = [mine / theirs for theirs, mine in zip(rates["peer"], rates["ours"], strict=True)]
-        peer_name = f"{result['peer_name']} {result['peer'][0]['versions'][result['peer_name']]}"
-        epoch = result["target_tokens_per_epoch"]
-        lines.append(
-            f"{name:18} {peer_name:17} {peer:8.0f} {ours:7.0f} {epoch / peer:7.1f} {epoch / ours:7.1f} "
-            f"{ours / peer:6.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        )
+    lines = [f"{'ours':28} {'target tokens/s':>22} {'seconds an epoch':>18}", HEADER]
+    for result in results.values():
+        rates = {side: [run["target_tokens_per_second"] for run in runs] for side, runs in result["runs"].items()}
+        peer, epoch = result["peer"], result["target_tokens_per_epoch"]
+        version = result["runs"][peer][0]["versions"][peer]
+        for config in [side for side in rates if side != peer]:
+            theirs, mine = median(rates[peer]), median(rates[config])
+            ratios = [ours / other for other, ours in zip(rates[peer], rates[config], strict=True)]
+            lines.append(
+                f"{config:28} {peer + ' ' + version:15} {theirs:6.0f} {mine:6.0f} "
+                f"{epoch / theirs:9.1f} {epoch / mine:6.1f} "
+                f"{mine / theirs:6.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+            )
     return "\n".join(lines)
 
 

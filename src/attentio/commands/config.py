@@ -157,38 +157,36 @@ def load_config(preset_or_file: str, overrides: Sequence[str] = ()) -> Config:
     """
     path = Path(preset_or_file)
     if preset_or_file in preset_names():
-        text = (resources.files("attentio") / "presets" / f"{preset_or_file}.yaml").read_text()
-    elif path.is_file():
-        text = path.read_text(encoding="utf-8")
-    else:
+        path = Path(str(resources.files("attentio"))) / "presets" / f"{preset_or_file}.yaml"
+    elif not path.is_file():
         nearest = _nearest(preset_or_file, preset_names())
         raise AttentioError(
             f"{preset_or_file!r} is neither a file nor a preset{nearest}; the presets are {', '.join(preset_names())}"
         )
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise AttentioError(f"{preset_or_file} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise AttentioError(f"{preset_or_file} must hold keys such as data.train and model.attention")
-    return _parse(content, preset_or_file, overrides)
+    return _parse(content, path, overrides)
 
 
-def _parse(content: dict[str, Any], origin: str, overrides: Sequence[str]) -> Config:
+def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> Config:
     from jsonargparse import ArgumentError, ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Config, fail_untyped=True)
-    known = {action.dest for action in parser._actions} - {"help"}
-    keys = [(key, origin) for key in _leaves(content)]
+    parser.add_argument("--config", action="config")
+    known = {action.dest for action in parser._actions} - {"help", "config"}
+    keys = [(key, str(origin)) for key in _leaves(content)]
     keys += [(key, "the command line") for key in _override_keys(overrides)]
     for key, where in keys:
         if key not in known and not any(name.startswith(key + ".") for name in known):
             raise AttentioError(f"unknown key {key!r} in {where}{_nearest(key, sorted(known))}")
     try:
-        defaults = parser.parse_object(content, defaults=True)
-        parser.set_defaults({key: value for key, value in vars(defaults.as_flat()).items()})
-        parsed = parser.parse_args(list(overrides))
+        parsed = parser.parse_args([f"--config={origin}", *overrides])
+        parsed.pop("config")
         return Config(**vars(parser.instantiate_classes(parsed)))
     except (ArgumentError, TypeError, ValueError) as error:
         raise AttentioError(f"{origin}: {_one_line(error)}") from None

@@ -1,0 +1,42 @@
+# Everything runs in .venv, made on first use. `make demo` and `make test` need nothing else than Python 3.11+.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench clean
+
+# torch comes first, through constraints.txt, so that no other package's wish gets another build in.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt '.[dev]'
+	touch $@
+
+# What is run and tested is the wheel, as people install it.
+$(VENV)/wheel: $(VENV)/installed README.md $(shell find src -type f -not -name '*.pyc')
+	rm -rf dist
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+	$(BIN)/pip install --quiet --no-deps --force-reinstall dist/*.whl
+	touch $@
+
+demo: $(VENV)/wheel
+	$(BIN)/attentio train cmudict --run runs/cmudict
+	$(BIN)/attentio evaluate runs/cmudict
+	printf 'attentio\nkimchi\nchatbot\nhangul\ntransformer\n' | $(BIN)/attentio translate runs/cmudict
+	$(BIN)/attentio look runs/cmudict attentio
+	$(BIN)/attentio look runs/cmudict pronunciation
+
+test: lint
+	$(BIN)/pytest
+
+lint: $(VENV)/wheel
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/wheel
+	$(BIN)/python benchmarks/training_throughput.py
+
+clean:
+	rm -rf $(VENV) build dist
