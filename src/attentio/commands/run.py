@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -48,7 +47,7 @@ class Run:
         self.model = model.eval()
 
     @classmethod
-    def load(cls, path: str | Path, *, checkpoint: str = "best") -> Self:
+    def load(cls, path: str | Path, *, checkpoint: str = "best") -> "Run":
         """Read a run directory; `checkpoint` is "best" or "last".
 
         Raises AttentioError for a directory that is not a run, or whose files are missing, truncated or altered.

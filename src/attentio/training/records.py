@@ -5,7 +5,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 from tensorboardX import SummaryWriter
 
@@ -55,7 +54,7 @@ class Records:
             rows = csv.DictReader(file)
             return [row for row in rows if None not in row.values() and int(row["step"]) <= step]
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Records":
         return self
 
     def __exit__(
