@@ -13,12 +13,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from attentio.training.records import Row
+
 
 @contextmanager
-def training_progress(console: Console, total: int, done: int) -> Iterator[Callable[[dict[str, float]], None]]:
+def training_progress(console: Console, total: int, done: int) -> Iterator[Callable[[Row], None]]:
     """Yields a function that takes each row of the records. Without a terminal, rows become plain lines."""
 
-    def line(row: dict[str, float]) -> str:
+    def line(row: Row) -> str:
         return f"loss {row['loss']:.3f}  {row['target_tokens_per_second']:,.0f} tokens/s"
 
     if not console.is_terminal:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from attentio.commands.run import Run
     from attentio.data.pairs import Example, Pairs
     from attentio.training.loop import Recipe, Validation
+    from attentio.training.records import Row
 
 HELP = "train a model; the same command again goes on where it stopped"
 TAKES_OVERRIDES = True
@@ -100,7 +101,7 @@ def train(config: Config, folder: Path) -> int:
             training_progress(console, options.max_steps, trainer.progress.step) as show,
         ):
 
-            def record(row: dict[str, float]) -> None:
+            def record(row: "Row") -> None:
                 records.write(row)
                 show(row)
 

@@ -18,6 +18,7 @@ from attentio.text.tokenizer import PAD
 from attentio.training.average import WeightAverage
 from attentio.training.checkpoint import Checkpoints, Tensors
 from attentio.training.loss import linear_cross_entropy
+from attentio.training.records import Row
 from attentio.training.schedule import Decay, learning_rate
 
 
@@ -104,7 +105,7 @@ class Trainer:
         self.model.mark_forward_method("features")
         self.progress = Progress()
 
-    def run(self, record: Callable[[dict[str, float]], None], should_stop: Callable[[], bool]) -> Progress:
+    def run(self, record: Callable[[Row], None], should_stop: Callable[[], bool]) -> Progress:
         """Train until the recipe's end, early stopping, or until asked to stop. Returns where it stands then."""
         recipe, progress = self.recipe, self.progress
         while not progress.finished:
@@ -193,9 +194,9 @@ class Trainer:
     def _out_of_patience(self) -> bool:
         return 0 < self.recipe.patience <= self.progress.validations_since_best
 
-    def _row(self) -> dict[str, float]:
+    def _row(self) -> Row:
         progress = self.progress
-        row: dict[str, float] = {
+        row: Row = {
             "step": progress.step,
             "epoch": progress.epoch,
             "loss": progress.window_loss / progress.window_tokens,

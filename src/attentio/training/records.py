@@ -8,6 +8,9 @@ from types import TracebackType
 
 from tensorboardX import SummaryWriter
 
+Row = dict[str, int | float]
+"""One row of the records: column -> number."""
+
 COLUMNS = (
     "step",
     "epoch",
@@ -41,7 +44,7 @@ class Records:
         os.replace(beside, self.path)
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=after + 1)
 
-    def write(self, row: dict[str, float]) -> None:
+    def write(self, row: Row) -> None:
         """Add a row; columns that it lacks stay empty."""
         with self.path.open("a", newline="") as file:
             csv.DictWriter(file, self.columns).writerow(row)
