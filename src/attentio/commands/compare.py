@@ -166,9 +166,7 @@ def _write(folder: Path, outcomes: Sequence[Outcome]) -> list[Path]:
     as_markdown.write_text("".join(f"| {' | '.join(line)} |\n" for line in lines), encoding="utf-8")
     metric = next(iter(outcomes[0].scores))
     bins = {
-        outcome.variant: [
-            LengthBin(**{**each, "score": Score(**each["score"])}) for each in outcome.by_source_length
-        ]
+        outcome.variant: [LengthBin(**{**each, "score": Score(**each["score"])}) for each in outcome.by_source_length]
         for outcome in outcomes
     }
     rows = [(one.variant, one.scores[metric], one.target_tokens_per_second) for one in outcomes]

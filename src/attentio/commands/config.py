@@ -100,7 +100,7 @@ class TrainingConfig:
     keep_checkpoints: int = 3
     samples: int = 3
     seed: int = 1
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,11 +13,11 @@ TAKES_OVERRIDES = False
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory, made by attentio train")
-    parser.add_argument("--data", metavar="FILE", help="pairs to measure on (default: the run's data.test, or data.dev)")
-    parser.add_argument("--beam", type=int, help="hypotheses a sentence; 1 is greedy (default: as configured)")
     parser.add_argument(
-        "--metrics", help="comma-separated: wer, per, exact, bleu, chrf, ter (default: as configured)"
+        "--data", metavar="FILE", help="pairs to measure on (default: the run's data.test, or data.dev)"
     )
+    parser.add_argument("--beam", type=int, help="hypotheses a sentence; 1 is greedy (default: as configured)")
+    parser.add_argument("--metrics", help="comma-separated: wer, per, exact, bleu, chrf, ter (default: as configured)")
     parser.add_argument("--out", metavar="DIR", type=Path, help="where to write (default: RUN/evaluation)")
 
 

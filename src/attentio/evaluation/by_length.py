@@ -40,8 +40,7 @@ def by_source_length(
     """
     if len(source_lengths) != len(hypotheses):
         raise ValueError(
-            f"source_lengths must hold one length a hypothesis: "
-            f"expected {len(hypotheses)}, got {len(source_lengths)}"
+            f"source_lengths must hold one length a hypothesis: expected {len(hypotheses)}, got {len(source_lengths)}"
         )
     members: defaultdict[int, list[int]] = defaultdict(list)
     bin_of_length = _bin_of_length(source_lengths, bins)

@@ -76,14 +76,11 @@ def _check(hypotheses: Sequence[str], references: References, metrics: Sequence[
             raise AttentioError(_unknown("metric", name, list(METRICS)))
     if len(hypotheses) != len(references):
         raise ValueError(
-            f"references must hold one entry a hypothesis: "
-            f"expected {len(hypotheses)} entries, got {len(references)}"
+            f"references must hold one entry a hypothesis: expected {len(hypotheses)} entries, got {len(references)}"
         )
     for index, of_one in enumerate(references):
         if not of_one or isinstance(of_one, str):
-            raise ValueError(
-                f"references[{index}] must be a sequence of one or more references, got {of_one!r}"
-            )
+            raise ValueError(f"references[{index}] must be a sequence of one or more references, got {of_one!r}")
     if not hypotheses:
         raise AttentioError("nothing to score: the evaluation data has no sequences")
 
@@ -94,9 +91,7 @@ def _unknown(what: str, name: str, known: Sequence[str]) -> str:
     return f"unknown {what} {name!r}: {hint}known are {', '.join(known)}"
 
 
-def _one(
-    name: str, hypotheses: Sequence[str], references: References, units: Units, bleu_tokenize: str
-) -> Score:
+def _one(name: str, hypotheses: Sequence[str], references: References, units: Units, bleu_tokenize: str) -> Score:
     split: Callable[[str], list[str]] = str.split if units == "words" else list
     if name in ("wer", "exact"):
         exact = _per_cent_exact(hypotheses, references, split)
@@ -110,12 +105,9 @@ def _one(
     return Score(name, float(value), name != "ter", str(metric.get_signature()))
 
 
-def _per_cent_exact(
-    hypotheses: Sequence[str], references: References, split: Callable[[str], list[str]]
-) -> float:
+def _per_cent_exact(hypotheses: Sequence[str], references: References, split: Callable[[str], list[str]]) -> float:
     right = sum(
-        split(hypothesis) in map(split, of_one)
-        for hypothesis, of_one in zip(hypotheses, references, strict=True)
+        split(hypothesis) in map(split, of_one) for hypothesis, of_one in zip(hypotheses, references, strict=True)
     )
     return 100 * right / len(hypotheses)
 

@@ -15,9 +15,7 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 MARKERS = "osD^vP"
 
 
-def save_comparison(
-    path: Path, rows: Sequence[tuple[str, float, float]], *, quality: str = "quality"
-) -> Path:
+def save_comparison(path: Path, rows: Sequence[tuple[str, float, float]], *, quality: str = "quality") -> Path:
     """Draw the variants' quality and speed as two panels of bars and save the picture; return its path.
 
     Args:

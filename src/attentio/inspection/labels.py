@@ -53,9 +53,7 @@ def checked_weights(
     matrix = torch.as_tensor(weights).detach().float().cpu().numpy()
     expected = (len(target_tokens), len(source_tokens))
     if matrix.shape != expected:
-        raise ValueError(
-            f"weights must have shape (target tokens, source tokens) = {expected}, got {matrix.shape}"
-        )
+        raise ValueError(f"weights must have shape (target tokens, source tokens) = {expected}, got {matrix.shape}")
     # Written so that NaN is refused too; sums of rounded weights may exceed 1 a little.
     if not np.all((matrix >= 0) & (matrix <= 1.001)):
         raise ValueError("weights must be attention weights from 0 to 1, not scores: some are outside or NaN")

@@ -58,9 +58,7 @@ def alignment_text(
         for row, target in enumerate(targets):
             text.append(" " * (margin - target.cell_len)).append_text(target)
             for column in columns:
-                text.append(GAP).append_text(
-                    _cell(matrix, row, column, _column_width(sources[column]), shades)
-                )
+                text.append(GAP).append_text(_cell(matrix, row, column, _column_width(sources[column]), shades))
             text.append(GAP * 2).append_text(strongest[row]).append("\n")
     legend = "  ".join(f"{shade} {n / (len(shades) - 1):.0%}" for n, shade in enumerate(shades) if n)
     return text.append(legend, style="dim")
