@@ -1,4 +1,5 @@
-import pytest
+from contextlib import suppress
+
 import torch
 from torch import nn
 
@@ -27,7 +28,7 @@ def test_inside_applied_the_model_has_the_average_and_afterwards_its_own(seed: i
     with torch.no_grad():
         model.weight.zero_()
     own = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    with pytest.raises(KeyError), average.applied(model):
+    with suppress(KeyError), average.applied(model):
         assert model.weight.all()
         raise KeyError
     for name, parameter in model.named_parameters():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,7 @@ def test_a_crash_at_any_operation_of_save_leaves_a_good_checkpoint(
         checkpoints = Checkpoints(folder, keep=2)
         for step in before:
             save(checkpoints, step, best=step == 1)
-        crashed = crash.during(lambda: save(checkpoints, 5, best=best), folder=folder, operation=operation)
+        crashed = crash.during(partial(save, checkpoints, 5, best=best), folder=folder, operation=operation)
         if before or checkpoints.exists():
             assert step_of(checkpoints, "last") in (*before[-1:], 5)
         if before:

@@ -1,0 +1,79 @@
+import csv
+from pathlib import Path
+
+import pytest
+
+from attentio.training.records import COLUMNS, Records
+
+
+def row(step: int, **scores: float) -> dict[str, float]:
+    return {**{name: step / 7 for name in COLUMNS}, "step": step, "epoch": step // 3, **scores}
+
+
+def read(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def written(folder: Path, *steps: int) -> None:
+    with Records(folder, ["wer", "per"]) as records:
+        for step in steps:
+            records.write(row(step))
+
+
+def test_rows_are_written_at_once_and_lacking_columns_stay_empty(tmp_path: Path) -> None:
+    with Records(tmp_path, ["wer", "per"]) as records:
+        records.write(row(3))
+        records.write(row(6, per=2.5, wer=12.0))
+        first, second = read(tmp_path)
+    assert list(first) == [*COLUMNS, "wer", "per"]
+    assert (first["step"], first["wer"], first["per"]) == ("3", "", "")
+    assert (second["step"], second["wer"], second["per"]) == ("6", "12.0", "2.5")
+    assert float(second["loss"]) == 6 / 7
+
+
+def test_a_row_with_an_unknown_column_is_an_error(tmp_path: Path) -> None:
+    with Records(tmp_path, []) as records, pytest.raises(ValueError, match="bleu"):
+        records.write(row(3, bleu=1.0))
+
+
+def test_rows_after_the_resumed_step_are_dropped_and_the_others_stay_as_they_were(tmp_path: Path) -> None:
+    written(tmp_path, 2, 4, 6, 8)
+    before = (tmp_path / "metrics.csv").read_bytes().splitlines()
+    with Records(tmp_path, ["wer", "per"], after=5) as records:
+        assert (tmp_path / "metrics.csv").read_bytes().splitlines() == before[:3]
+        records.write(row(6))
+    assert (tmp_path / "metrics.csv").read_bytes().splitlines() == before[:4]
+
+
+def test_a_run_that_begins_anew_has_no_old_rows(tmp_path: Path) -> None:
+    written(tmp_path, 2, 4)
+    written(tmp_path, 3)
+    assert [each["step"] for each in read(tmp_path)] == ["3"]
+
+
+def test_a_last_line_that_a_kill_cut_anywhere_is_dropped(tmp_path: Path) -> None:
+    written(tmp_path, 2, 4, 6)
+    path = tmp_path / "metrics.csv"
+    whole = path.read_bytes()
+    last_line = whole.splitlines(keepends=True)[-1]
+    for cut in range(len(last_line)):
+        path.write_bytes(whole[: len(whole) - len(last_line) + cut])
+        with Records(tmp_path, ["wer", "per"], after=4):
+            assert [each["step"] for each in read(tmp_path)] == ["2", "4"]
+
+
+def test_tensorboard_has_the_same_numbers(tmp_path: Path) -> None:
+    from tensorboardX.proto.event_pb2 import Event
+
+    written(tmp_path, 2, 4)
+    (path,) = (tmp_path / "tensorboard").iterdir()
+    content, points = path.read_bytes(), {}
+    while content:  # each record: length (8 bytes), its checksum (4), the event, its checksum (4)
+        length = int.from_bytes(content[:8], "little")
+        event = Event.FromString(content[12 : 12 + length])
+        points.update({(value.tag, event.step): value.simple_value for value in event.summary.value})
+        content = content[16 + length :]
+    assert points["loss", 4] == pytest.approx(4 / 7)
+    assert {step for _, step in points} == {2, 4}
+    assert {tag for tag, _ in points} == {*COLUMNS} - {"step", "epoch"}

@@ -1,0 +1,331 @@
+"""The training loop: its arithmetic, its stops, and that a resumed run is the uninterrupted one."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_checkpoint import CrashAt
+from tiny_training import RECIPE, TinyRun, loss_per_token, outcome
+from torch import Tensor, nn
+
+from attentio.errors import AttentioError
+from attentio.training.checkpoint import Checkpoints
+from attentio.training.loop import Recipe, Validation
+
+PLAIN = replace(RECIPE, accumulate=1, average=0.0, label_smoothing=0.0, validate_every=100, checkpoint_every=100)
+
+
+def weights(run: TinyRun) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in run.model.named_parameters()}
+
+
+# Arithmetic
+
+
+def test_loss_is_per_token_over_all_accumulated_batches(tmp_path: Path, seed: int) -> None:
+    """Two batches with different numbers of tokens give the update, the loss and the norm of one that has both."""
+    together = np.arange(29)
+    apart = [together[:23], together[23:]]
+    recipe = replace(PLAIN, max_steps=1, warmup=0, decay="constant", log_every=1)
+    merged = TinyRun(tmp_path / "merged", recipe, seed=seed, dropout=0.0, order=[together])
+    accumulated = TinyRun(tmp_path / "apart", replace(recipe, accumulate=2), seed=seed, dropout=0.0, order=apart)
+    expected = loss_per_token(merged.model, merged.data.batch(together))
+    before = weights(merged)
+    gradients = []
+    for run in (merged, accumulated):
+        run.train()
+        gradients.append({name: parameter.grad for name, parameter in run.model.named_parameters()})
+        assert run.rows[0]["loss"] == pytest.approx(expected, rel=1e-5)
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradient, gradients[1][name], msg=lambda text, name=name: f"{name}: {text}")
+    assert merged.rows[0]["gradient_norm"] == pytest.approx(accumulated.rows[0]["gradient_norm"], rel=1e-4)
+    assert any(not torch.equal(before[name], value) for name, value in weights(merged).items())
+
+
+def test_the_logged_loss_is_per_token_over_the_whole_window(tmp_path: Path, seed: int) -> None:
+    """With learning rate 0 the model stays, so the window's loss is that of all its tokens together."""
+    order = [np.arange(0, 2), np.arange(2, 31), np.arange(31, 36)]
+    recipe = replace(PLAIN, max_steps=3, peak_learning_rate=0.0, log_every=3)
+    run = TinyRun(tmp_path, recipe, seed=seed, dropout=0.0, order=order)
+    expected = loss_per_token(run.model, run.data.batch(np.arange(36)))
+    run.train()
+    assert run.rows[0]["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_every_pair_is_seen_once_an_epoch_and_a_smaller_last_group_is_not_lost(tmp_path: Path, seed: int) -> None:
+    run = TinyRun(tmp_path, replace(RECIPE, accumulate=3, max_steps=100), seed=seed)
+    seen: list[int] = []
+    load = run.trainer.load
+    run.trainer.load = lambda indices: seen.extend(indices.tolist()) or load(indices)  # type: ignore[func-returns-value]
+    batches = len(run.batches(0))
+    assert batches % 3
+    run.train(stop_at=math.ceil(batches / 3))
+    assert sorted(seen) == list(range(len(run.data)))
+
+
+def test_gradients_are_clipped_by_their_norm(tmp_path: Path, seed: int) -> None:
+    run = TinyRun(tmp_path, replace(PLAIN, max_steps=1, clip=0.01, log_every=1), seed=seed)
+    run.train()
+    norm = math.sqrt(sum(float(parameter.grad.square().sum()) for parameter in run.model.parameters()))
+    assert norm == pytest.approx(0.01, rel=1e-3)
+    assert run.rows[0]["gradient_norm"] > 0.01, "the norm before clipping is what is logged"
+
+
+def test_the_average_is_what_is_saved_and_validated(tmp_path: Path, seed: int) -> None:
+    run = TinyRun(tmp_path, replace(RECIPE, max_steps=5), seed=seed)
+    run.train()
+    average, own = run.trainer.average, weights(run)
+    assert average is not None
+    saved = Checkpoints(tmp_path).load("last", "model.safetensors").tensors["model.safetensors"]
+    assert all(torch.equal(saved[name], average.weights[name]) for name in own)
+    assert not all(torch.equal(saved[name], own[name]) for name in own)
+    with average.applied(run.model):
+        assert run.rows[-1]["dev_loss"] == run.validate(run.model.eval()).scores["dev_loss"]
+
+
+# Validation
+
+
+def test_dropout_is_off_in_validation_and_on_in_training(tmp_path: Path, seed: int) -> None:
+    run = TinyRun(tmp_path, replace(RECIPE, max_steps=11), seed=seed)
+    modes: list[tuple[str, bool]] = []
+    validate, load = run.trainer.validate, run.trainer.load
+
+    def watched(model: nn.Module) -> Validation:
+        modes.append(("validation", any(module.training for module in model.modules())))
+        return validate(model)
+
+    run.trainer.validate = watched
+    update = run.trainer._update
+
+    def watched_update(group: list[np.ndarray]) -> None:
+        update(group)
+        modes.append(("training", all(module.training for module in run.model.modules())))
+
+    run.trainer._update = watched_update  # type: ignore[method-assign,assignment]
+    run.trainer.load = load
+    run.train()
+    assert {mode for kind, mode in modes if kind == "validation"} == {False}
+    assert {mode for kind, mode in modes if kind == "training"} == {True}
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_validating_does_not_disturb_training(tmp_path: Path, seed: int, average: float) -> None:
+    """However often it is done; it draws no random numbers, since dropout is off."""
+    often, once = (
+        TinyRun(tmp_path / str(every), replace(RECIPE, average=average, validate_every=every, max_steps=7), seed=seed)
+        for every in (1, 100)
+    )
+    torch.manual_seed(seed)
+    often.train()
+    torch.manual_seed(seed)
+    once.train()
+    expected = weights(once)
+    assert all(torch.equal(value, expected[name]) for name, value in weights(often).items())
+
+
+# Stops
+
+
+def with_goals(run: TinyRun, goals: list[float]) -> None:
+    following = iter(goals)
+    run.trainer.validate = lambda model: Validation(goal := next(following), {"dev_loss": goal})
+
+
+def test_early_stopping_counts_validations_without_improvement(tmp_path: Path, seed: int) -> None:
+    recipe = replace(RECIPE, max_steps=1000, validate_every=2, patience=3)
+    run = TinyRun(tmp_path, recipe, seed=seed)
+    with_goals(run, [1.0, 3.0, 3.0, 2.0, 4.0, 4.0, 3.9, 4.0, 99.0])
+    run.train()
+    progress = run.trainer.progress
+    assert (progress.step, progress.best_step, progress.best_goal, progress.finished) == (16, 10, 4.0, True)
+    assert (tmp_path / "best").resolve().name == "step-000010"
+    assert (tmp_path / "last").resolve().name == "step-000016"
+
+
+def test_a_run_that_stopped_early_stays_stopped_until_it_gets_more_patience(tmp_path: Path, seed: int) -> None:
+    recipe = replace(RECIPE, max_steps=1000, validate_every=2, patience=1)
+    run = TinyRun(tmp_path, recipe, seed=seed)
+    with_goals(run, [2.0, 1.0])
+    run.train()
+    again = TinyRun(tmp_path, recipe, seed=seed)
+    again.trainer.resume()
+    again.train()
+    assert again.trainer.progress.step == 4
+    patient = TinyRun(tmp_path, replace(recipe, patience=3), seed=seed)
+    with_goals(patient, [1.0, 1.0])
+    patient.trainer.resume()
+    patient.train()
+    assert patient.trainer.progress.step == 8
+
+
+@pytest.mark.parametrize(("max_steps", "reached"), [(4, 8), (8, 8), (11, 11)])
+def test_a_run_resumed_with_other_max_steps_ends_there_or_at_once(
+    tmp_path: Path, seed: int, max_steps: int, reached: int
+) -> None:
+    TinyRun(tmp_path, seed=seed).train(stop_at=8)
+    run = TinyRun(tmp_path, replace(RECIPE, max_steps=max_steps), seed=seed)
+    run.trainer.resume()
+    run.train()
+    assert run.trainer.progress.step == reached
+
+
+def poison_at(run: TinyRun, step: int) -> None:
+    """The model's features are NaN at an update."""
+    features = run.model.features
+
+    def poisoned(*arguments: Tensor) -> Tensor:
+        return features(*arguments) * (math.nan if run.model.training and run.trainer.progress.step + 1 == step else 1)
+
+    run.model.features = poisoned  # type: ignore[method-assign]
+
+
+def test_a_non_finite_loss_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path, seed: int) -> None:
+    recipe = replace(RECIPE, decay="constant", accumulate=1)
+    run = TinyRun(tmp_path, recipe, seed=seed)
+    poison_at(run, 11)
+    before: dict[str, Tensor] = {}
+
+    with pytest.raises(AttentioError) as caught:
+        run.train()
+    message = str(caught.value)
+    assert "\n" not in message
+    per_epoch = len(run.batches(0))
+    epoch, position = divmod(10, per_epoch)
+    first = int(run.batches(epoch)[position][0]) + 1
+    for part in (
+        "the loss is nan",
+        "at step 11,",
+        f"epoch {epoch},",
+        f"batch {position} (training pairs {first}",
+        "learning rate 0.01;",
+        f"the last good checkpoint is {(tmp_path / 'checkpoints' / 'step-000010').resolve()}",
+        "try a lower training.learning_rate or training.clip",
+    ):
+        assert part in message
+    good = Checkpoints(tmp_path).load("last", "model.safetensors", "training.safetensors")
+    assert good.facts["step"] == 10
+    for tensors in good.tensors.values():
+        before |= tensors
+    assert all(tensor.isfinite().all() for tensor in before.values())
+    again = TinyRun(tmp_path, recipe, seed=seed)
+    again.trainer.resume()
+    again.train()
+    assert again.trainer.progress.step == RECIPE.max_steps
+
+
+def test_a_non_finite_gradient_stops_though_the_loss_is_finite(tmp_path: Path, seed: int) -> None:
+    run = TinyRun(tmp_path, seed=seed)
+    next(iter(run.model.parameters())).register_hook(lambda gradient: gradient * math.inf)
+    before = weights(run)
+    with pytest.raises(AttentioError, match=r"at step 1, .*no checkpoint was saved yet"):
+        run.train()
+    assert all(torch.equal(value, before[name]) for name, value in weights(run).items())
+
+
+# Resuming
+
+
+RECIPES = {
+    "accumulated and averaged": RECIPE,
+    "plain": replace(RECIPE, accumulate=1, average=0.0, weight_decay=0.0),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path: Path, seed: int, name: str) -> None:
+    """Stopped and resumed after every step, in the middle of epochs and windows; dropout is on."""
+    recipe = RECIPES[name]
+    run = TinyRun(tmp_path / "whole", recipe, seed=seed)
+    run.train()
+    expected = outcome(tmp_path / "whole")
+    updates_an_epoch = math.ceil(len(run.batches(0)) / recipe.accumulate)
+    assert 1 < updates_an_epoch < recipe.max_steps / 2, "stops should fall inside of several epochs"
+    pieces = tmp_path / "pieces"
+    for step in range(1, recipe.max_steps + 1):
+        piece = TinyRun(pieces, recipe, seed=seed + step - 1)  # other first weights, another random state
+        if step > 1:
+            piece.trainer.resume()
+            assert piece.trainer.progress.step == step - 1
+        piece.train(stop_at=step)
+    assert outcome(pieces) == expected
+
+
+@pytest.mark.parametrize("step", [1, 6, 11])
+def test_a_killed_run_goes_on_from_its_last_checkpoint_bit_for_bit(tmp_path: Path, seed: int, step: int) -> None:
+    """What it did after that checkpoint is done again, and stands once in the records."""
+    TinyRun(tmp_path / "whole", seed=seed).train()
+    run = TinyRun(tmp_path / "killed", seed=seed)
+    update = run.trainer._update
+
+    def killed(group: list[np.ndarray]) -> None:
+        if run.trainer.progress.step == step:
+            raise InterruptedError
+        update(group)
+
+    run.trainer._update = killed  # type: ignore[method-assign,assignment]
+    with pytest.raises(InterruptedError):
+        run.train()
+    resumed = TinyRun(tmp_path / "killed", seed=seed if step < 4 else seed + 1)
+    if step >= 4:
+        resumed.trainer.resume()
+    resumed.train()
+    assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
+
+
+def crashed(folder: Path, recipe: Recipe, *, seed: int, crash: CrashAt, operation: int) -> bool:
+    """Whether the save of the improved step 2 has so many operations on files that it crashed."""
+    run = TinyRun(folder, recipe, seed=seed)
+    save = run.trainer.save
+    hit = False
+
+    def saving(*, best: bool = False) -> None:
+        nonlocal hit
+        if run.trainer.progress.step != 2:
+            return save(best=best)
+        assert best
+        hit = crash.during(lambda: save(best=best), folder=folder, operation=operation)
+        raise InterruptedError
+
+    run.trainer.save = saving  # type: ignore[method-assign]
+    with pytest.raises(InterruptedError):
+        run.train()
+    return hit
+
+
+def test_a_run_resumed_after_a_crash_in_a_save_is_the_uninterrupted_one(tmp_path: Path, seed: int) -> None:
+    """Whatever operation on files was the last one; the links best and last end where they should."""
+    crash = CrashAt()
+    recipe = replace(RECIPE, max_steps=3, validate_every=2, checkpoint_every=1)
+    TinyRun(tmp_path / "whole", recipe, seed=seed).train()
+    expected = outcome(tmp_path / "whole")
+    operation, hit = 0, True
+    while hit:
+        folder = tmp_path / str(operation)
+        hit = crashed(folder, recipe, seed=seed, crash=crash, operation=operation)
+        resumed = TinyRun(folder, recipe, seed=seed + 1)
+        resumed.trainer.resume()
+        resumed.train()
+        assert outcome(folder) == expected, f"crashed at operation {operation}"
+        operation += 1
+    assert operation > 12
+
+
+def test_altered_facts_are_refused(tmp_path: Path, seed: int) -> None:
+    TinyRun(tmp_path, seed=seed).train(stop_at=2)
+    path = tmp_path / "checkpoints" / "step-000002" / "checkpoint.json"
+    path.write_text(path.read_text().replace("best_step", "worst_step"))
+    with pytest.raises(AttentioError, match=r"checkpoint\.json has been altered"):
+        TinyRun(tmp_path, seed=seed).trainer.resume()
+
+
+def test_nothing_that_training_leaves_can_run_code(tmp_path: Path, seed: int) -> None:
+    TinyRun(tmp_path, seed=seed).train()
+    for path in tmp_path.rglob("*"):
+        known = path.suffix in (".safetensors", ".json", ".csv") or path.name.startswith("events.out.tfevents")
+        assert path.is_dir() or known, path
+        if path.is_file():
+            assert not path.read_bytes().startswith((b"\x80", b"PK")), f"{path} looks like a pickle"
