@@ -7,6 +7,7 @@ import torch
 
 from attentio.commands.config import Config, ModelConfig, SideConfig
 from attentio.data.pairs import Pair
+from attentio.errors import AttentioError
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.presets import Sizes, bahdanau, delayed, luong, plain
 from attentio.text.tokenizer import Tokenizer
@@ -46,7 +47,9 @@ def build_model(config: ModelConfig, tokenizers: Tokenizers, *, seed: int) -> En
         cell=config.cell,
         dropout=config.dropout,
     )
-    if config.attention == "luong":
+    try:
+        if config.attention != "luong":
+            return {"none": plain, "bahdanau": bahdanau, "delayed": delayed}[config.attention](sizes)
         return luong(
             sizes,
             score=config.score,
@@ -55,4 +58,5 @@ def build_model(config: ModelConfig, tokenizers: Tokenizers, *, seed: int) -> En
             input_feeding=config.input_feeding,
             reach=config.reach,
         )
-    return {"none": plain, "bahdanau": bahdanau, "delayed": delayed}[config.attention](sizes)
+    except ValueError as error:  # sizes that do not go together
+        raise AttentioError(f"model.{config.attention}: {error}") from None

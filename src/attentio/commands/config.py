@@ -1,6 +1,7 @@
 """The configuration of a training run: what a YAML file and `--key.sub value` may say. Light to import."""
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -8,8 +9,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from jsonargparse.typing import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    restricted_number_type,
+)
 
 from attentio.errors import AttentioError
+
+Fraction = restricted_number_type("Fraction", float, [(">=", 0), ("<", 1)], docstring="a number from 0 up to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +45,7 @@ class SideConfig:
     """
 
     tokenizer: Literal["char", "whitespace", "bpe", "unigram"] = "char"
-    vocab_size: int | None = None
+    vocab_size: PositiveInt | None = None
     jamo: bool = False
 
 
@@ -60,16 +70,16 @@ class ModelConfig:
     attention: Literal["none", "bahdanau", "luong", "delayed"] = "luong"
     score: Literal["dot", "general", "concat", "location"] = "general"
     local: Literal["m", "p"] | None = None
-    window: int = 10
+    window: PositiveInt = 10
     input_feeding: bool = True
-    reach: int = 128
+    reach: PositiveInt = 128
     cell: Literal["lstm", "gru"] = "lstm"
-    embedding: int = 256
-    hidden: int = 256
-    encoder_hidden: int | None = None
-    encoder_layers: int = 1
-    decoder_layers: int = 1
-    dropout: float = 0.3
+    embedding: PositiveInt = 256
+    hidden: PositiveInt = 256
+    encoder_hidden: PositiveInt | None = None
+    encoder_layers: PositiveInt = 1
+    decoder_layers: PositiveInt = 1
+    dropout: Fraction = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,24 +92,24 @@ class TrainingConfig:
         stopping early; 0 for never. validation_size: pairs of dev that are decoded each time.
     """
 
-    max_steps: int = 10_000
-    batch_tokens: int = 2048
-    accumulate: int = 1
-    learning_rate: float = 1e-3
-    warmup: int = 400
+    max_steps: PositiveInt = 10_000
+    batch_tokens: PositiveInt = 2048
+    accumulate: PositiveInt = 1
+    learning_rate: PositiveFloat = 1e-3
+    warmup: NonNegativeInt = 400
     decay: Literal["constant", "linear", "cosine", "inverse-sqrt"] = "cosine"
-    weight_decay: float = 0.0
-    label_smoothing: float = 0.1
-    clip: float = 1.0
-    average: float = 0.0
-    validate_every: int = 1000
-    validation_size: int = 500
-    checkpoint_every: int = 1000
-    log_every: int = 100
-    patience: int = 0
-    keep_checkpoints: int = 3
-    samples: int = 3
-    seed: int = 1
+    weight_decay: NonNegativeFloat = 0.0
+    label_smoothing: Fraction = 0.1
+    clip: PositiveFloat = 1.0
+    average: Fraction = 0.0
+    validate_every: PositiveInt = 1000
+    validation_size: PositiveInt = 500
+    checkpoint_every: PositiveInt = 1000
+    log_every: PositiveInt = 100
+    patience: NonNegativeInt = 0
+    keep_checkpoints: PositiveInt = 3
+    samples: NonNegativeInt = 3
+    seed: NonNegativeInt = 1
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
 
@@ -111,10 +121,10 @@ class DecodingConfig:
         source token, and ten more.
     """
 
-    beam: int = 5
-    length_penalty: float = 1.0
-    max_length_ratio: float = 3.0
-    batch_size: int = 64
+    beam: PositiveInt = 5
+    length_penalty: NonNegativeFloat = 1.0
+    max_length_ratio: PositiveFloat = 3.0
+    batch_size: PositiveInt = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +199,7 @@ def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> C
         parsed.pop("config")
         return Config(**vars(parser.instantiate_classes(parsed)))
     except (ArgumentError, TypeError, ValueError) as error:
-        raise AttentioError(f"{origin}: {_one_line(error)}") from None
+        raise AttentioError(f"{origin}: {_readable(error)}") from None
 
 
 def to_yaml(config: Config) -> str:
@@ -215,5 +225,12 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _readable(error: Exception) -> str:
+    """jsonargparse's message on one line; a wrong choice with the choices and the nearest of them."""
+    message = " ".join(str(error).split())
+    wrong = re.search(r'key "(?P<key>[^"]+)": .*?Literal\[(?P<choices>[^]]+)\].* value: (?P<value>.*)', message)
+    if wrong is None:
+        return message.replace("Parser key ", "")
+    choices = re.findall(r"'([^']+)'", wrong["choices"])
+    nearest = _nearest(wrong["value"], choices)
+    return f"{wrong['key']} must be one of {', '.join(choices)}; got {wrong['value']!r}{nearest}"
