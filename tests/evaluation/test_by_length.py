@@ -42,9 +42,7 @@ def test_one_length_is_one_bin():
 
 
 def test_mistaken_arguments_are_named():
-    with pytest.raises(
-        ValueError, match="source_lengths must hold one length a hypothesis: expected 1, got 2"
-    ):
+    with pytest.raises(ValueError, match="source_lengths must hold one length a hypothesis: expected 1, got 2"):
         by_source_length([1, 2], ["a"], [["a"]], metric="wer")
     with pytest.raises(ValueError, match="bins must be at least 1, got 0"):
         by_source_length([1], ["a"], [["a"]], metric="wer", bins=0)

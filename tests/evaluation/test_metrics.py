@@ -31,9 +31,7 @@ def test_per_equals_the_textbook_edit_distance_over_the_whole_corpus(seed, units
     split = str.split if units == "words" else list
     edits = sum(edit_distance(split(h), split(r)) for h, r in zip(hypotheses, references, strict=True))
     tokens = sum(len(split(r)) for r in references)
-    assert value("per", hypotheses, [[r] for r in references], units=units) == pytest.approx(
-        100 * edits / tokens
-    )
+    assert value("per", hypotheses, [[r] for r in references], units=units) == pytest.approx(100 * edits / tokens)
 
 
 def test_per_counts_against_the_nearest_reference():

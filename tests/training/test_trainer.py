@@ -276,9 +276,15 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint_bit_for_bit(tmp_path: Pat
     assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
 
 
+def best_at_step_2(run: TinyRun) -> TinyRun:
+    progress = run.trainer.progress
+    run.trainer.validate = lambda model: Validation(goal := -float(progress.step != 2), {"dev_loss": goal})
+    return run
+
+
 def crashed(folder: Path, recipe: Recipe, *, seed: int, crash: CrashAt, operation: int) -> bool:
     """Whether the save of the improved step 2 has so many operations on files that it crashed."""
-    run = TinyRun(folder, recipe, seed=seed)
+    run = best_at_step_2(TinyRun(folder, recipe, seed=seed))
     save = run.trainer.save
     hit = False
 
@@ -300,7 +306,7 @@ def test_a_run_resumed_after_a_crash_in_a_save_is_the_uninterrupted_one(tmp_path
     """Whatever operation on files was the last one; the links best and last end where they should."""
     crash = CrashAt()
     recipe = replace(RECIPE, max_steps=3, validate_every=2, checkpoint_every=1)
-    TinyRun(tmp_path / "whole", recipe, seed=seed).train()
+    best_at_step_2(TinyRun(tmp_path / "whole", recipe, seed=seed)).train()
     expected = outcome(tmp_path / "whole")
     operation, hit = 0, True
     while hit:
@@ -308,7 +314,7 @@ def test_a_run_resumed_after_a_crash_in_a_save_is_the_uninterrupted_one(tmp_path
         hit = crashed(folder, recipe, seed=seed, crash=crash, operation=operation)
         resumed = TinyRun(folder, recipe, seed=seed + 1)
         resumed.trainer.resume()
-        resumed.train()
+        best_at_step_2(resumed).train()
         assert outcome(folder) == expected, f"crashed at operation {operation}"
         operation += 1
     assert operation > 12

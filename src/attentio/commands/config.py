@@ -1,9 +1,10 @@
 """The configuration of a training run: what a YAML file and `--key.sub value` may say. Light to import."""
 
 import difflib
+import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -204,9 +205,8 @@ def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> C
 
 def to_yaml(config: Config) -> str:
     """The complete configuration, as `load_config` reads it."""
-    from dataclasses import asdict
-
-    return yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
+    plain = json.loads(json.dumps(asdict(config)))  # jsonargparse's restricted numbers become int and float
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
 
 def _leaves(content: dict[str, Any], prefix: str = "") -> list[str]:

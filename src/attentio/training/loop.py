@@ -249,7 +249,7 @@ class Trainer:
             raise AttentioError(f"{facts} has been altered since it was saved; train again") from None
         # The recipe may allow more steps or more patience than before.
         progress.finished = progress.step >= self.recipe.max_steps or self._out_of_patience()
-        if False:  # a crash may have kept the link from moving here
+        if progress.best_step == progress.step:  # a crash may have kept the link from moving here
             self.checkpoints.point("best", saved.path)
         for name, parameter in self.plain.named_parameters():
             if self.average:
