@@ -141,6 +141,10 @@ class EvaluationConfig:
     units: Literal["words", "characters"] = "words"
     bleu_tokenize: str = "13a"
 
+    def __post_init__(self) -> None:
+        if not self.metrics:
+            raise ValueError("evaluation.metrics must name at least one metric")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -189,12 +193,16 @@ def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> C
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Config, fail_untyped=True)
     parser.add_argument("--config", action="config")
-    known = {action.dest for action in parser._actions} - {"help", "config"}
+    names = {action.dest for action in parser._actions} - {"help", "config", "print_config"}
+    known = sorted(key for key in names if not any(name.startswith(key + ".") for name in names))
     keys = [(key, str(origin)) for key in _leaves(content)]
     keys += [(key, "the command line") for key in _override_keys(overrides)]
     for key, where in keys:
-        if key not in known and not any(name.startswith(key + ".") for name in known):
-            raise AttentioError(f"unknown key {key!r} in {where}{_nearest(key, sorted(known))}")
+        inside = [name for name in known if name.startswith(key + ".")]
+        if inside:
+            raise AttentioError(f"{key!r} in {where} has no value of its own; give its keys, such as {inside[0]!r}")
+        if key not in known:
+            raise AttentioError(f"unknown key {key!r} in {where}{_nearest(key, known)}")
     try:
         parsed = parser.parse_args([f"--config={origin}", *overrides])
         parsed.pop("config")
