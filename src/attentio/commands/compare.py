@@ -71,9 +71,12 @@ def _variants(given: Sequence[str], overrides: Sequence[str]) -> dict[str, Confi
     for one in given:
         content = _variants_file(Path(one)) if Path(one).is_file() else None
         if content is None:
-            configs[Path(one).stem] = load_config(one, overrides)
-            continue
+            content = {"base": one, "variants": {Path(one).stem: {}}}
         for name, changes in content["variants"].items():
+            if str(name) in configs:
+                raise AttentioError(f"{one}: a second variant called {name!r}; give each a name of its own")
+            if not isinstance(changes or {}, dict):
+                raise AttentioError(f"{one}: variant {name!r} must hold changes such as model.attention: luong")
             options = [f"--{key}={'null' if value is None else value}" for key, value in (changes or {}).items()]
             configs[str(name)] = load_config(str(content["base"]), [*options, *overrides])
     return configs

@@ -2,10 +2,13 @@
 
 import argparse
 import json
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from jsonargparse.typing import PositiveInt
 
 HELP = "measure a model's quality on held-out data by free decoding"
 TAKES_OVERRIDES = False
@@ -16,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", metavar="FILE", help="pairs to measure on (default: the run's data.test, or data.dev)"
     )
-    parser.add_argument("--beam", type=int, help="hypotheses a sentence; 1 is greedy (default: as configured)")
+    parser.add_argument("--beam", type=PositiveInt, help="hypotheses a sentence; 1 is greedy (default: as configured)")
     parser.add_argument("--metrics", help="comma-separated: wer, per, exact, bleu, chrf, ter (default: as configured)")
     parser.add_argument("--out", metavar="DIR", type=Path, help="where to write (default: RUN/evaluation)")
 
@@ -71,7 +74,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     (folder / "scores.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     with (folder / "outputs.tsv").open("w", encoding="utf-8") as file:
         for example, text in zip(examples, texts, strict=True):
-            file.write("\t".join((example.source, text, *example.references)) + "\n")
+            columns = (example.source, text, *example.references)
+            file.write("\t".join(re.sub(r"[\t\n]", " ", column) for column in columns) + "\n")
 
     table = Console(emoji=False, highlight=False)
     table.print(f"{pairs.name}: {len(examples):,} sources, beam {report['beam']}, {seconds:.1f} s")

@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from jsonargparse.typing import PositiveInt
+
 HELP = "show which source tokens each output token came from"
 TAKES_OVERRIDES = False
 
@@ -13,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory, made by attentio train")
     parser.add_argument("text", help="a source text")
     parser.add_argument("--out", metavar="FILE", type=Path, help=".png or .svg (default: RUN/pictures/TEXT.png)")
-    parser.add_argument("--beam", type=int, help="hypotheses a sentence; 1 is greedy (default: as configured)")
+    parser.add_argument("--beam", type=PositiveInt, help="hypotheses a sentence; 1 is greedy (default: as configured)")
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:

@@ -60,12 +60,15 @@ def train(config: Config, folder: Path) -> int:
     from attentio.commands.run import Run
     from attentio.data.batches import EncodedPairs, epoch_batches
     from attentio.data.pairs import group_references, read_pairs
+    from attentio.evaluation.metrics import score
     from attentio.training.checkpoint import Checkpoints
     from attentio.training.loop import Trainer
     from attentio.training.records import Records
 
     console = Console(stderr=True, emoji=False, highlight=False)
     options = config.training
+    # A BLEU tokenizer that cannot be used is told now, not at the first validation.
+    score(["x"], [["x"]], metrics=config.evaluation.metrics, bleu_tokenize=config.evaluation.bleu_tokenize)
     train_pairs, dev_pairs = (
         read_pairs(spec, bad_lines=config.data.bad_lines) for spec in (config.data.train, config.data.dev)
     )

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from jsonargparse.typing import NonNegativeFloat, PositiveInt
+
 HELP = "translate lines from standard input to standard output, one by one, in order"
 TAKES_OVERRIDES = False
 
@@ -15,11 +17,13 @@ LINES_AT_A_TIME = 2048
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory, made by attentio train")
-    parser.add_argument("--beam", type=int, help="hypotheses a sentence; 1 is greedy (default: as configured)")
-    parser.add_argument("--length-penalty", type=float, help="alpha of the length penalty (default: as configured)")
+    parser.add_argument("--beam", type=PositiveInt, help="hypotheses a sentence; 1 is greedy (default: as configured)")
+    parser.add_argument(
+        "--length-penalty", type=NonNegativeFloat, help="alpha of the length penalty (default: as configured)"
+    )
     parser.add_argument(
         "--n-best",
-        type=int,
+        type=PositiveInt,
         metavar="N",
         help="write N outputs a line: line number, score and text, separated by tabs",
     )
@@ -56,10 +60,12 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
             )
             for number, text in chunk:
                 candidates = next(found) if text else []
+                # A model trained on JSON can say a line feed; one line in stays one line out.
+                outputs = [one.text.replace("\n", " ") for one in candidates]
                 if arguments.n_best:
-                    for one in candidates:
-                        print(f"{number}\t{one.score:.4f}\t{one.text}")
+                    for one, output in zip(candidates, outputs, strict=True):
+                        print(f"{number}\t{one.score:.4f}\t{output}")
                 else:
-                    print(candidates[0].text if candidates else "")
+                    print(outputs[0] if outputs else "")
             sys.stdout.flush()
     return 0
