@@ -114,7 +114,7 @@ class GRU(nn.Module):
             z, r = (from_gates + weight_gates(joined)).sigmoid().chunk(2, dim=-1)
             reset = r * h if fed_now is None else torch.cat([fed_now, r * h], dim=-1)
             n = (from_new + weight_new(reset)).tanh()
-            return (torch.lerp(h, n, z),)
+            return (torch.lerp(h.to(n.dtype), n, z),)  # autocast: the state goes on as the products come, as in LSTM
 
         return step
 
