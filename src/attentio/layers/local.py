@@ -50,10 +50,9 @@ class LocalAttention(nn.Module):
     ) -> Attended:
         """Attend from the decoder states, which stand at the target steps `positions`, counted from 0."""
         (batch, q, _), (_, k, _) = state.shape, source.keys.shape
+        centre = positions.expand(batch, q)  # whole numbers: bfloat16 cannot tell 256 from 257
         if self.predictive:
             centre = source.lengths.unsqueeze(1) * self.predict(state).squeeze(2).sigmoid()
-        else:
-            centre = positions.to(state.dtype).expand(batch, q)
         offsets = torch.arange(-self.window, self.window + 1, device=state.device)
         looked_at = centre.detach().round().long().unsqueeze(2) + offsets
         inside = (looked_at >= 0) & (looked_at < source.lengths.view(batch, 1, 1))
