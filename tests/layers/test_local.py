@@ -11,6 +11,7 @@ from attentio.layers.additive import AdditiveScore
 from attentio.layers.global_attention import GlobalAttention
 from attentio.layers.local import LocalAttention
 from attentio.layers.luong import GeneralScore, LocationScore
+from attentio.layers.sources import prepare
 
 BATCH, TARGET, SOURCE, HIDDEN, MEMORY = 2, 3, 29, 5, 7
 WINDOW = 3
@@ -39,7 +40,7 @@ def draw(lengths, source=SOURCE):
 
 def weights_of(layer, state, memory, lengths, first=0):
     positions = torch.arange(first, first + state.shape[1])
-    return layer(state, layer.prepare(memory, lengths), positions, need_weights=True).weights
+    return layer(state, prepare(layer.score, memory, lengths), positions, need_weights=True).weights
 
 
 def centres(layer, state, lengths):
@@ -88,11 +89,11 @@ def test_a_window_wider_than_the_source_is_global_attention(seed, score, predict
     state, memory, lengths = draw([23, 17], source=23)
     everywhere = GlobalAttention(layer.score)
     positions = torch.arange(TARGET)
-    expected = everywhere(state, everywhere.prepare(memory, lengths), positions, need_weights=True).weights
+    expected = everywhere(state, prepare(everywhere.score, memory, lengths), positions, need_weights=True).weights
     if predictive:
         distance = torch.arange(23) - centres(layer, state, lengths).unsqueeze(2)
         expected = expected * torch.exp(-(distance**2) / (2 * (31 / 2) ** 2))
-    got = layer(state, layer.prepare(memory, lengths), positions, need_weights=True)
+    got = layer(state, prepare(layer.score, memory, lengths), positions, need_weights=True)
     torch.testing.assert_close(got.weights, expected)
     torch.testing.assert_close(got.context, expected @ memory)
 
@@ -130,7 +131,7 @@ def test_local_p_centres_by_the_real_length_of_each_sentence(seed):
 def test_the_centre_of_local_p_is_learnt_through_the_gaussian(seed):
     layer = make("general", predictive=True)
     state, memory, lengths = draw([SOURCE, 23])
-    layer(state, layer.prepare(memory, lengths), torch.arange(TARGET)).context.sum().backward()
+    layer(state, prepare(layer.score, memory, lengths), torch.arange(TARGET)).context.sum().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in layer.predict.parameters())
 
 
@@ -147,7 +148,7 @@ def test_attend_is_given_2d_plus_1_keys_whatever_the_length_of_the_source(seed, 
     monkeypatch.setattr(local, "attend", spy)
     layer = make(score, predictive=predictive)
     state, memory, lengths = draw([source, 1], source=source)
-    layer(state, layer.prepare(memory, lengths), torch.arange(TARGET))
+    layer(state, prepare(layer.score, memory, lengths), torch.arange(TARGET))
     assert seen == [(1, 2 * WINDOW + 1, 2 * WINDOW + 1)]
 
 
@@ -156,7 +157,7 @@ def test_a_target_beyond_the_source_and_its_window_gets_no_context_and_finite_gr
     layer = make(score, predictive=False)
     state, memory, lengths = draw([2, SOURCE])
     memory.requires_grad_()
-    found = layer(state, layer.prepare(memory, lengths), torch.arange(5, 5 + TARGET), need_weights=True)
+    found = layer(state, prepare(layer.score, memory, lengths), torch.arange(5, 5 + TARGET), need_weights=True)
     assert (found.weights[0] == 0).all()
     assert (found.context[0] == 0).all()
     found.context.sum().backward()
@@ -169,7 +170,7 @@ def test_a_target_beyond_the_source_and_its_window_gets_no_context_and_finite_gr
 def test_asking_for_weights_does_not_change_the_context(seed, score, predictive):
     layer = make(score, predictive=predictive)
     state, memory, lengths = draw([SOURCE, 23])
-    source, positions = layer.prepare(memory, lengths), torch.arange(TARGET)
+    source, positions = prepare(layer.score, memory, lengths), torch.arange(TARGET)
     silent, asked = layer(state, source, positions), layer(state, source, positions, need_weights=True)
     assert silent.weights is None
     torch.testing.assert_close(silent.context, asked.context)

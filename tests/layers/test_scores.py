@@ -7,6 +7,7 @@ from attentio.layers.additive import AdditiveScore
 from attentio.layers.global_attention import GlobalAttention
 from attentio.layers.local import LocalAttention
 from attentio.layers.luong import DotScore, GeneralScore, LocationScore
+from attentio.layers.sources import prepare
 
 BATCH, TARGET, SOURCE, HIDDEN, MEMORY = 2, 3, 13, 5, 7
 REACH = 11
@@ -18,7 +19,7 @@ def draw(hidden=HIDDEN):
 
 
 def attention(layer, state, memory, lengths):
-    return layer(state, layer.prepare(memory, lengths), torch.arange(TARGET), need_weights=True)
+    return layer(state, prepare(layer.score, memory, lengths), torch.arange(TARGET), need_weights=True)
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,7 @@ from torch import Tensor, nn
 from attentio.attention.attend import attend
 from attentio.attention.call import Attended
 from attentio.attention.mask import padding
-from attentio.layers.additive import AdditiveScore
-from attentio.layers.luong import DotScore, LocationScore
-from attentio.layers.sources import Source
-
-Score = AdditiveScore | DotScore | LocationScore
+from attentio.layers.sources import Score, Source
 
 
 class GlobalAttention(nn.Module):
@@ -19,11 +15,6 @@ class GlobalAttention(nn.Module):
     def __init__(self, score: Score) -> None:
         super().__init__()
         self.score = score
-
-    def prepare(self, memory: Float[Tensor, "batch source memory"], lengths: Int[Tensor, "batch"]) -> Source:
-        """What does not depend on the queries, made once for all decoding steps."""
-        reached = lengths if self.score.reach is None else lengths.clamp(max=self.score.reach)
-        return Source(self.score.keys(memory), memory, reached)
 
     def forward(
         self,

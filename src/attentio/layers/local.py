@@ -7,9 +7,8 @@ from torch import Tensor, nn
 from attentio.attention.attend import attend
 from attentio.attention.call import Attended
 from attentio.attention.mask import keep
-from attentio.layers.global_attention import Score
 from attentio.layers.luong import LocationScore
-from attentio.layers.sources import Source
+from attentio.layers.sources import Score, Source
 
 
 class LocalAttention(nn.Module):
@@ -23,7 +22,8 @@ class LocalAttention(nn.Module):
 
     window: D, at least 1. predictive: local-p rather than local-m. hidden: features of s_t.
 
-    Reference: equations 9 and 10. Positions are counted from 0; the window is centred on p_t rounded.
+    Reference: equations 9 and 10. Positions are counted from 0; the window is centred on p_t rounded. With the score
+    *location*, S is at most its reach.
     """
 
     def __init__(self, score: Score, *, window: int, predictive: bool, hidden: int) -> None:
@@ -35,11 +35,6 @@ class LocalAttention(nn.Module):
             self.predict = nn.Sequential(
                 nn.Linear(hidden, hidden, bias=False), nn.Tanh(), nn.Linear(hidden, 1, bias=False)
             )
-
-    def prepare(self, memory: Float[Tensor, "batch source memory"], lengths: Int[Tensor, "batch"]) -> Source:
-        """What does not depend on the queries, made once for all decoding steps."""
-        reached = lengths if self.score.reach is None else lengths.clamp(max=self.score.reach)
-        return Source(self.score.keys(memory), memory, reached)
 
     def forward(
         self,

@@ -5,6 +5,11 @@ from typing import NamedTuple
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from attentio.layers.additive import AdditiveScore
+from attentio.layers.luong import DotScore, GeneralScore, LocationScore
+
+Score = AdditiveScore | DotScore | GeneralScore | LocationScore
+
 
 class Source(NamedTuple):
     """keys to compare with, values to aggregate, and how many positions of each sentence may be attended to."""
@@ -16,3 +21,9 @@ class Source(NamedTuple):
     def keep(self, rows: Int[Tensor, "kept"]) -> "Source":
         """Only the sentences numbered in `rows`."""
         return self._replace(keys=self.keys[rows], values=self.values[rows], lengths=self.lengths[rows])
+
+
+def prepare(score: Score, memory: Float[Tensor, "batch source memory"], lengths: Int[Tensor, "batch"]) -> Source:
+    """What an attention needs of the source whatever the queries: made once for all decoding steps."""
+    reached = lengths if score.reach is None else lengths.clamp(max=score.reach)
+    return Source(score.keys(memory), memory, reached)

@@ -6,7 +6,7 @@ from typing import Literal
 from torch import nn
 
 from attentio.layers.additive import AdditiveScore
-from attentio.layers.global_attention import GlobalAttention, Score
+from attentio.layers.global_attention import GlobalAttention
 from attentio.layers.local import LocalAttention
 from attentio.layers.luong import DotScore, GeneralScore, LocationScore
 from attentio.layers.readout import (
@@ -17,6 +17,7 @@ from attentio.layers.readout import (
     StateReadout,
 )
 from attentio.layers.recurrence import GRU, LSTM, Bidirectional
+from attentio.layers.sources import Score
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.recurrent import Bridge, ContextTo, Query, RecurrentDecoder, RecurrentEncoder
 
@@ -75,7 +76,8 @@ def luong(
 
     local: None attends globally; "m" to a window around the target's own position, "p" to one around a predicted
     position; `window` is the paper's D. input_feeding: the attentional vector is also an input of the next step.
-    reach: source positions that the score *location* knows.
+    reach: source positions that the score *location* knows. The decoder's first state is a learnt function of the
+    encoder's last ones (`Bridge`), which the paper copies.
     """
     memory = 2 * sizes.encoder_hidden
     comparison = _score(score, hidden=sizes.hidden, memory=memory, reach=reach)

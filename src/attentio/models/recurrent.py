@@ -23,7 +23,7 @@ from attentio.layers.global_attention import GlobalAttention
 from attentio.layers.local import LocalAttention
 from attentio.layers.readout import AttentionalReadout, DecoderView, Readout
 from attentio.layers.recurrence import Bidirectional, Recurrence, State, Stepper
-from attentio.layers.sources import Source
+from attentio.layers.sources import Source, prepare
 from attentio.models.memory import Memory
 from attentio.models.protocols import Step
 
@@ -149,7 +149,7 @@ class RecurrentDecoder(nn.Module):
         previous = torch.cat([first[-1][0].unsqueeze(1), current[:, :-1]], dim=1)
         context = None
         if self.attention is not None:
-            source = self.attention.prepare(memory.outputs, memory.lengths)
+            source = prepare(self.attention.score, memory.outputs, memory.lengths)
             positions = torch.arange(embedded.shape[1], device=embedded.device)
             queries = previous if self.query == "previous" else current
             context = self.attention(queries, source, positions).context
@@ -172,13 +172,13 @@ class RecurrentDecoder(nn.Module):
         return self.readout(DecoderView(*(torch.cat(parts, dim=1) for parts in zip(*views, strict=True))))
 
     def start(self, memory: Memory) -> RecurrentState:
-        """The state before the first token."""
+        """The state before the first token; whether gradients are wanted is settled here for all the steps."""
         layers = tuple(tuple(part.unsqueeze(1) for part in state) for state in self.bridge(memory.summary))
         fed = self.fed_features
         steppers = tuple(layer.stepper(fed if i == 0 else layer.input_size) for i, layer in enumerate(self.layers))
         source = fed_first = readout_weight = None
         if self.attention is not None:
-            source = self.attention.prepare(memory.outputs, memory.lengths)
+            source = prepare(self.attention.score, memory.outputs, memory.lengths)
         if self.attention is not None and self.context == "both":
             assert isinstance(self.readout, AttentionalReadout)
             fed_first = memory.outputs.new_zeros(memory.outputs.shape[0], 1, fed)

@@ -1,0 +1,62 @@
+"""Every snippet in the documents runs, in the order it stands there, in a folder that has a trained `runs/cmudict`."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [path.relative_to(ROOT) for path in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")))]
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SHOWN = {"text", "yaml", "csv"}
+"""Languages of blocks that are only to be looked at: output, and files."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a reader would be after `make demo`; the model has seen less, and the make targets are ours."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "Makefile").write_text((ROOT / "Makefile").read_text())
+    _run(
+        "attentio train cmudict --training.max_steps 30 --training.validate_every 30 --training.validation_size 20 "
+        "--model.hidden 32",
+        folder,
+    )
+    return folder
+
+
+def _run(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_snippet_of_the_document_runs(document: Path, folder: Path) -> None:
+    for language, code in FENCE.findall((ROOT / document).read_text(encoding="utf-8")):
+        if language == "python":
+            done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+        elif language == "bash":  # make would set up a second environment; that its target exists is all we ask
+            done = _run(re.sub(r"^make ", "make --dry-run ", code, flags=re.MULTILINE), folder)
+        else:
+            assert language in SHOWN, f"{document}: what is a {language} block?"
+            continue
+        assert done.returncode == 0, f"{document}:\n{code}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+
+
+def test_both_readmes_show_the_same_commands() -> None:
+    english, korean = (
+        FENCE.findall((ROOT / name).read_text(encoding="utf-8")) for name in ("README.md", "README.ko.md")
+    )
+    assert [block for block in english if block[0] != "text"] == [block for block in korean if block[0] != "text"]
+    assert english
