@@ -1,26 +1,28 @@
 """The configuration of a training run: what a YAML file and `--key.sub value` may say. Light to import."""
 
 import difflib
-import json
+import math
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from jsonargparse.typing import (
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    restricted_number_type,
-)
 
 from attentio.errors import AttentioError
 
-Fraction = restricted_number_type("Fraction", float, [(">=", 0), ("<", 1)], docstring="a number from 0 up to 1")
+
+def _limited(allows: Callable[[float], bool], said: str) -> Callable[[Any], Any]:
+    """Makes fields, given their default, whose numbers keep to a limit; `load_config` checks it."""
+    return lambda default: field(default=default, metadata={"allows": allows, "said": said})
+
+
+_at_least_1 = _limited(lambda number: number >= 1, "at least 1")
+_at_least_0 = _limited(lambda number: 0 <= number < math.inf, "0 or more")
+_above_0 = _limited(lambda number: 0 < number < math.inf, "above 0")
+_below_1 = _limited(lambda number: 0 <= number < 1, "0 or more, and below 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ class SideConfig:
     """
 
     tokenizer: Literal["char", "whitespace", "bpe", "unigram"] = "char"
-    vocab_size: PositiveInt | None = None
+    vocab_size: int | None = _at_least_1(None)
     jamo: bool = False
 
 
@@ -71,16 +73,16 @@ class ModelConfig:
     attention: Literal["none", "bahdanau", "luong", "delayed"] = "luong"
     score: Literal["dot", "general", "concat", "location"] = "general"
     local: Literal["m", "p"] | None = None
-    window: PositiveInt = 10
+    window: int = _at_least_1(10)
     input_feeding: bool = True
-    reach: PositiveInt = 128
+    reach: int = _at_least_1(128)
     cell: Literal["lstm", "gru"] = "lstm"
-    embedding: PositiveInt = 256
-    hidden: PositiveInt = 256
-    encoder_hidden: PositiveInt | None = None
-    encoder_layers: PositiveInt = 1
-    decoder_layers: PositiveInt = 1
-    dropout: Fraction = 0.3
+    embedding: int = _at_least_1(256)
+    hidden: int = _at_least_1(256)
+    encoder_hidden: int | None = _at_least_1(None)
+    encoder_layers: int = _at_least_1(1)
+    decoder_layers: int = _at_least_1(1)
+    dropout: float = _below_1(0.3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,24 +95,24 @@ class TrainingConfig:
         stopping early; 0 for never. validation_size: pairs of dev that are decoded each time.
     """
 
-    max_steps: PositiveInt = 10_000
-    batch_tokens: PositiveInt = 2048
-    accumulate: PositiveInt = 1
-    learning_rate: PositiveFloat = 1e-3
-    warmup: NonNegativeInt = 400
+    max_steps: int = _at_least_1(10_000)
+    batch_tokens: int = _at_least_1(2048)
+    accumulate: int = _at_least_1(1)
+    learning_rate: float = _above_0(1e-3)
+    warmup: int = _at_least_0(400)
     decay: Literal["constant", "linear", "cosine", "inverse-sqrt"] = "cosine"
-    weight_decay: NonNegativeFloat = 0.0
-    label_smoothing: Fraction = 0.1
-    clip: PositiveFloat = 1.0
-    average: Fraction = 0.0
-    validate_every: PositiveInt = 1000
-    validation_size: PositiveInt = 500
-    checkpoint_every: PositiveInt = 1000
-    log_every: PositiveInt = 100
-    patience: NonNegativeInt = 0
-    keep_checkpoints: PositiveInt = 3
-    samples: NonNegativeInt = 3
-    seed: NonNegativeInt = 1
+    weight_decay: float = _at_least_0(0.0)
+    label_smoothing: float = _below_1(0.1)
+    clip: float = _above_0(1.0)
+    average: float = _below_1(0.0)
+    validate_every: int = _at_least_1(1000)
+    validation_size: int = _at_least_1(500)
+    checkpoint_every: int = _at_least_1(1000)
+    log_every: int = _at_least_1(100)
+    patience: int = _at_least_0(0)
+    keep_checkpoints: int = _at_least_1(3)
+    samples: int = _at_least_0(3)
+    seed: int = _at_least_0(1)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
 
@@ -122,10 +124,10 @@ class DecodingConfig:
         source token, and ten more.
     """
 
-    beam: PositiveInt = 5
-    length_penalty: NonNegativeFloat = 1.0
-    max_length_ratio: PositiveFloat = 3.0
-    batch_size: PositiveInt = 64
+    beam: int = _at_least_1(5)
+    length_penalty: float = _at_least_0(1.0)
+    max_length_ratio: float = _above_0(3.0)
+    batch_size: int = _at_least_1(64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,13 +139,11 @@ class EvaluationConfig:
     units: what `per` counts. bleu_tokenize: sacreBLEU's; `none` for text that is tokenised already.
     """
 
-    metrics: list[Literal["wer", "per", "exact", "bleu", "chrf", "ter"]] = field(default_factory=lambda: ["wer", "per"])
+    metrics: list[Literal["wer", "per", "exact", "bleu", "chrf", "ter"]] = field(
+        default_factory=lambda: ["wer", "per"], metadata={"allows": bool, "said": "a list of at least one"}
+    )
     units: Literal["words", "characters"] = "words"
     bleu_tokenize: str = "13a"
-
-    def __post_init__(self) -> None:
-        if not self.metrics:
-            raise ValueError("evaluation.metrics must name at least one metric")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,15 +206,25 @@ def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> C
     try:
         parsed = parser.parse_args([f"--config={origin}", *overrides])
         parsed.pop("config")
-        return Config(**vars(parser.instantiate_classes(parsed)))
+        config = Config(**vars(parser.instantiate(parsed)))
+        _check_limits(config)
+        return config
     except (ArgumentError, TypeError, ValueError) as error:
         raise AttentioError(f"{origin}: {_readable(error)}") from None
 
 
+def _check_limits(config: Any, prefix: str = "") -> None:
+    for each in fields(config):
+        key, value = f"{prefix}{each.name}", getattr(config, each.name)
+        if is_dataclass(value):
+            _check_limits(value, f"{key}.")
+        elif each.metadata and value is not None and not each.metadata["allows"](value):
+            raise ValueError(f"{key} must be {each.metadata['said']}; got {value}")
+
+
 def to_yaml(config: Config) -> str:
     """The complete configuration, as `load_config` reads it."""
-    plain = json.loads(json.dumps(asdict(config)))  # jsonargparse's restricted numbers become int and float
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
 
 
 def _leaves(content: dict[str, Any], prefix: str = "") -> list[str]:
