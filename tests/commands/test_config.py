@@ -1,0 +1,173 @@
+"""What a configuration may say, and what is told about a wrong one."""
+
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+import yaml
+
+from attentio.commands.config import Config, load_config, preset_names, to_yaml
+from attentio.errors import AttentioError
+
+
+def refused(preset_or_file: object, *overrides: str) -> str:
+    """The one line that is told."""
+    with pytest.raises(AttentioError) as caught:
+        load_config(str(preset_or_file), overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def written(folder: Path, content: str | bytes) -> Path:
+    path = folder / "config.yaml"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+MINIMAL = "name: mine\ndata: {train: a.tsv, dev: b.tsv}\n"
+
+
+def options(kind: Any = Config, prefix: str = "") -> dict[str, Any]:
+    """Every key with its default; "required" for one that has none."""
+    found: dict[str, Any] = {}
+    for each in fields(kind):
+        key, hint = f"{prefix}{each.name}", get_type_hints(kind)[each.name]
+        if is_dataclass(hint):
+            found |= options(hint, f"{key}.")
+        elif each.default_factory is not MISSING:
+            found[key] = each.default_factory()
+        else:
+            found[key] = "required" if each.default is MISSING else each.default
+    return found
+
+
+def test_options_and_their_defaults_are_the_recorded_ones() -> None:
+    """People's files and scripts rely on them; whoever changes one on purpose changes options.yaml with it."""
+    recorded = yaml.safe_load((Path(__file__).parent / "options.yaml").read_text())
+    assert options() == recorded
+
+
+def test_recorded_defaults_are_what_is_parsed(tmp_path: Path) -> None:
+    parsed = yaml.safe_load(to_yaml(load_config(str(written(tmp_path, MINIMAL)))))
+    for key, default in options().items():
+        value = parsed
+        for part in key.split("."):
+            value = value[part]
+        assert default in (value, "required"), key
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_loads_under_its_name(name: str) -> None:
+    assert load_config(name).name == name
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_a_written_configuration_is_read_back_the_same(tmp_path: Path, name: str) -> None:
+    config = load_config(name, ["--data.train=훈련.tsv", "--text.source.vocab_size=77", "--model.local=p"])
+    text = to_yaml(config)
+    again = load_config(str(written(tmp_path, text)))
+    assert again == config
+    assert to_yaml(again) == text
+    assert "훈련" in text
+
+
+def test_the_command_line_has_the_last_word(tmp_path: Path) -> None:
+    path = written(tmp_path, MINIMAL + "training: {max_steps: 7, clip: 2.0}\nevaluation: {metrics: [ter]}\n")
+    config = load_config(
+        str(path), ["--training.max_steps", "11", "--data.test=null", "--evaluation.metrics=[bleu, chrf]"]
+    )
+    assert (config.training.max_steps, config.training.clip) == (11, 2.0)
+    assert config.evaluation.metrics == ["bleu", "chrf"]
+    assert config.data.test is None
+
+
+def test_an_unknown_preset_or_file_suggests_the_nearest() -> None:
+    assert "did you mean 'luong'?" in refused("loung")
+    assert "the presets are bahdanau, " in refused("xyzzy")
+
+
+@pytest.mark.parametrize("words", [["--training.max_step", "5"], ["--training.max_step=5"]])
+def test_an_unknown_key_on_the_command_line_suggests_the_nearest(words: list[str]) -> None:
+    assert refused("luong", *words) == (
+        "unknown key 'training.max_step' in the command line; did you mean 'training.max_steps'?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "key", "near"),
+    [
+        ("model: {atention: luong}", "model.atention", "model.attention"),
+        ("text: {source: {tokeniser: char}}", "text.source.tokeniser", "text.source.tokenizer"),
+        ("modell: {attention: luong}", "modell.attention", "model.attention"),
+    ],
+)
+def test_an_unknown_key_in_a_file_suggests_the_nearest(tmp_path: Path, content: str, key: str, near: str) -> None:
+    path = written(tmp_path, MINIMAL + content)
+    assert refused(path) == f"unknown key {key!r} in {path}; did you mean {near!r}?"
+
+
+WRONG = [
+    ("model.attention", "luogn", "did you mean 'luong'?"),
+    ("training.decay", "cosin", "did you mean 'cosine'?"),
+    ("evaluation.metrics", "[blue]", "did you mean 'bleu'?"),
+    ("evaluation.metrics", "[]", "at least one"),
+    ("training.max_steps", "many", "many"),
+    ("training.max_steps", "0", "0"),
+    ("training.max_steps", "2.5", "2.5"),
+    ("training.validate_every", "0", "0"),
+    ("training.learning_rate", "-1", "-1"),
+    ("training.learning_rate", "nan", "nan"),
+    ("training.patience", "-1", "-1"),
+    ("training.average", "1.0", "1.0"),
+    ("model.dropout", "1.0", "1.0"),
+    ("model.hidden", "-3", "-3"),
+    ("model.input_feeding", "perhaps", "perhaps"),
+    ("decoding.beam", "0", "0"),
+    ("decoding.length_penalty", "-1", "-1"),
+    ("text.source.vocab_size", "0", "0"),
+    ("data.bad_lines", "ignore", "stop, skip"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "told"), WRONG)
+def test_a_wrong_value_is_told_with_its_key(tmp_path: Path, key: str, value: str, told: str) -> None:
+    message = refused("luong", f"--{key}={value}")
+    assert key in message
+    assert told in message
+    content = yaml.safe_load(value)
+    for part in reversed(key.split(".")):
+        content = {part: content}
+    top, rest = next(iter(content.items()))
+    whole = yaml.safe_load(MINIMAL)
+    whole[top] = {**whole.get(top, {}), **rest}
+    in_file = refused(written(tmp_path, yaml.safe_dump(whole)))
+    assert key in in_file
+    assert str(tmp_path) in in_file
+
+
+@pytest.mark.parametrize("words", [["--training.max_steps"], ["--name"], ["stray"], ["--training", "3"], ["-x"]])
+def test_a_command_line_that_is_not_key_and_value_is_refused(words: list[str]) -> None:
+    assert words[0].lstrip("-") in refused("luong", *words)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("name: x\n", "data.train"),
+        ("data: {train: a, dev: b}\n", "name"),
+        ("name: x\ndata: {train: a}\n", "data.dev"),
+        ("name: x\ndata: null\n", "'data'"),
+        (MINIMAL + "model: 3\n", "'model'"),
+        ("", "must hold keys"),
+        ("- a\n", "must hold keys"),
+        ("name: {\n", "not valid YAML"),
+        (b"\xff\xfe\x00", "not valid YAML"),
+        (MINIMAL + "model: !!python/object/apply:os.system [ls]\n", "not valid YAML"),
+    ],
+)
+def test_an_incomplete_or_broken_file_is_named(tmp_path: Path, content: str | bytes, told: str) -> None:
+    path = written(tmp_path, content)
+    message = refused(path)
+    assert str(path) in message
+    assert told in message
