@@ -103,7 +103,7 @@ class Run:
         encoded = self.encode([Pair(text, "") for text in texts])
         found: list[list[Translation]] = [[] for _ in texts]
         for indices, hypotheses in decode(self.model, encoded, decoding, n_best=n_best):
-            for index, best in zip(indices, hypotheses, strict=True):
+            for index, best in zip(indices.tolist(), hypotheses, strict=True):
                 source = self.tokenizers.source.tokens(encoded.source(index))
                 found[index] = [self._translation(hypothesis, source) for hypothesis in best]
             progress(len(indices))
