@@ -1,0 +1,87 @@
+"""attentio evaluate: quality by free decoding, as a table, as JSON, and by source length."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from attentio.commands.run import Run
+
+
+def report(folder: Path) -> dict:
+    return json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+
+
+def test_scores_are_those_of_the_outputs_it_writes(toy, attentio: Callable, tmp_path: Path) -> None:
+    said = attentio("evaluate", toy.run, "--out", tmp_path, "--metrics", "exact,wer,per")
+    assert said.code == 0
+    rows = [line.split("\t") for line in (tmp_path / "outputs.tsv").read_text().splitlines()]
+    sources = list(dict.fromkeys(line.split("\t")[0] for line in toy.dev.read_text().splitlines()))
+    assert [row[0] for row in rows] == sources
+    exact = 100 * sum(row[1] in row[2:] for row in rows) / len(rows)
+    found = report(tmp_path)
+    values = {score["name"]: score["value"] for score in found["scores"]}
+    assert list(values) == ["exact", "wer", "per"]
+    assert values["exact"] == pytest.approx(exact)
+    assert values["wer"] == pytest.approx(100 - exact)
+    assert exact > 50
+    assert found["sources"] == len(sources)
+    assert sum(each["count"] for each in found["by_source_length"]) == len(sources)
+    assert all(each["score"]["name"] == "exact" for each in found["by_source_length"])
+    model = Run.load(toy.run).model
+    assert found["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+    assert found["output_tokens_per_second"] > 0
+
+
+def test_the_numbers_shown_are_named_as_free_decoding(toy, attentio: Callable) -> None:
+    """Teacher-forced numbers are never shown as quality (trap 15)."""
+    said = attentio("evaluate", toy.run, "--metrics", "exact,bleu")
+    assert "quality of free decoding" in said.out
+    assert "exact" in said.out
+    assert "nrefs:1" in said.out, "sacreBLEU's signature stands beside its number"
+    header = (toy.run / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert header[-2:] == ["exact", "per"], "validation's columns are the metrics of free decoding"
+
+
+def test_quality_is_not_that_of_teacher_forcing(toy, attentio: Callable, tmp_path: Path) -> None:
+    """With targets that the model cannot foresee, free decoding errs from the first difference on."""
+    data = tmp_path / "wrong.tsv"
+    data.write_text("".join(f"{word}\t{word[0]}{word[::-1][1:]}\n" for word in ("abcdef", "bcdefg", "hgfabc")))
+    attentio("evaluate", toy.run, "--data", data, "--out", tmp_path, "--metrics", "exact")
+    assert report(tmp_path)["scores"][0]["value"] == 0
+    outputs = [line.split("\t")[1] for line in (tmp_path / "outputs.tsv").read_text().splitlines()]
+    assert outputs == [one.text for one in Run.load(toy.run).translate(["abcdef", "bcdefg", "hgfabc"])]
+
+
+def test_several_references_of_a_source_count_as_one(toy, attentio: Callable, tmp_path: Path) -> None:
+    output = Run.load(toy.run).translate(["abcd"])[0].text
+    data = tmp_path / "two.tsv"
+    data.write_text(f"abcd\tx\nabcd\t{output}\n")
+    attentio("evaluate", toy.run, "--data", data, "--out", tmp_path)
+    assert (tmp_path / "outputs.tsv").read_text() == f"abcd\t{output}\tx\t{output}\n"
+    assert report(tmp_path)["scores"][0]["value"] == 100
+
+
+def test_the_beam_is_what_is_asked_for(toy, attentio: Callable, tmp_path: Path) -> None:
+    attentio("evaluate", toy.run, "--beam", "2", "--out", tmp_path)
+    assert report(tmp_path)["beam"] == 2
+    attentio("evaluate", toy.run, "--out", tmp_path)
+    assert report(tmp_path)["beam"] == 5
+
+
+def test_an_unknown_metric_is_told_before_anything_is_decoded(
+    toy, attentio: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "candidates", lambda *_, **__: pytest.fail("decoded"))
+    said = attentio("evaluate", toy.run, "--metrics", "exact,blue", "--out", tmp_path)
+    assert said.code == 2
+    assert "unknown metric 'blue': did you mean 'bleu'?" in said.err
+
+
+def test_bad_data_is_named(toy, attentio: Callable, tmp_path: Path) -> None:
+    data = tmp_path / "bad.tsv"
+    data.write_text("ab\tba\nno tab\n")
+    said = attentio("evaluate", toy.run, "--data", data)
+    assert said.code == 2
+    assert said.err.startswith(f"attentio: {data}:2: 1 column(s) where 2 are expected")

@@ -1,0 +1,183 @@
+"""A run directory read back: what it refuses, and that its translations stand on their own."""
+
+import random
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from toy_pairs import LETTERS, reverse
+
+import attentio as at
+from attentio.commands.run import Run, Translation
+from attentio.errors import AttentioError
+from attentio.text.tokenizer import BOS, EOS
+
+
+@pytest.fixture
+def copied(toy, tmp_path: Path) -> Path:
+    return shutil.copytree(toy.run, tmp_path / "run", symlinks=True)
+
+
+@pytest.fixture
+def words(seed: int) -> list[str]:
+    draw = random.Random(seed)
+    return ["".join(draw.choices(LETTERS, k=draw.randint(1, 11))) for _ in range(29)]
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(AttentioError) as caught:
+        Run.load(path)
+    assert "\n" not in str(caught.value)
+    assert "train" in str(caught.value), "no remedy"
+    return str(caught.value)
+
+
+def same(one: Translation, other: Translation) -> None:
+    assert (one.text, one.tokens, one.source_tokens) == (other.text, other.tokens, other.source_tokens)
+    assert one.score == pytest.approx(other.score, abs=1e-4)
+    torch.testing.assert_close(one.attention, other.attention, atol=1e-4, rtol=0)
+
+
+def test_a_loaded_run_has_learnt_its_task(toy) -> None:
+    run = at.load(toy.run)
+    found = run.translate(["abcd", "hgfe"])
+    assert sum(output.text == reverse(word) for output, word in zip(found, ["abcd", "hgfe"], strict=True)) >= 1
+    assert not run.model.training
+
+
+# Trap 11
+
+
+def test_translations_do_not_depend_on_batch_size_or_neighbours(toy, words: list[str]) -> None:
+    run = Run.load(toy.run)
+    alone = [run.translate([word])[0] for word in words]
+    for batch_size in (1, 7, 64):
+        for one, (other,) in zip(alone, run.candidates(words, batch_size=batch_size), strict=True):
+            same(one, other)
+    for one, other in zip(alone, reversed(run.translate(words[::-1])), strict=True):
+        same(one, other)
+    padded = run.translate([words[0], "a" * 40])[0]
+    same(alone[0], padded)
+
+
+# Traps 17 and 18
+
+
+@pytest.mark.parametrize("beam", [1, 5])
+def test_the_attention_returned_is_that_of_scoring_the_hypothesis_again(toy, words: list[str], beam: int) -> None:
+    run = Run.load(toy.run)
+    candidates = run.candidates(words, beam=beam, n_best=min(beam, 3), batch_size=11)
+    for word, outputs in zip(words, candidates, strict=True):
+        for output in outputs:
+            ids = run.tokenizers.target.encode(output.text)
+            source = torch.tensor([[*run.tokenizers.source.encode(word), EOS]])
+            assert output.tokens == run.tokenizers.target.tokens([*ids, EOS])
+            log_prob, rows = 0.0, []
+            with torch.inference_mode():
+                state = run.model.start(run.model.encode(source, torch.tensor([source.shape[1]])))
+                for token, following in zip([BOS, *ids], [*ids, EOS], strict=True):
+                    step = run.model.step(torch.tensor([[token]]), state)
+                    state = step.state
+                    log_prob += float(step.logits[0, 0].log_softmax(-1)[following])
+                    rows.append(step.weights[0, 0])
+            assert output.attention is not None
+            assert output.attention.shape == (len(output.tokens), len(output.source_tokens))
+            torch.testing.assert_close(output.attention, torch.stack(rows), atol=1e-4, rtol=0)
+            penalty = ((5 + len(ids) + 1) / 6) ** run.config.decoding.length_penalty
+            assert output.score == pytest.approx(log_prob / penalty, abs=1e-3)
+
+
+def test_every_row_of_attention_sums_to_1(toy, words: list[str]) -> None:
+    for output in Run.load(toy.run).translate(words):
+        assert output.attention is not None
+        torch.testing.assert_close(output.attention.sum(1), torch.ones(len(output.tokens)), atol=1e-4, rtol=0)
+
+
+def test_unknown_characters_are_translated_too(toy) -> None:
+    output = Run.load(toy.run).translate(["aZ가"])[0]
+    assert output.source_tokens == ["a", "<unk>", "<unk>", "</s>"]
+    assert "<" not in output.text
+
+
+def test_no_texts_are_no_translations(toy) -> None:
+    assert Run.load(toy.run).translate([]) == []
+
+
+def test_n_best_above_the_beam_is_the_callers_mistake(toy) -> None:
+    with pytest.raises(ValueError, match="n_best must be at most the beam, got 3 and a beam of 2"):
+        Run.load(toy.run).candidates(["abc"], n_best=3, beam=2)
+
+
+def test_progress_is_told_every_text_once(toy, words: list[str]) -> None:
+    told: list[int] = []
+    Run.load(toy.run).candidates(words, batch_size=7, progress=told.append)
+    assert sum(told) == len(words)
+    assert len(told) == 5
+
+
+# Errors
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_what_is_not_a_run_directory_is_told(tmp_path: Path, made: bool) -> None:
+    path = tmp_path / "elsewhere"
+    if made:
+        path.mkdir()
+    assert refused(path) == f"{path} is not a run directory: it has no config.yaml; `attentio train` makes one"
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, Path.unlink])
+def test_a_damaged_checkpoint_is_named(copied: Path, damage: Callable[[Path], None]) -> None:
+    path = (copied / "best" / "model.safetensors").resolve()
+    damage(path)
+    assert str(path) in refused(copied)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.json"])
+@pytest.mark.parametrize("damage", [truncate, Path.unlink])
+def test_damaged_facts_are_named(copied: Path, name: str, damage: Callable[[Path], None]) -> None:
+    path = (copied / "best" / name).resolve()
+    damage(path)
+    assert str(path) in refused(copied)
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+@pytest.mark.parametrize("damage", [truncate, Path.unlink])
+def test_a_damaged_tokenizer_is_named(copied: Path, side: str, damage: Callable[[Path], None]) -> None:
+    path = copied / "tokenizer" / f"{side}.json"
+    damage(path)
+    assert str(path) in refused(copied)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [("model", "hidden", 48), ("model", "attention", "bahdanau"), ("model", "cell", "gru"), ("model", "score", "dot")],
+)
+def test_a_configuration_that_was_altered_does_not_fit(copied: Path, section: str, key: str, value: object) -> None:
+    content = yaml.safe_load((copied / "config.yaml").read_text())
+    content[section][key] = value
+    (copied / "config.yaml").write_text(yaml.safe_dump(content))
+    assert re.search(r"does not fit .*/config\.yaml: one of them has been changed since training", refused(copied))
+
+
+def test_a_run_that_has_no_checkpoint_yet_is_told(copied: Path) -> None:
+    (copied / "best").unlink()
+    assert "checkpoint.json is missing" in refused(copied)
+
+
+def test_the_last_checkpoint_can_be_asked_for(toy) -> None:
+    assert Run.load(toy.run, checkpoint="last").translate(["ab"])[0].tokens[-1] == "</s>"
