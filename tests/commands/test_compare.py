@@ -1,0 +1,36 @@
+"""attentio compare: what a file of variants may hold. That it compares is shown in tests/system."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("base: luong\nvariants: {a: {model.cel: gru}}", "did you mean 'model.cell'?"),
+        ("base: loung\nvariants: {a: {}}", "did you mean 'luong'?"),
+        ("base: luong\nvariants: {a: 3}", "variant 'a' must hold changes"),
+        ("base: luong\nvariants: 3", "must hold `base`"),
+        ("variants: {a: {}}", "must hold `base`"),
+        ("base: luong\nvariants: {a: {}}\nmore: 1", "nothing else"),
+        ("base: {", "not valid YAML"),
+        ("base: luong\nvariants: {a: {training.max_steps: 3}, b: {training.max_steps: 4}}", "give them one budget"),
+        ("base: luong\nvariants: {a: {training.accumulate: 2}, b: {}}", "give them one budget"),
+    ],
+)
+def test_a_wrong_file_of_variants_is_told(tmp_path: Path, attentio: Callable, content: str, told: str) -> None:
+    path = tmp_path / "variants.yaml"
+    path.write_text(content)
+    said = attentio("compare", path, "--out", tmp_path / "out")
+    assert said.code == 2
+    assert told in said.err
+    assert said.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_variants_need_names_of_their_own(attentio: Callable, tmp_path: Path) -> None:
+    said = attentio("compare", "luong", "luong", "--out", tmp_path)
+    assert said.code == 2
+    assert "a second variant called 'luong'" in said.err

@@ -1,0 +1,33 @@
+"""attentio compare: several variants, one budget, one table."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from toy_pairs import OPTIONS, as_arguments, reverse, write_task
+
+
+def test_two_variants_are_compared_and_the_same_command_goes_on(tmp_path: Path, attentio: Callable, drawn: int) -> None:
+    options = OPTIONS | write_task(tmp_path, reverse, seed=drawn) | {"training.max_steps": 20}
+    (tmp_path / "two.yaml").write_text(
+        "base: luong\nvariants:\n  dot: {model.score: dot, model.hidden: 32}\n  none: {model.attention: none}\n"
+    )
+    command = ["compare", "two.yaml", "--out", "out", *as_arguments(options | {"training.log_every": 10})]
+    done = attentio(*command)
+    assert done.returncode == 0
+    shown = done.stdout.decode()
+    assert all(name in shown for name in ("dot", "none", "exact", "parameters", "peak MB"))
+    out = tmp_path / "out"
+    outcomes = json.loads((out / "compare.json").read_text())
+    assert [outcome["variant"] for outcome in outcomes] == ["dot", "none"]
+    for outcome in outcomes:
+        report = json.loads((out / outcome["variant"] / "evaluation" / "scores.json").read_text())
+        assert outcome["scores"] == {score["name"]: score["value"] for score in report["scores"]}
+        assert outcome["parameters"] == report["parameters"]
+        assert outcome["peak_megabytes"] > 50
+        assert outcome["target_tokens_per_second"] > 0
+    assert outcomes[0]["parameters"] != outcomes[1]["parameters"]
+    table = (out / "compare.md").read_text().splitlines()
+    assert [line.split(" | ")[0] for line in table] == ["| variant", "| ---", "| dot", "| none"]
+    for picture in ("compare.png", "by-length.png"):
+        assert (out / picture).read_bytes().startswith(b"\x89PNG")
