@@ -54,5 +54,5 @@ def test_dates_are_learnt(tmp_path: Path, attentio: Callable, drawn: int) -> Non
     }
     assert attentio("train", "luong", "--run", tmp_path / "run", *as_arguments(options)).returncode == 0
     found = evaluated(attentio, tmp_path / "run")
-    assert found["exact"] >= 50
-    assert found["per"] <= 20
+    assert found["exact"] >= 85
+    assert found["per"] <= 5
