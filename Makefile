@@ -1,6 +1,9 @@
 # Everything runs in .venv, made on first use. `make demo` and `make test` need nothing else than Python 3.11+.
 PYTHON ?= python3
 VENV ?= .venv
+# Of `make bench`: the folder that holds multi30k/ and g2p/, and one for the peers' environments and the runs.
+DATA ?= data
+WORK ?= build/bench
 BIN := $(VENV)/bin
 
 .PHONY: demo test lint bench clean
@@ -36,7 +39,7 @@ lint: $(VENV)/wheel
 	$(BIN)/lint-imports
 
 bench: $(VENV)/wheel
-	$(BIN)/python benchmarks/training_throughput.py
+	$(BIN)/python benchmarks/training_throughput.py --data $(DATA) --envs $(WORK)/envs --work $(WORK)
 
 clean:
 	rm -rf $(VENV) build dist
