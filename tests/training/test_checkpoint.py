@@ -138,6 +138,8 @@ def test_a_crash_at_any_operation_of_save_leaves_a_good_checkpoint(
             assert step_of(checkpoints, "last") in (*before[-1:], 5)
         if before:
             assert step_of(checkpoints, "best") in ((1, 5) if best else (1,))
+        if (folder / "checkpoints" / "step-000005").exists():
+            checkpoints.load("checkpoints/step-000005", MODEL, TRAINING)  # a folder of that name is whole
         save(checkpoints, 5, best=best)  # the resumed run comes here again
         assert step_of(checkpoints, "last") == 5
         assert not best or step_of(checkpoints, "best") == 5
