@@ -130,8 +130,8 @@ def run_ours(job: Job, name: str, corpus: corpora.Corpus, run: Path, threads: in
         "train",
         HERE / "configs" / f"{name}.yaml",
     ]
-    for name, value in options.items():
-        command += [name, str(value)]
+    for option, value in options.items():
+        command += [option, str(value)]
     peers.launch(command, threads=threads, log=run / "output.txt")
     with (run / "run" / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

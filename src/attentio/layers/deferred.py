@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from attentio.layers.product import product
+
 
 class DeferredWeight:
     """A weight matrix W for a loop of products y_t = x_t W^T.
@@ -28,7 +30,7 @@ class DeferredWeight:
     def __call__(self, inputs: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
         if torch.is_grad_enabled():
             return _Product.apply(inputs, self.weight, self)
-        return inputs @ self.weight.T
+        return product(inputs, self.weight)
 
     def of_this_pass(self) -> list[tuple[Tensor, Tensor]]:
         """The notes of the backward pass that is running. One that was asked for other gradients than the weight's
@@ -55,7 +57,7 @@ class _CollectGradient(torch.autograd.Function):
             return grads[0], None
         inputs, output_grads = (torch.cat(parts) for parts in zip(*noted, strict=True))
         noted.clear()
-        return grads[0] + output_grads.T @ inputs, None
+        return grads[0] + product(inputs.T, output_grads.T).T, None
 
 
 class _Product(torch.autograd.Function):
@@ -63,11 +65,11 @@ class _Product(torch.autograd.Function):
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, deferred: DeferredWeight) -> Tensor:
         ctx.save_for_backward(inputs, weight)
         ctx.deferred = deferred
-        return inputs @ weight.T
+        return product(inputs, weight)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         inputs, weight = ctx.saved_tensors
         grad = grads[0].to(weight.dtype)
         ctx.deferred.of_this_pass().append((inputs.flatten(0, -2).to(weight.dtype), grad.flatten(0, -2)))
-        return (grad @ weight).to(inputs.dtype), None, None
+        return product(grad, weight.T).to(inputs.dtype), None, None

@@ -6,7 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-ROWS_AT_A_TIME = 1024
+from attentio.layers.product import product
+
+ROWS_AT_A_TIME = 512
 """Positions whose logits exist at one time: enough for an efficient product, few enough to stay near the cache."""
 
 
@@ -46,26 +48,28 @@ class _LinearCrossEntropy(torch.autograd.Function):
         spread = smoothing / (weight.shape[0] - 1)
         features = features.to(weight.dtype)
         grad_features = torch.empty_like(features)
-        grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(bias)
+        grad_weight, grad_bias = torch.zeros_like(weight.T), torch.zeros_like(bias)
         loss = features.new_zeros(())
-        for rows in torch.arange(len(features), device=features.device).split(ROWS_AT_A_TIME):
-            block = slice(int(rows[0]), int(rows[-1]) + 1)
+        for start in range(0, len(features), ROWS_AT_A_TIME):
+            block = slice(start, start + ROWS_AT_A_TIME)
             wanted = target[block].unsqueeze(1)
-            logits = torch.addmm(bias, features[block], weight.T)
-            log_total = logits.logsumexp(1, keepdim=True)
-            loss -= (1 - smoothing) * (logits.gather(1, wanted) - log_total).sum()
-            if smoothing:
-                possible = logits.sum(1, keepdim=True) - logits[:, never : never + 1]
-                loss -= spread * (possible - (weight.shape[0] - 1) * log_total).sum()
-            grad = logits.sub_(log_total).exp_()  # softmax, minus the wanted distribution:
-            if smoothing:
+            logits = product(features[block], weight, bias)
+            logits.sub_(logits.amax(1, keepdim=True))
+            log_wanted = logits.gather(1, wanted)
+            possible = logits.sum(1, keepdim=True) - logits[:, never : never + 1] if smoothing else None
+            grad = logits.exp_()
+            total = grad.sum(1, keepdim=True)
+            loss -= (1 - smoothing) * (log_wanted - total.log()).sum()
+            grad.div_(total)  # softmax, minus the wanted distribution:
+            if possible is not None:
+                loss -= spread * (possible - (weight.shape[0] - 1) * total.log()).sum()
                 grad.sub_(spread)
                 grad[:, never] += spread
             grad.scatter_add_(1, wanted, grad.new_full(wanted.shape, smoothing - 1))
-            torch.mm(grad, weight, out=grad_features[block])
-            grad_weight.addmm_(grad.T, features[block])
+            grad_features[block] = product(grad, weight.T)
+            grad_weight += product(features[block].T, grad.T)
             grad_bias += grad.sum(0)
-        ctx.save_for_backward(grad_features, grad_weight, grad_bias)
+        ctx.save_for_backward(grad_features, grad_weight.T, grad_bias)
         return loss
 
     @staticmethod
