@@ -210,7 +210,8 @@ def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> C
         _check_limits(config)
         return config
     except (ArgumentError, TypeError, ValueError) as error:
-        raise AttentioError(f"{origin}: {_readable(error)}") from None
+        where = f"{origin.name} or the command line" if overrides else str(origin)
+        raise AttentioError(f"{where}: {_readable(error)}") from None
 
 
 def _check_limits(config: Any, prefix: str = "") -> None:

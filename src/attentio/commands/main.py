@@ -44,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:  # a full disk, a folder without permission
+        print(f"attentio: {error.filename or 'writing'}: {error.strerror}; nothing more was written", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -57,7 +57,8 @@ class Run:
             raise AttentioError(f"{path} is not a run directory: it has no config.yaml; `attentio train` makes one")
         config = load_config(str(path / "config.yaml"))
         tokenizers = Tokenizers(*(Tokenizer.load(path / "tokenizer" / f"{side}.json") for side in Tokenizers._fields))
-        model = build_model(config.model, tokenizers, seed=0)
+        with torch.random.fork_rng(devices=[]):  # the first weights are not kept, so no random number is used up
+            model = build_model(config.model, tokenizers, seed=0)
         saved = Checkpoints(path).load(checkpoint, "model.safetensors")
         try:
             model.load_state_dict(saved.tensors["model.safetensors"])

@@ -89,11 +89,10 @@ class GRU(nn.Module):
 
     def run(self, inputs: Float[Tensor, "batch steps inputs"], state: State) -> Float[Tensor, "batch steps hidden"]:
         """All steps from `state`; returns h after every step."""
-        projected = self.project(inputs)
         step = self.stepper(fed=0)
         outputs = []
-        for t in range(inputs.shape[1]):
-            state = step(projected[:, t], None, state)
+        for projected in self.project(inputs).unbind(dim=1):
+            state = step(projected, None, state)
             outputs.append(state[0])
         return torch.stack(outputs, dim=1)
 

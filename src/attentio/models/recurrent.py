@@ -162,8 +162,9 @@ class RecurrentDecoder(nn.Module):
         projected = self.layers[0].project(embedded)
         views: list[DecoderView] = []
         vectors: list[Tensor] = []
-        for t in range(embedded.shape[1]):
-            view, _, state = self._advance(embedded[:, t : t + 1], projected[:, t : t + 1], state)
+        # Split, not sliced: a slice's gradient is a whole tensor of zeros but for the slice, at every step.
+        for embedded_now, projected_now in zip(embedded.split(1, dim=1), projected.split(1, dim=1), strict=True):
+            view, _, state = self._advance(embedded_now, projected_now, state)
             views.append(view)
             if state.fed is not None:
                 vectors.append(state.fed)
