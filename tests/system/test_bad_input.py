@@ -103,7 +103,7 @@ def test_bad_lines_are_skipped_counted_and_reported(tmp_path: Path, attentio: Ca
     told = done.stderr.decode()
     assert f"mixed.tsv: {50 * len(BAD_LINES)} pairs" in told
     assert f"skipped {len(BAD_LINES)} bad lines; the first: mixed.tsv:1: empty line; fill or remove it" in told
-    facts = json.loads((tmp_path / "run" / "data.json").read_text())
+    facts = json.loads((tmp_path / "run" / "data.json").read_text())["train"]
     assert len(facts["skipped"]) == len(BAD_LINES)
     assert facts["pairs"] == 50 * len(BAD_LINES)
     done = attentio("evaluate", "run", "--beam", 1)

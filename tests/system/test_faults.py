@@ -103,3 +103,7 @@ def test_a_run_is_not_continued_as_another_one(tmp_path: Path, attentio: Callabl
     changed = attentio(*command)
     assert changed.returncode == 2
     assert b"train.tsv has changed since run was begun" in changed.stderr
+    (tmp_path / "run" / "data.json").write_text("{}")
+    damaged = attentio(*command)
+    assert damaged.returncode == 2
+    assert b"data.json is damaged" in damaged.stderr

@@ -74,7 +74,7 @@ def train(config: Config, folder: Path) -> int:
     )
     checkpoints = Checkpoints(folder, keep=options.keep_checkpoints)
     with _alone_in(folder):
-        tokenizers = _prepare(folder, config, train_pairs, resuming=checkpoints.exists())
+        tokenizers = _prepare(folder, config, train_pairs, dev_pairs, resuming=checkpoints.exists())
         model = build_model(config.model, tokenizers, seed=options.seed)
         encoded = EncodedPairs.encode(train_pairs.pairs, *tokenizers)
         examples = _sample(group_references(dev_pairs.pairs), options.validation_size, options.seed)
@@ -127,12 +127,15 @@ def _recipe(options: TrainingConfig) -> "Recipe":
     return Recipe(peak_learning_rate=options.learning_rate, **{key: getattr(options, key) for key in shared})
 
 
-def _prepare(folder: Path, config: Config, pairs: "Pairs", *, resuming: bool) -> "Tokenizers":
+def _prepare(folder: Path, config: Config, train_pairs: "Pairs", dev_pairs: "Pairs", *, resuming: bool) -> "Tokenizers":
     """Write what the later commands need before training starts, or check that it still holds."""
     from attentio.commands.build import Tokenizers, build_tokenizers
     from attentio.text.tokenizer import Tokenizer
 
-    facts = {"pairs": len(pairs.pairs), "sha256": _hash(pairs), "skipped": list(pairs.skipped)}
+    facts = {
+        part: {"name": pairs.name, "pairs": len(pairs.pairs), "sha256": _hash(pairs), "skipped": list(pairs.skipped)}
+        for part, pairs in (("train", train_pairs), ("dev", dev_pairs))
+    }
     if resuming:
         begun = load_config(str(folder / "config.yaml"))
         different = {
@@ -143,13 +146,17 @@ def _prepare(folder: Path, config: Config, pairs: "Pairs", *, resuming: bool) ->
                 f"{folder} was begun with another {', '.join(sorted(different))}; "
                 f"choose another --run, or remove {folder} to begin anew"
             )
-        if json.loads((folder / "data.json").read_text())["sha256"] != facts["sha256"]:
-            raise AttentioError(
-                f"{config.data.train} has changed since {folder} was begun; choose another --run to train on it"
-            )
+        try:
+            content = json.loads((folder / "data.json").read_text())
+            known = {part: content[part]["sha256"] for part in facts}
+        except (OSError, ValueError, KeyError, TypeError):
+            raise AttentioError(f"{folder / 'data.json'} is damaged; choose another --run to begin anew") from None
+        for part, fact in facts.items():
+            if known[part] != fact["sha256"]:
+                raise AttentioError(f"{fact['name']} has changed since {folder} was begun; choose another --run")
         tokenizers = Tokenizers(*(Tokenizer.load(folder / "tokenizer" / f"{side}.json") for side in Tokenizers._fields))
     else:
-        tokenizers = build_tokenizers(config, pairs.pairs)
+        tokenizers = build_tokenizers(config, train_pairs.pairs)
         (folder / "tokenizer").mkdir(exist_ok=True)
         for side, tokenizer in tokenizers._asdict().items():
             tokenizer.save(folder / "tokenizer" / f"{side}.json")
