@@ -18,6 +18,6 @@ def product(
     oneDNN, which torch carries too, does, and gains most where the batch is small, as in the step of a recurrence.
     """
     float32_on_cpu = inputs.device.type == "cpu" and inputs.dtype == weight.dtype == torch.float32
-    if _ONEDNN is None or not float32_on_cpu or inputs.numel() == 0:
+    if _ONEDNN is None or not float32_on_cpu or torch.is_autocast_enabled("cpu") or inputs.numel() == 0:
         return torch.nn.functional.linear(inputs, weight, bias)
     return _ONEDNN(inputs.flatten(0, -2), weight, bias, "none", [], "").unflatten(0, inputs.shape[:-1])

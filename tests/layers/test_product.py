@@ -1,0 +1,34 @@
+"""product equals x W^T + b by loops, whichever library multiplies."""
+
+import pytest
+import torch
+
+from attentio.layers.product import product
+
+BATCH, STEPS, INPUTS, OUTPUTS = 3, 5, 7, 11
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_product_equals_its_definition(seed: int, dtype: torch.dtype, with_bias: bool) -> None:
+    inputs, weight = torch.randn(BATCH, STEPS, INPUTS, dtype=dtype), torch.randn(OUTPUTS, INPUTS, dtype=dtype)
+    bias = torch.randn(OUTPUTS, dtype=dtype) if with_bias else None
+    found = product(inputs, weight, bias)
+    for b, t, o in torch.cartesian_prod(torch.arange(BATCH), torch.arange(STEPS), torch.arange(OUTPUTS)).tolist():
+        expected = sum(float(inputs[b, t, i]) * float(weight[o, i]) for i in range(INPUTS))
+        expected += float(bias[o]) if bias is not None else 0.0
+        assert float(found[b, t, o]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_transposed_views_are_read_as_they_are(seed: int) -> None:
+    inputs, weight = torch.randn(INPUTS, BATCH).T, torch.randn(INPUTS, OUTPUTS).T
+    assert torch.allclose(product(inputs, weight).double(), inputs.double() @ weight.double().T, atol=1e-5)
+
+
+def test_an_empty_batch_gives_an_empty_result() -> None:
+    assert product(torch.randn(0, INPUTS), torch.randn(OUTPUTS, INPUTS)).shape == (0, OUTPUTS)
+
+
+def test_mixed_precision_is_obeyed(seed: int) -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert product(torch.randn(BATCH, INPUTS), torch.randn(OUTPUTS, INPUTS)).dtype == torch.bfloat16
