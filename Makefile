@@ -30,7 +30,8 @@ demo: $(VENV)/wheel
 	$(BIN)/attentio look runs/cmudict pronunciation
 
 test: lint
-	$(BIN)/pytest
+	# The models are tiny: a second thread would only wait for the first.
+	OMP_NUM_THREADS=1 $(BIN)/pytest
 
 lint: $(VENV)/wheel
 	$(BIN)/ruff check .
