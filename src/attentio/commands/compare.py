@@ -150,7 +150,7 @@ def _table(outcomes: Sequence[Outcome]) -> Any:
 
     table = Table()
     for number, heading in enumerate(_headings(outcomes)):
-        table.add_column(heading, justify="right" if number else "left")
+        table.add_column(heading, justify="right" if number else "left", no_wrap=number == 0)
     for outcome in outcomes:
         table.add_row(*_cells(outcome))
     return table
