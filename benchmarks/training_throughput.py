@@ -204,7 +204,8 @@ def main() -> None:
     path.parent.mkdir(exist_ok=True)
     machine = {"machine": platform.machine(), "cpus": os.cpu_count(), "python": platform.python_version()}
     document = {"threads": arguments.threads, "machine": machine, "jobs": results}
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(document, indent=2).replace(str(arguments.work), "WORK")  # no path of this machine
+    path.write_text(text + "\n", encoding="utf-8")
     print(f"written to {path}")
 
 
