@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from attentio.attention.compare import Additive, Dot, Location, ScaledDot
     from attentio.attention.mask import Mask, causal, keep, padding, segments, window
     from attentio.commands.run import Run, Translation, load
+    from attentio.layers.torch_multihead import MultiheadAttention
 
 __all__ = [
     "Additive",
@@ -22,6 +23,7 @@ __all__ = [
     "Dot",
     "Location",
     "Mask",
+    "MultiheadAttention",
     "Run",
     "ScaledDot",
     "Translation",
@@ -43,6 +45,7 @@ _HOMES = {
     "attentio.attention.call": ("Attended",),
     "attentio.attention.compare": ("Additive", "Dot", "Location", "ScaledDot"),
     "attentio.attention.mask": ("Mask", "causal", "keep", "padding", "segments", "window"),
+    "attentio.layers.torch_multihead": ("MultiheadAttention",),
 }
 
 
