@@ -1,9 +1,9 @@
 """The training data of the throughput benchmarks: every side trains on identical tokens.
 
 Multi30k English-German: byte-pair pieces separated by spaces, for each language a vocabulary of 8,000
-learnt on its training text. `train.en`, `train.de`: the segmented text. `vocabulary.en`, `vocabulary.de`:
-the pieces that occur in it, most frequent first, no reserved symbols; what a whitespace tokenizer finds in
-the text by itself.
+learnt on its training text, or one of 8,000 learnt on both. `train.en`, `train.de`: the segmented text.
+`vocabulary.en`, `vocabulary.de`: the pieces that occur in it (where the vocabulary is shared, in either),
+most frequent first, no reserved symbols; what a whitespace tokenizer finds in the text by itself.
 
 Korean g2p: the first 3,600 words of the training file as they are: Hangul syllables, TAB, phones separated
 by spaces.
@@ -13,7 +13,7 @@ The few lines of `dev` are there because toolkits want some; no validation is ti
 
 import gzip
 from collections import Counter
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,19 +36,23 @@ class Corpus(NamedTuple):
     target_tokens: int
 
 
-def multi30k(data: Path, work: Path) -> Corpus:
+def multi30k(data: Path, work: Path, *, shared: bool = False) -> Corpus:
     """The segmented Multi30k text, made from `data/multi30k/train.lc.norm.tok.*.gz` if need be."""
-    folder = work / "multi30k-bpe"
+    folder = work / ("multi30k-shared-bpe" if shared else "multi30k-bpe")
     folder.mkdir(parents=True, exist_ok=True)
-    for language in ("en", "de"):
-        if not (folder / f"dev.{language}").exists():  # the last to be written
-            raw = data / "multi30k" / f"train.lc.norm.tok.{language}.gz"
-            with gzip.open(raw, "rt", encoding="utf-8") as text:
-                segmented = segment([line.rstrip("\n") for line in text])
-            occurring = Counter(piece for line in segmented for piece in line.split(" "))
+    if not (folder / "dev.de").exists():  # the last to be written
+        raw = {
+            language: read_lines(data / "multi30k" / f"train.lc.norm.tok.{language}.gz") for language in ("en", "de")
+        }
+        learnt_on = {language: [*raw["en"], *raw["de"]] if shared else lines for language, lines in raw.items()}
+        segmented = {language: segment(lines, learnt_on[language]) for language, lines in raw.items()}
+        for language, lines in segmented.items():
+            occurring = Counter(
+                piece for line in (chain(*segmented.values()) if shared else lines) for piece in line.split(" ")
+            )
             write_lines(folder / f"vocabulary.{language}", [piece for piece, _ in occurring.most_common()])
-            write_lines(folder / f"train.{language}", segmented)
-            write_lines(folder / f"dev.{language}", segmented[:DEV_LINES])
+            write_lines(folder / f"train.{language}", lines)
+            write_lines(folder / f"dev.{language}", lines[:DEV_LINES])
     train, dev = (f"{folder / split}.en,{folder / split}.de" for split in ("train", "dev"))
     targets = (folder / "train.de").read_text(encoding="utf-8").splitlines()
     return Corpus(folder, train, dev, sum(len(line.split(" ")) + 1 for line in targets))
@@ -68,10 +72,15 @@ def korean_g2p(data: Path, work: Path) -> Corpus:
     return Corpus(folder, str(train), str(dev), sum(len(line.split(" ")) + 1 for line in targets))
 
 
-def segment(lines: list[str]) -> list[str]:
-    """Byte-pair encode lines with a vocabulary learnt on them; pieces are separated by spaces."""
-    tokenizer = Tokenizer.train(lines, kind="bpe", vocab_size=BPE_VOCABULARY)
+def segment(lines: list[str], learnt_on: list[str]) -> list[str]:
+    """Byte-pair encode lines with a vocabulary learnt on `learnt_on`; pieces are separated by spaces."""
+    tokenizer = Tokenizer.train(learnt_on, kind="bpe", vocab_size=BPE_VOCABULARY)
     return [" ".join(tokenizer.tokens(ids)) for ids in tokenizer.encode_all(lines)]
+
+
+def read_lines(path: Path) -> list[str]:
+    with gzip.open(path, "rt", encoding="utf-8") as text:
+        return [line.rstrip("\n") for line in text]
 
 
 def write_lines(path: Path, lines: list[str]) -> None:

@@ -1,6 +1,6 @@
 """The peers' virtual environments: one each, with pinned requirements.
 
-    python benchmarks/peers.py --envs DIR [--peer joeynmt yoyodyne]
+    python benchmarks/peers.py --envs DIR [--peer joeynmt yoyodyne transformers]
 
 An environment that is already in DIR is taken as it is, whatever its versions: every result names the
 versions it was measured with.
@@ -20,6 +20,15 @@ REQUIREMENTS = {
         "importlib_metadata==10.2.0",  # imported by JoeyNMT, not among its requirements
         "sentencepiece==0.2.0",
         "setuptools==79.0.1",  # its tensorboard imports pkg_resources, which later releases lack
+    ),
+    "transformers": (
+        "transformers==5.23.0",
+        "torch==2.13.0",
+        "accelerate==1.15.0",
+        "ctranslate2==4.8.5",
+        "sentencepiece==0.2.3",
+        "datasets==5.2.0",
+        "numpy==2.4.6",
     ),
     "yoyodyne": (
         "yoyodyne==0.5.27",

@@ -11,7 +11,7 @@ for itself: two threads that share a core with anything else wait for each other
 A token is a real target token: a piece or phone, or the one EOS of a line; neither BOS nor padding. Each
 side makes its batches in its own way, and time is that of training alone, loading a batch included,
 validation and saving not. How a peer is set up and timed is said in `joeynmt_run.py` and `yoyodyne_run.py`;
-ours in `run_ours`. The table has the median of the repeats, and the ratio of ours to the peer's median with
+ours in `attentio_run.py`. The table has the median of the repeats, and the ratio of ours to the peer's median with
 the smallest and largest ratio of a single repeat.
 
 | job | peer | updates thrown away + timed: peer | ours |
@@ -21,18 +21,15 @@ the smallest and largest ratio of a single repeat.
 """
 
 import argparse
-import csv
 import json
 import os
 import platform
-import shutil
-import sys
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+import attentio_run
 import corpora
 import joeynmt_run
 import peers
@@ -69,7 +66,7 @@ def multi30k_job(attention: str, *configs: str) -> Job:
             python=python,
             corpus=corpus.folder,
             run=run,
-            attention=attention,
+            model=attention,
             updates=MULTI30K_UPDATES,
             threads=threads,
         )
@@ -108,47 +105,15 @@ JOBS = {
 
 
 def run_ours(job: Job, name: str, corpus: corpora.Corpus, run: Path, threads: int) -> dict:
-    """Train with `attentio train` and read the throughput after the warm-up from its `metrics.csv`.
-
-    A row's `target_tokens_per_second` is that of the updates since the row before; `seconds` is the time
-    spent in updates since the run's start.
-    """
-    shutil.rmtree(run, ignore_errors=True)  # an earlier benchmark's run would be resumed
-    run.mkdir(parents=True)
-    steps = job.warm_up + job.updates
-    options = {
-        "--run": run / "run",
-        "--data.train": corpus.train,
-        "--data.dev": corpus.dev,
-        "--training.max_steps": steps,
-        "--training.log_every": job.log_every,
-        "--training.validate_every": steps,
-        "--training.checkpoint_every": steps,
-    }
-    command: list[str | Path] = [
-        Path(sys.executable).with_name("attentio"),
-        "train",
-        HERE / "configs" / f"{name}.yaml",
-    ]
-    for option, value in options.items():
-        command += [option, str(value)]
-    peers.launch(command, threads=threads, log=run / "output.txt")
-    with (run / "run" / "metrics.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    seconds = tokens = 0.0
-    for before, row in pairwise(rows):
-        if int(row["step"]) > job.warm_up:
-            elapsed = float(row["seconds"]) - float(before["seconds"])
-            seconds += elapsed
-            tokens += float(row["target_tokens_per_second"]) * elapsed
-    return {
-        "target_tokens_per_second": tokens / seconds,
-        "target_tokens": round(tokens),
-        "updates": job.updates,
-        "seconds": seconds,
-        "versions": peers.versions(Path(sys.executable), ("attentio", "torch")),
-        "config": (HERE / "configs" / f"{name}.yaml").read_text(encoding="utf-8"),
-    }
+    return attentio_run.train(
+        config=name,
+        data={"--data.train": corpus.train, "--data.dev": corpus.dev},
+        run=run,
+        warm_up=job.warm_up,
+        updates=job.updates,
+        log_every=job.log_every,
+        threads=threads,
+    )
 
 
 def measure(job: Job, corpus: corpora.Corpus, python: Path, work: Path, repeats: int, threads: int) -> dict:

@@ -1,0 +1,70 @@
+"""Our side of the benchmarks: `attentio` run in a process of its own, as a user runs it."""
+
+import csv
+import shutil
+import sys
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import peers
+
+HERE = Path(__file__).parent
+ATTENTIO = Path(sys.executable).with_name("attentio")
+
+
+def train(
+    *,
+    config: str,
+    data: Mapping[str, str],
+    run: Path,
+    warm_up: int,
+    updates: int,
+    log_every: int,
+    threads: int,
+) -> dict:
+    """Train `configs/CONFIG.yaml` and read the throughput after the warm-up from the run's `metrics.csv`.
+
+    A row's `target_tokens_per_second` is that of the updates since the row before; `seconds` is the time
+    spent in updates since the run's start.
+
+    Args:
+        data: options of `attentio train` that say what to train on.
+        run: folder for the output and the run directory, which is `run/run`; emptied first.
+        warm_up, updates: thrown away, and timed.
+        log_every: in updates; divides both.
+    """
+    shutil.rmtree(run, ignore_errors=True)  # an earlier benchmark's run would be resumed
+    run.mkdir(parents=True)
+    steps = warm_up + updates
+    path = HERE / "configs" / f"{config}.yaml"
+    options = {
+        "--run": run / "run",
+        **data,
+        "--training.max_steps": steps,
+        "--training.log_every": log_every,
+        "--training.validate_every": steps,
+        "--training.checkpoint_every": steps,
+    }
+    command = [ATTENTIO, "train", path, *(str(word) for option in options.items() for word in option)]
+    peers.launch(command, threads=threads, log=run / "output.txt")
+    seconds = tokens = 0.0
+    for before, row in pairwise(metrics(run / "run")):
+        if int(row["step"]) > warm_up:
+            elapsed = float(row["seconds"]) - float(before["seconds"])
+            seconds += elapsed
+            tokens += float(row["target_tokens_per_second"]) * elapsed
+    return {
+        "target_tokens_per_second": tokens / seconds,
+        "target_tokens": round(tokens),
+        "updates": updates,
+        "seconds": seconds,
+        "versions": peers.versions(Path(sys.executable), ("attentio", "torch")),
+        "config": path.read_text(encoding="utf-8"),
+    }
+
+
+def metrics(run: Path) -> list[dict[str, str]]:
+    """The rows of a run directory's `metrics.csv`."""
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
