@@ -80,26 +80,27 @@ def decode_line(line: bytes, where: str) -> str:
         ) from error
 
 
-def check_text(text: str, where: str, *, max_line_length: int = 10_000) -> None:
+def check_text(text: str, where: str, *, max_line_length: int | None = 10_000, mask: bool = False) -> None:
     """Refuse text that no model can learn from or translate.
 
     Args:
-        text: one side of a pair, or one line to translate.
+        text: one side of a pair, one line to translate, or a document.
         where: what the message begins with, such as "FILE:LINE" or "FILE:LINE: source".
-        max_line_length: in characters.
+        max_line_length: in characters; None for no limit.
+        mask: refuse "<mask>" too, which is reserved in masked language models.
 
     Raises:
         AttentioError: nothing but white space, too long, a NUL, a lone surrogate, or a reserved symbol.
     """
     if not text.strip():
         raise AttentioError(f"{where}: empty; fill or remove it")
-    if len(text) > max_line_length:
+    if max_line_length is not None and len(text) > max_line_length:
         raise AttentioError(
             f"{where}: {len(text)} characters, more than the limit of {max_line_length}; split or remove it"
         )
     if "\0" in text:
         raise AttentioError(f"{where}: NUL character at position {text.index(chr(0)) + 1}; remove it")
-    if reserved := find_reserved(text):
+    if reserved := find_reserved(text, mask=mask):
         raise AttentioError(f"{where}: holds the reserved symbol {reserved}; remove or rewrite it")
     try:
         text.encode("utf-8")

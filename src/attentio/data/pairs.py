@@ -1,24 +1,25 @@
 """Pairs of source and target text: from files, from the sets that come along, from the Hugging Face hub."""
 
-import difflib
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attentio.data import cmudict, dates
 from attentio.data.lines import BadLines, check_text, decode_line, file_lines, read_sources
+from attentio.data.rows import (
+    Row,
+    embedded_rows,
+    file_rows,
+    hub_rows,
+    is_json,
+    json_object,
+    names_embedded,
+    string_field,
+)
 from attentio.errors import AttentioError
 
 __all__ = ["Example", "Pair", "Pairs", "group_references", "read_pairs", "read_sources"]
-
-_EMBEDDED: dict[str, Callable[[str], Iterable[tuple[str, str]]]] = {
-    "cmudict": cmudict.pairs,
-    "dates": dates.pairs,
-}
-_SPLITS = ("train", "dev", "test")
 
 
 class Pair(NamedTuple):
@@ -113,44 +114,23 @@ def group_references(pairs: Iterable[Pair]) -> list[Example]:
 def _open(spec: str) -> tuple[Iterator[_Row], Callable[[_Row], Pair]]:
     """The rows that the specification names, and how to parse one."""
     path = Path(spec)
-    head, _, rest = spec.partition(":")
-    if path.exists():
-        return _file_rows(path), _parser(path)
-    if head == "hub":
-        return _hub_rows(spec, *rest.rpartition(":")[::2]), _parse_hub
-    if head in _EMBEDDED or (rest and head.isidentifier() and len(head) > 1):
-        return _embedded_rows(spec), _parse_embedded
-    if "," in spec:
+    if spec.startswith("hub:") and not path.exists():
+        return _with_sides(hub_rows(spec)), _parse_hub
+    if names_embedded(spec) and not path.exists():
+        return _with_sides(embedded_rows(spec)), _parse_embedded
+    if "," in spec and not path.exists():
         source_file, _, target_file = spec.partition(",")
         return _parallel_rows(Path(source_file), Path(target_file)), _parse_parallel
-    return _file_rows(path), _parser(path)
+    return _with_sides(file_rows(path)), _parse_json if is_json(path) else _parse_columns
 
 
-def _row(raw: Any, where: str) -> _Row:
-    return _Row(raw, where, f"{where}: source", f"{where}: target")
-
-
-def _embedded_rows(spec: str) -> Iterator[_Row]:
-    known = [f"{name}:{split}" for name in _EMBEDDED for split in _SPLITS]
-    if spec not in known:
-        near = difflib.get_close_matches(spec, known, n=1)
-        raise AttentioError(f"{spec}: no such data set; did you mean {near[0] if near else ' or '.join(known)}?")
-    name, _, split = spec.partition(":")
-    for number, pair in enumerate(_EMBEDDED[name](split), start=1):
-        yield _row(pair, f"{spec}:{number}")
+def _with_sides(rows: Iterator[Row]) -> Iterator[_Row]:
+    for raw, where in rows:
+        yield _Row(raw, where, f"{where}: source", f"{where}: target")
 
 
 def _parse_embedded(row: _Row) -> Pair:
     return Pair(*row.raw)
-
-
-def _file_rows(path: Path) -> Iterator[_Row]:
-    for number, line in enumerate(file_lines(path), start=1):
-        yield _row(line, f"{path}:{number}")
-
-
-def _parser(path: Path) -> Callable[[_Row], Pair]:
-    return _parse_json if path.name.removesuffix(".gz").endswith((".jsonl", ".json")) else _parse_columns
 
 
 def _parse_columns(row: _Row) -> Pair:
@@ -167,25 +147,12 @@ def _parse_columns(row: _Row) -> Pair:
 
 def _parse_json(row: _Row) -> Pair:
     remedy = 'write one object a line, {"source": "...", "target": "..."}'
-    text = decode_line(row.raw, row.where)
-    if not text.strip():
-        raise AttentioError(f"{row.where}: empty line; fill or remove it")
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise AttentioError(f"{row.where}: not JSON ({error}); {remedy}") from error
-    if not isinstance(content, dict):
-        raise AttentioError(f"{row.where}: not a JSON object; {remedy}")
+    content = json_object(row.raw, row.where, remedy)
     return _sides(content, ("source", "target"), row, remedy)
 
 
 def _sides(content: dict[str, Any], keys: tuple[str, str], row: _Row, remedy: str) -> Pair:
-    for key in keys:
-        if key not in content:
-            raise AttentioError(f'{row.where}: no "{key}"; {remedy}')
-        if not isinstance(content[key], str):
-            raise AttentioError(f'{row.where}: "{key}" is not a string; {remedy}')
-    return Pair(*(content[key] for key in keys))
+    return Pair(*(string_field(content, key, row.where, remedy) for key in keys))
 
 
 def _parallel_rows(source_file: Path, target_file: Path) -> Iterator[_Row]:
@@ -205,20 +172,6 @@ def _parallel_rows(source_file: Path, target_file: Path) -> Iterator[_Row]:
 def _parse_parallel(row: _Row) -> Pair:
     source, target = row.raw
     return Pair(decode_line(source, row.source), decode_line(target, row.target))
-
-
-def _hub_rows(spec: str, name: str, split: str) -> Iterator[_Row]:
-    if not name or not split:
-        raise AttentioError(f"{spec}: write hub:NAME:SPLIT, such as hub:NAME:train")
-    import datasets
-
-    try:
-        rows = datasets.load_dataset(name, split=split)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        reason = str(error).partition("\n")[0]
-        raise AttentioError(f"{spec}: cannot be loaded ({reason}); check its name, split and network") from error
-    for number, row in enumerate(rows, start=1):
-        yield _row(row, f"{spec}:{number}")
 
 
 def _parse_hub(row: _Row) -> Pair:

@@ -1,7 +1,8 @@
 """Text as token ids, and back: characters, words between spaces, or pieces learnt from the text.
 
-The first four ids of each vocabulary are reserved. Text can never become one of them, UNK apart: text that
-holds a reserved symbol is refused, and none of them is matched in text.
+The first four ids of each vocabulary are reserved, and a fifth, MASK, where a masked language model needs it.
+Text can never become one of them, UNK apart: text that holds a reserved symbol is refused, and none of them is
+matched in text.
 """
 
 import json
@@ -17,20 +18,27 @@ from attentio.errors import AttentioError
 from attentio.text import jamo as hangul
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
+MASK = 4  # only where the tokenizer was trained with it; an ordinary token otherwise
 SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
+MASK_TOKEN = "<mask>"
 
 Kind = Literal["char", "whitespace", "bpe", "unigram"]
 
 _RESERVED = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
+_RESERVED_OR_MASK = re.compile("|".join(map(re.escape, (*SPECIAL_TOKENS, MASK_TOKEN))))
+_HOLE = re.compile(r"\[MASK\]|<mask>")  # how people write a hole
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_LIMIT = 2**31
 _CHUNK = 4096  # texts that are encoded at once: the library keeps much more than the ids of each
 _SPACE = "▁"  # what Metaspace writes for a space
 
 
-def find_reserved(text: str) -> str | None:
-    """The first reserved symbol (one of `SPECIAL_TOKENS`) that occurs in the text, None if there is none."""
-    found = _RESERVED.search(text)
+def find_reserved(text: str, *, mask: bool = False) -> str | None:
+    """The first reserved symbol that occurs in the text, None if there is none.
+
+    Those are `SPECIAL_TOKENS`, and with `mask` also `MASK_TOKEN`.
+    """
+    found = (_RESERVED_OR_MASK if mask else _RESERVED).search(text)
     return found[0] if found else None
 
 
@@ -49,16 +57,27 @@ class Tokenizer:
 
     With `jamo`, Hangul syllables are spelt in conjoining jamo before anything else; `decode` puts them
     together.
+
+    pad, unknown, begin, end, mask: the reserved ids; mask is None where the vocabulary has none.
     """
 
-    def __init__(self, *, kind: Kind, jamo: bool, core: tokenizers.Tokenizer) -> None:
+    pad, unknown, begin, end = PAD, UNK, BOS, EOS
+
+    def __init__(self, *, kind: Kind, jamo: bool, mask: bool, core: tokenizers.Tokenizer) -> None:
         self.kind = kind
         self.jamo = jamo
+        self.mask = MASK if mask else None
         self._core = core
 
     @classmethod
     def train(
-        cls, texts: Iterable[str], *, kind: Kind, vocab_size: int | None = None, jamo: bool = False
+        cls,
+        texts: Iterable[str],
+        *,
+        kind: Kind,
+        vocab_size: int | None = None,
+        jamo: bool = False,
+        mask: bool = False,
     ) -> "Tokenizer":
         """Learn the vocabulary of the texts; the same texts always give the same vocabulary.
 
@@ -69,29 +88,36 @@ class Tokenizer:
                 frequent stay, ties in code point order; without it all stay. For bpe and unigram exact,
                 and required.
             jamo: spell Hangul syllables in jamo.
+            mask: reserve MASK, for a masked language model.
 
         Raises:
             AttentioError: no text, a reserved symbol in it, or a vocabulary size that it cannot have.
         """
         if kind not in get_args(Kind):
             raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
-        prepared = [_prepare(text, jamo=jamo) for text in texts]
+        reserved = (*SPECIAL_TOKENS, MASK_TOKEN) if mask else SPECIAL_TOKENS
+        prepared = [_prepare(text, jamo=jamo, mask=mask) for text in texts]
         if not any(text.strip() for text in prepared):
             raise AttentioError("no text to learn a vocabulary from; give at least one line that is not empty")
         pieces = kind in ("bpe", "unigram")
         if pieces:
-            _check_piece_count(prepared, kind, vocab_size)
-        elif vocab_size is not None and vocab_size <= len(SPECIAL_TOKENS):
+            _check_piece_count(prepared, kind, vocab_size, reserved)
+        elif vocab_size is not None and vocab_size <= len(reserved):
             raise AttentioError(
-                f"vocab_size {vocab_size} has no room beside {len(SPECIAL_TOKENS)} reserved symbols; raise it"
+                f"vocab_size {vocab_size} has no room beside {len(reserved)} reserved symbols; raise it"
             )
-        core = _core(kind, _learn(prepared, kind, vocab_size or _NO_LIMIT))
+        core = _core(kind, _learn(prepared, kind, vocab_size or _NO_LIMIT, reserved))
         if pieces and core.get_vocab_size() != vocab_size:
             raise AttentioError(
                 f"vocab_size {vocab_size}: the text yields only {core.get_vocab_size()} {kind} pieces; "
                 f"lower it to that, or give more text"
             )
-        return cls(kind=kind, jamo=jamo, core=core)
+        return cls(kind=kind, jamo=jamo, mask=mask, core=core)
+
+    @property
+    def special_ids(self) -> tuple[int, ...]:
+        """The reserved ids, UNK included."""
+        return tuple(range(len(SPECIAL_TOKENS) + (self.mask is not None)))
 
     @property
     def size(self) -> int:
@@ -108,16 +134,69 @@ class Tokenizer:
 
     def encode_all(self, texts: Iterable[str]) -> list[list[int]]:
         """`encode` for many texts at once, which is much faster."""
-        prepared = [_prepare(text, jamo=self.jamo) for text in texts]
+        prepared = [_prepare(text, jamo=self.jamo, mask=self.mask is not None) for text in texts]
         ids: list[list[int]] = []
         for start in range(0, len(prepared), _CHUNK):
             chunk = prepared[start : start + _CHUNK]
             ids += [encoded.ids for encoded in self._core.encode_batch_fast(chunk, add_special_tokens=False)]
         return ids
 
+    def encode_with_holes(self, text: str) -> list[int]:
+        """The token ids of a text in which `[MASK]` or `<mask>` stands where the model is to fill in: MASK there.
+
+        What stands between the holes becomes the tokens that it would be in the whole text: the space before
+        a hole belongs to the hole, as it would to the word, and what is glued to the end of a hole begins no
+        word. (A token of the whole text that reaches into the hole cannot be known.)
+
+        Raises:
+            AttentioError: the vocabulary has no MASK, or the text holds another reserved symbol.
+        """
+        if self.mask is None:
+            raise AttentioError("the tokenizer has no <mask>; use the one of a masked language model")
+        parts = _HOLE.split(text)
+        if self._marks_words:
+            parts = [*(part.removesuffix(" ") for part in parts[:-1]), parts[-1]]
+        ids = self.encode(parts[0])
+        for part in parts[1:]:
+            ids += [self.mask, *self._encode_inside(part)]
+        return ids
+
+    def _encode_inside(self, text: str) -> list[int]:
+        """`encode` for text that does not stand at the beginning: a word begins there only after a space."""
+        if not self._marks_words:
+            return self.encode(text)
+        inside = tokenizers.Tokenizer(self._core.model)
+        inside.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+        return inside.encode(_prepare(text, jamo=self.jamo, mask=True), add_special_tokens=False).ids
+
+    @property
+    def _marks_words(self) -> bool:
+        return self.kind in ("bpe", "unigram")
+
+    def word_starts(self, ids: Sequence[int]) -> list[bool]:
+        """Where a word begins, for each token; the first token always begins one.
+
+        | kind | a word |
+        |---|---|
+        | char | what stands between white space; each white space is a word of its own |
+        | whitespace | a token |
+        | bpe, unigram | from one mark of a space ("▁") to the next |
+
+        A reserved id is a word of its own, UNK apart, which is a letter or piece like any other.
+        """
+        if self.kind == "whitespace":
+            return [True] * len(ids)
+        tokens = self.tokens(ids)
+        apart = {PAD, BOS, EOS, self.mask}
+        alone = [i in apart or (self.kind == "char" and token.isspace()) for i, token in zip(ids, tokens, strict=True)]
+        after = [True, *alone[:-1]]
+        marked = [self._marks_words and token.startswith(_SPACE) for token in tokens]
+        return [any(reasons) for reasons in zip(alone, after, marked, strict=False)]
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the token ids; reserved ids (UNK too) are left out."""
-        text = self._core.decode([i for i in ids if i >= len(SPECIAL_TOKENS)])
+        special = self.special_ids
+        text = self._core.decode([i for i in ids if i not in special])
         return hangul.recompose(text) if self.jamo else text
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
@@ -133,6 +212,8 @@ class Tokenizer:
     def save(self, path: Path) -> None:
         """Write the tokenizer to one JSON file."""
         content = {"kind": self.kind, "jamo": self.jamo, "tokenizer": json.loads(self._core.to_str())}
+        if self.mask is not None:
+            content["mask"] = True
         path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
@@ -149,34 +230,35 @@ class Tokenizer:
         except ValueError as error:
             raise AttentioError(f"{path}: damaged tokenizer file ({error}); copy it again, or train again") from error
         not_ours = AttentioError(f"{path}: not a tokenizer file of attentio; give the file that training wrote")
-        if not isinstance(content, dict) or content.keys() != {"kind", "jamo", "tokenizer"}:
+        if not isinstance(content, dict) or content.keys() - {"mask"} != {"kind", "jamo", "tokenizer"}:
             raise not_ours
-        kind, jamo = content["kind"], content["jamo"]
-        if kind not in get_args(Kind) or not isinstance(jamo, bool):
+        kind, jamo, mask = content["kind"], content["jamo"], content.get("mask", False)
+        if kind not in get_args(Kind) or not isinstance(jamo, bool) or not isinstance(mask, bool):
             raise not_ours
         try:
             core = tokenizers.Tokenizer.from_str(json.dumps(content["tokenizer"]))
         except Exception as error:  # the class that the library raises
             raise not_ours from error
-        if tuple(core.id_to_token(i) for i in range(len(SPECIAL_TOKENS))) != SPECIAL_TOKENS:
+        reserved = (*SPECIAL_TOKENS, MASK_TOKEN) if mask else SPECIAL_TOKENS
+        if tuple(core.id_to_token(i) for i in range(len(reserved))) != reserved:
             raise not_ours
-        return cls(kind=kind, jamo=jamo, core=core)
+        return cls(kind=kind, jamo=jamo, mask=mask, core=core)
 
 
-def _prepare(text: str, *, jamo: bool) -> str:
-    if reserved := find_reserved(text):
+def _prepare(text: str, *, jamo: bool, mask: bool) -> str:
+    if reserved := find_reserved(text, mask=mask):
         raise AttentioError(f"the reserved symbol {reserved} occurs in the text {text[:40]!r}; remove or rewrite it")
     if _SURROGATE.search(text):
         raise AttentioError(f"half of a surrogate pair, no character, in the text {text[:40]!r}; remove it")
     return hangul.decompose(text) if jamo else text
 
 
-def _check_piece_count(texts: list[str], kind: Kind, vocab_size: int | None) -> None:
+def _check_piece_count(texts: list[str], kind: Kind, vocab_size: int | None, reserved: tuple[str, ...]) -> None:
     if vocab_size is None:
         raise AttentioError(f"a {kind} tokenizer needs vocab_size, the number of its pieces; 4000 is a usual start")
     alphabet = {_SPACE}.union(*texts) - {" "}
     # The unigram trainer exceeds its limit when the characters alone fill it.
-    smallest = len(SPECIAL_TOKENS) + len(alphabet) + (kind == "unigram")
+    smallest = len(reserved) + len(alphabet) + (kind == "unigram")
     if vocab_size < smallest:
         raise AttentioError(
             f"vocab_size {vocab_size} is too small for a {kind} tokenizer: the text has {len(alphabet)} "
@@ -184,13 +266,13 @@ def _check_piece_count(texts: list[str], kind: Kind, vocab_size: int | None) -> 
         )
 
 
-def _learn(texts: list[str], kind: Kind, vocab_size: int) -> Any:
+def _learn(texts: list[str], kind: Kind, vocab_size: int, reserved: tuple[str, ...]) -> Any:
     """The model of the `tokenizers` library learnt from the texts; reserved symbols are its first ids."""
     model: Any
     trainer: Any
     common: dict[str, Any] = {
         "vocab_size": vocab_size,
-        "special_tokens": list(SPECIAL_TOKENS),
+        "special_tokens": list(reserved),
         "show_progress": False,
     }
     if kind == "bpe":
@@ -205,23 +287,23 @@ def _learn(texts: list[str], kind: Kind, vocab_size: int) -> Any:
     core = _core(kind, model)
     core.train_from_iterator(texts, trainer)
     if kind == "unigram":
-        return _settle_unigram(json.loads(core.to_str())["model"]["vocab"])
+        return _settle_unigram(json.loads(core.to_str())["model"]["vocab"], reserved)
     return core.model
 
 
-def _settle_unigram(vocab: list[list[Any]]) -> Any:
+def _settle_unigram(vocab: list[list[Any]], reserved: tuple[str, ...]) -> Any:
     """The unigram model with what its trainer leaves to chance taken out.
 
     The trainer sums in the order of a hash table, so scores differ by rounding between runs, and it gives
     characters that are no piece by themselves the lowest score plus 1e-4, 2e-4, ... in that order. Here such
     characters all get the lowest score, scores are rounded, and ties stand in code point order.
     """
-    learnt = vocab[len(SPECIAL_TOKENS) :]
+    learnt = vocab[len(reserved) :]
     lowest = min(score for _, score in learnt)
     reach = lowest + 1e-4 * sum(len(piece) == 1 for piece, _ in learnt)
     settled = [(piece, round(lowest if len(piece) == 1 and score < reach else score, 3)) for piece, score in learnt]
     settled.sort(key=lambda entry: (-entry[1], entry[0]))
-    return models.Unigram([(symbol, 0.0) for symbol in SPECIAL_TOKENS] + settled, unk_id=UNK)
+    return models.Unigram([(symbol, 0.0) for symbol in reserved] + settled, unk_id=UNK)
 
 
 def _core(kind: Kind, model: Any) -> tokenizers.Tokenizer:

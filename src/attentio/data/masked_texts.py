@@ -1,0 +1,107 @@
+"""Documents as rows of tokens with holes, for masked language models."""
+
+import itertools
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from attentio.data.batches import epoch_batches
+from attentio.data.masking import Masking, corrupt, draws
+from attentio.text.tokenizer import PAD, Tokenizer
+
+
+class MaskedBatch(NamedTuple):
+    """Rows with holes.
+
+    inputs: token ids BOS .. EOS with holes, then PAD, [batch, positions]; and the real tokens of each row, [batch].
+    labels: the ids asked for, PAD where nothing is.
+    size: real tokens, BOS and EOS included.
+    """
+
+    inputs: tuple[Int[Tensor, "batch positions"], Int[Tensor, "batch"]]
+    labels: Int[Tensor, "batch positions"]
+    size: int
+
+
+class MaskedTexts:
+    """Documents cut into rows of at most `block` tokens, BOS and EOS of each row included.
+
+    The holes of a row are drawn anew in each epoch, from the seed, the epoch and the number of the row alone: not
+    from the batch it stands in. So one epoch (0, say) is a fixed set of questions, for validation.
+
+    lengths: tokens of each row, BOS and EOS included, [rows].
+    """
+
+    def __init__(
+        self,
+        documents: Iterable[str],
+        tokenizer: Tokenizer,
+        *,
+        masking: Masking,
+        block: int,
+        batch_tokens: int,
+        seed: int,
+    ) -> None:
+        """Encode the documents.
+
+        Args:
+            documents: text.
+            tokenizer: one with MASK.
+            masking: how to corrupt.
+            block: longest row, in tokens; at least 3.
+            batch_tokens: a batch has at most this many, padding included; see `batches.epoch_batches`.
+            seed: of the run.
+        """
+        if tokenizer.mask is None:
+            raise ValueError("tokenizer must have a mask id: train it with mask=True")
+        if block < 3:
+            raise ValueError(f"block must be at least 3, for BOS, a token and EOS, got {block}")
+        self._tokenizer, self._mask_id = tokenizer, tokenizer.mask
+        self._masking, self._batch_tokens, self._seed = masking, batch_tokens, seed
+        self._ordinary = np.setdiff1d(np.arange(tokenizer.size), tokenizer.special_ids)
+        encoded = tokenizer.encode_all(documents)
+        self._tokens = np.fromiter((i for ids in encoded for i in ids), dtype=np.int32)
+        self._word_starts = np.fromiter((b for ids in encoded for b in tokenizer.word_starts(ids)), dtype=bool)
+        ends = np.cumsum([0, *map(len, encoded)])
+        room = block - 2
+        self._starts = np.concatenate([np.arange(start, end, room) for start, end in itertools.pairwise(ends)])
+        self._stops = np.minimum(self._starts + room, ends[np.searchsorted(ends, self._starts, side="right")])
+        self.lengths = self._stops - self._starts + 2
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def epoch_batches(self, epoch: int) -> list[np.ndarray]:
+        """The rows of each batch; every row once, those of like length together."""
+        return epoch_batches(self.lengths, self.lengths, batch_tokens=self._batch_tokens, seed=self._seed, epoch=epoch)
+
+    def load(self, indices: Int[np.ndarray, "batch"], epoch: int) -> MaskedBatch:
+        """The rows with these numbers, with the holes of the epoch."""
+        lengths = self.lengths[indices]
+        columns = np.arange(lengths.max())
+        real = (columns > 0) & (columns < lengths[:, None] - 1)
+        places = (self._starts[indices, None] + columns - 1)[real]
+        tokens = np.full(real.shape, PAD, dtype=np.int64)
+        tokens[:, 0] = self._tokenizer.begin
+        tokens[np.arange(len(indices)), lengths - 1] = self._tokenizer.end
+        tokens[real] = self._tokens[places]
+        word_starts = ~real
+        word_starts[real] = self._word_starts[places]
+        word_starts[:, 1] = True  # a row may begin within a word
+        corrupted = corrupt(
+            tokens,
+            word_starts,
+            self._masking,
+            mask_id=self._mask_id,
+            ordinary=self._ordinary,
+            draws=draws(indices, len(columns), seed=self._seed, epoch=epoch),
+        )
+        return MaskedBatch(
+            inputs=(torch.from_numpy(corrupted.inputs), torch.from_numpy(lengths)),
+            labels=torch.from_numpy(corrupted.labels),
+            size=int(lengths.sum()),
+        )

@@ -1,0 +1,146 @@
+"""Holes for a masked language model to fill: which tokens are asked for, and what stands there instead."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from attentio.errors import AttentioError
+from attentio.text.tokenizer import PAD
+
+MaskingUnit = Literal["token", "word", "span"]
+
+_LONGEST_SPAN = 10  # in words
+_DRAWS = 4  # random numbers for a token: where (two of them), what happens there, which token instead
+
+
+@dataclass(frozen=True, kw_only=True)
+class Masking:
+    """How text is corrupted.
+
+    rate: probability that an ordinary token is asked for; the same for every token, whatever the unit.
+    mask: probability that MASK stands where a token is asked for.
+    random: probability that a random ordinary token stands there; otherwise, 1 - mask - random, the token itself.
+    unit: what is asked for together: a token (Devlin et al. 2019, section 3.1), all tokens of a word (whole-word
+        masking), or a span of words whose length is geometric with p = 1 / mean_span, at most 10, and
+        to which the same thing happens throughout (Joshi et al. 2020, SpanBERT, section 3.1).
+    mean_span: in words; without the limit of 10.
+    """
+
+    rate: float = 0.15
+    mask: float = 0.8
+    random: float = 0.1
+    unit: MaskingUnit = "token"
+    mean_span: float = 3.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate <= 1:
+            raise AttentioError(f"masking.rate must be above 0 and at most 1, got {self.rate}")
+        for name in ("mask", "random"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise AttentioError(f"masking.{name} must be a probability, from 0 to 1, got {getattr(self, name)}")
+        if self.mask + self.random > 1 + 1e-9:
+            raise AttentioError(f"masking.mask + masking.random must be at most 1, got {self.mask} + {self.random}")
+        if self.unit not in get_args(MaskingUnit):
+            raise AttentioError(f"masking.unit must be one of {', '.join(get_args(MaskingUnit))}, got {self.unit!r}")
+        if not self.mean_span >= 1:
+            raise AttentioError(f"masking.mean_span must be at least 1, got {self.mean_span}")
+
+
+class Corrupted(NamedTuple):
+    """inputs: what the model reads. labels: what is asked for; PAD where nothing is."""
+
+    inputs: Int[np.ndarray, "rows positions"]
+    labels: Int[np.ndarray, "rows positions"]
+
+
+def draws(rows: Iterable[int], positions: int, *, seed: int, epoch: int) -> Float[np.ndarray, "rows positions 4"]:
+    """The random numbers, uniform in [0, 1), that `corrupt` needs; those of a row depend on no other row, nor on
+    how many positions there are.
+
+    Args:
+        rows: the number of each row in its corpus.
+        positions: of the widest row.
+        seed: of the run.
+        epoch: from 0.
+    """
+    return np.stack([np.random.default_rng([seed, epoch, row]).random((positions, _DRAWS)) for row in rows])
+
+
+def corrupt(
+    tokens: Int[np.ndarray, "rows positions"],
+    word_starts: Bool[np.ndarray, "rows positions"],
+    masking: Masking,
+    *,
+    mask_id: int,
+    ordinary: Int[np.ndarray, "ordinary"],
+    draws: Float[np.ndarray, "rows positions 4"],
+) -> Corrupted:
+    """Ask for some of the tokens, and put something else where most of those were.
+
+    Only ordinary tokens are asked for, and only ordinary ones are put in at random: never padding, never a
+    special token, UNK among them. Each is asked for with probability `rate` exactly, so a short row may have
+    no question in an epoch, and even a whole small batch none.
+
+    Args:
+        tokens: ids.
+        word_starts: where a word begins. Only read where the unit is a word or span.
+        masking: how.
+        mask_id: the id of MASK.
+        ordinary: the ids that are not special.
+        draws: see `draws`.
+    """
+    where, length, action, other = np.moveaxis(draws, -1, 0)
+    word_starts = word_starts | (np.arange(tokens.shape[1]) == 0)
+    if masking.unit == "span":
+        spans, chosen = _spans(word_starts, where, length, masking)
+        action = np.take_along_axis(action, spans, axis=1)
+    elif masking.unit == "word":
+        first_token = np.maximum.accumulate(np.where(word_starts, np.arange(tokens.shape[1]), 0), axis=1)
+        chosen = np.take_along_axis(where, first_token, axis=1) < masking.rate
+    else:
+        chosen = where < masking.rate
+    is_ordinary = np.zeros(max(tokens.max(), ordinary.max()) + 1, dtype=bool)
+    is_ordinary[ordinary] = True
+    chosen = chosen & is_ordinary[tokens]
+    replaced = np.where(action < masking.mask, mask_id, ordinary[(other * len(ordinary)).astype(np.int64)])
+    return Corrupted(
+        inputs=np.where(chosen & (action < masking.mask + masking.random), replaced, tokens),
+        labels=np.where(chosen, tokens, PAD),
+    )
+
+
+def _spans(
+    word_starts: Bool[np.ndarray, "rows positions"],
+    where: Float[np.ndarray, "rows positions"],
+    length: Float[np.ndarray, "rows positions"],
+    masking: Masking,
+) -> tuple[Int[np.ndarray, "rows positions"], Bool[np.ndarray, "rows positions"]]:
+    """The number of the last span that has begun at each position, and whether the position is in it.
+
+    Gaps and spans take turns along the words of a row. After a span each word begins the next one with
+    probability q = rate / (rate + L * (1 - rate)), where L is the mean length; then the share of words in spans
+    is `rate` in the long run. A row begins in the midst of that run, in what is left of an earlier span
+    with probability `rate`, so that its first words are as likely as any.
+    """
+    width = word_starts.shape[1]
+    p = 1 / masking.mean_span
+    chance = p * (1 - p) ** np.arange(_LONGEST_SPAN)
+    at_least = np.cumsum(chance[::-1])[::-1] / chance.sum()  # P(length >= 1, 2, ..)
+    q = masking.rate / (masking.rate + at_least.sum() * (1 - masking.rate))
+    with np.errstate(divide="ignore"):  # q = 1: no gaps
+        gaps = np.minimum(np.log1p(-where) / np.log1p(-q), width).astype(np.int64)
+    gaps[:, 0] = 0
+    lengths = 1 + np.searchsorted(1 - at_least[1:], length, side="right")
+    # Span 0: what is left of an earlier one, n words with probability P(length >= n) / L; or none, and one free word.
+    left = 1 + np.searchsorted(np.cumsum(at_least[:-1]) / at_least.sum(), length[:, 0], side="right")
+    lengths[:, 0] = np.where(where[:, 0] < masking.rate, left, 0)
+    steps = np.maximum(lengths, 1)
+    starts = np.minimum(np.cumsum(gaps + steps, axis=1) - steps, width)
+    cells = np.arange(len(starts))[:, None] * (width + 1) + starts
+    begun = np.bincount(cells.ravel(), minlength=len(starts) * (width + 1)).reshape(len(starts), width + 1)
+    words = np.cumsum(word_starts, axis=1) - 1
+    spans = np.take_along_axis(np.cumsum(begun, axis=1) - 1, words, axis=1)
+    return spans, words < np.take_along_axis(starts + lengths, spans, axis=1)

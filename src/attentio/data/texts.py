@@ -1,0 +1,108 @@
+"""Documents of plain text, for language models: from files, from the sets that come along, from the hub."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from attentio.data.lines import BadLines, check_text, decode_line
+from attentio.data.rows import (
+    Row,
+    embedded_rows,
+    file_rows,
+    hub_rows,
+    is_json,
+    json_object,
+    names_embedded,
+    string_field,
+)
+from attentio.errors import AttentioError
+
+DocumentUnit = Literal["line", "file"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    """What `read_texts` read.
+
+    name: the data specification it was read from.
+    documents: in the order of the data.
+    skipped: one message ("FILE:LINE: what is wrong") for each bad line left out.
+    """
+
+    name: str
+    documents: list[str]
+    skipped: tuple[str, ...]
+
+
+def read_texts(spec: str, *, document: DocumentUnit = "line", bad_lines: BadLines = "stop") -> Texts:
+    """Read documents.
+
+    | spec | documents |
+    |---|---|
+    | `cmudict:train`, `dates:dev`, `...:test` | the sources of a set that comes along |
+    | `FILE` | plain text; see `document` |
+    | `FILE.jsonl`, `FILE.json` | one JSON object a line, with the string "text" |
+    | `hub:NAME:SPLIT` | column "text" of a data set of the Hugging Face hub, or a local folder |
+
+    Every file may end in .gz. Text stays as it is, but for the line end (LF or CR LF) and a leading byte order
+    mark. There is no limit to its length. Documents with nothing but white space are left out: corpora use
+    them to set paragraphs apart. `<mask>` is refused like the other reserved symbols, so that every kind of
+    language model can read the same text.
+
+    Args:
+        spec: see the table.
+        document: what a document of plain text is: a "line", or the whole "file" with its line breaks.
+        bad_lines: "stop" at a bad line, or "skip" it and say so in `Texts.skipped`.
+
+    Raises:
+        AttentioError: no such data, or a bad line (see `check_text`) that may not be skipped.
+    """
+    path = Path(spec)
+    plain = False
+    if spec.startswith("hub:") and not path.exists():
+        rows, parse = hub_rows(spec), _parse_hub
+    elif names_embedded(spec) and not path.exists():
+        rows, parse = embedded_rows(spec), _parse_embedded
+    elif is_json(path):
+        rows, parse = file_rows(path), _parse_json
+    else:
+        rows, parse, plain = file_rows(path), _parse_plain, True
+    texts: list[str] = []
+    skipped: list[str] = []
+    for row in rows:
+        try:
+            text = parse(row)
+            if text.strip():
+                check_text(text, row.where, max_line_length=None, mask=True)
+        except AttentioError as error:
+            if bad_lines == "stop":
+                raise
+            skipped.append(str(error))
+        else:
+            texts.append(text)
+    if plain and document == "file":
+        texts = ["\n".join(texts)]
+    texts = [text for text in texts if text.strip()]
+    if not texts and skipped:
+        raise AttentioError(f"{spec}: no good line among {len(skipped)}, the first: {skipped[0]}")
+    if not texts:
+        raise AttentioError(f"{spec}: no text, only white space; give a file with text, or choose another split")
+    return Texts(name=spec, documents=texts, skipped=tuple(skipped))
+
+
+def _parse_plain(row: Row) -> str:
+    return decode_line(row.raw, row.where)
+
+
+def _parse_embedded(row: Row) -> str:
+    source, _ = row.raw
+    return source
+
+
+def _parse_json(row: Row) -> str:
+    remedy = 'write one object a line, {"text": "..."}'
+    return string_field(json_object(row.raw, row.where, remedy), "text", row.where, remedy)
+
+
+def _parse_hub(row: Row) -> str:
+    return string_field(row.raw, "text", row.where, 'it needs the column "text"')
