@@ -49,7 +49,7 @@ class RandomRnn:
     def start(self, memory: Memory) -> RnnState:
         return RnnState(torch.zeros(len(memory.keys), 1, len(self.recurrence), dtype=torch.float64), memory)
 
-    def step(self, token: Tensor, state: RnnState) -> Step:
+    def step(self, token: Tensor, state: RnnState, *, need_weights: bool = True) -> Step:
         keys, allowed = state.memory
         hidden = torch.tanh(state.hidden @ self.recurrence + self.embedding[token])
         scores = (hidden @ keys.mT).masked_fill(~allowed[:, None], -math.inf)
@@ -83,7 +83,7 @@ class Table:
     def start(self, memory: None = None) -> Rows:
         return Rows(torch.arange(len(self.logits)), [])
 
-    def step(self, token: Tensor, state: Rows) -> Step:
+    def step(self, token: Tensor, state: Rows, *, need_weights: bool = True) -> Step:
         assert len(token) == len(state.numbers)
         logits = self.logits[state.numbers, len(self.rows_seen)]
         self.rows_seen.append(len(token))
@@ -356,7 +356,7 @@ def test_a_model_that_never_allows_the_end_is_an_error(seed: int) -> None:
 
 def test_what_the_model_says_after_the_end_does_not_matter(seed: int) -> None:
     class BrokenAfterEnd(RandomRnn):
-        def step(self, token: Tensor, state: RnnState) -> Step:
+        def step(self, token: Tensor, state: RnnState, *, need_weights: bool = True) -> Step:
             logits, weights, state = super().step(token, state)
             return Step(logits.masked_fill((token == END)[:, :, None], math.nan), weights, state)
 

@@ -17,7 +17,7 @@ class Hypothesis(NamedTuple):
     tokens: the produced ids, without the end token.
     score: log_prob / gnmt_penalty(len(tokens) + 1, alpha); what the search maximises.
     log_prob: natural logarithm of the probability the model gives to the tokens and the end token.
-    weights: the attention that produced each token, the end token last; None for a model without attention.
+    weights: the attention that produced each token, the end token last; None for a model without attention, or if not wanted.
         The source axis is as wide as the decoder gave it: that of the longest source in the batch.
     finished: the model itself ended here. False when the maximum length ended the hypothesis although
         another token was more probable than the end: the output is cut off.
@@ -74,6 +74,7 @@ def search(
     beam: int = 1,
     length_penalty: float = 1.0,
     n_best: int = 1,
+    need_weights: bool = True,
 ) -> list[list[Hypothesis]]:
     """The most probable outputs of each sentence, by beam search; greedy search for beam = 1.
 
@@ -99,6 +100,7 @@ def search(
         length_penalty: alpha of `gnmt_penalty`; 0 compares plain log-probabilities. It never changes what
             greedy search finds, only the score.
         n_best: number of hypotheses wanted for each sentence, at most `beam`.
+        need_weights: whether the hypotheses carry their attention, which costs time.
 
     Returns:
         For each sentence up to `n_best` distinct hypotheses, best first; fewer only if fewer outputs exist.
@@ -118,7 +120,7 @@ def search(
     trace: list[_Record] = []
     while len(rows):
         length = len(trace)
-        step = decoder.step(token, state)
+        step = decoder.step(token, state, need_weights=need_weights)
         growth = _extend(live, step.logits, max_lengths <= length, banned, end=end, beam=beam)
         ended = growth.tokens == end
         scores = (growth.log_probs / gnmt_penalty(length + 1, length_penalty)).masked_fill(~ended, -math.inf)

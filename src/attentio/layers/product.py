@@ -7,6 +7,18 @@ from torch import Tensor
 _ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 
 
+def suits_onednn(inputs: Tensor, weight: Tensor) -> bool:
+    """Whether `product` may leave torch's usual way: float32 on a CPU, nothing compiling, no mixed precision."""
+    return (
+        _ONEDNN is not None
+        and inputs.dtype == weight.dtype == torch.float32
+        and inputs.device.type == "cpu"
+        and inputs.numel() > 0
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+    )
+
+
 def product(
     inputs: Float[Tensor, "*batch inputs"],
     weight: Float[Tensor, "outputs inputs"],
@@ -17,7 +29,6 @@ def product(
     In float32 on a CPU torch multiplies with MKL, which does not use the widest registers of every processor;
     oneDNN, which torch carries too, does, and gains most where the batch is small, as in the step of a recurrence.
     """
-    float32_on_cpu = inputs.device.type == "cpu" and inputs.dtype == weight.dtype == torch.float32
-    if _ONEDNN is None or not float32_on_cpu or torch.is_autocast_enabled("cpu") or inputs.numel() == 0:
+    if _ONEDNN is None or not suits_onednn(inputs, weight):
         return torch.nn.functional.linear(inputs, weight, bias)
     return _ONEDNN(inputs.flatten(0, -2), weight, bias, "none", [], "").unflatten(0, inputs.shape[:-1])

@@ -50,6 +50,6 @@ class EncoderDecoder(nn.Module):
         """The decoder's state before the first token."""
         return self.decoder.start(memory)  # type: ignore[operator]
 
-    def step(self, token: Int[Tensor, "batch beam"], state: Any) -> Step:
+    def step(self, token: Int[Tensor, "batch beam"], state: Any, *, need_weights: bool = True) -> Step:
         """One token further."""
-        return self.decoder.step(token, state)  # type: ignore[operator]
+        return self.decoder.step(token, state, need_weights=need_weights)  # type: ignore[operator]

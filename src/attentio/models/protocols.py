@@ -27,7 +27,7 @@ class Step(NamedTuple):
     """One decoding step of every hypothesis.
 
     logits: unnormalised scores of the next token.
-    weights: the attention that produced them, None for a model without attention.
+    weights: the attention that produced them, None for a model without attention or where it was not asked for.
     state: to be handed to the next step.
     """
 
@@ -44,8 +44,22 @@ class StepDecoder(Protocol):
         """The state before the first token, with one hypothesis (beam 1) a sentence."""
         ...
 
-    def step(self, token: Int[Tensor, "batch beam"], state: Any) -> Step:
+    def step(self, token: Int[Tensor, "batch beam"], state: Any, *, need_weights: bool = True) -> Step:
         """Feed the last token of every hypothesis (first: the begin token), get the scores of the next."""
+        ...
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """What training sees: features, the same whatever the batch is made of, and the layer that scores them."""
+
+    @property
+    def output(self) -> nn.Linear:
+        """The layer that turns features into logits over the vocabulary."""
+        ...
+
+    def features(self, *inputs: Tensor) -> Float[Tensor, "batch positions features"]:
+        """What `output` turns into the logits of what is to be predicted at each position."""
         ...
 
 

@@ -32,11 +32,12 @@ ContextTo = Literal["input", "output", "both"]
 
 
 class RecurrentEncoder(nn.Module):
-    """Bidirectional recurrent layers over the embedded source."""
+    """Bidirectional recurrent layers over the embedded source. features: of its outputs and of its summary."""
 
     def __init__(self, embedding: nn.Embedding, layers: list[Bidirectional], *, dropout: float) -> None:
         super().__init__()
         self.embedding, self.layers = embedding, nn.ModuleList(layers)
+        self.features = self.summary_features = 2 * layers[-1].forwards.hidden_size
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, source: Int[Tensor, "batch source"], lengths: Int[Tensor, "batch"]) -> Memory:
@@ -186,10 +187,10 @@ class RecurrentDecoder(nn.Module):
             readout_weight = self.readout.looped()
         return RecurrentState(source, layers, fed_first, 0, Loop(steppers, readout_weight))
 
-    def step(self, token: Int[Tensor, "batch beam"], state: RecurrentState) -> Step:
+    def step(self, token: Int[Tensor, "batch beam"], state: RecurrentState, *, need_weights: bool = True) -> Step:
         """Read `token` and score the next one; the weights are the attention that these scores come from."""
         embedded = self.dropout(self.embedding(token))
-        view, weights, state = self._advance(embedded, self.layers[0].project(embedded), state, need_weights=True)
+        view, weights, state = self._advance(embedded, self.layers[0].project(embedded), state, need_weights)
         features = self.readout(view) if state.fed is None else state.fed
         return Step(self.output(self.dropout(features)), weights, state)
 

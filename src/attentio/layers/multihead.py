@@ -1,0 +1,153 @@
+"""Multi-head attention: several comparisons side by side, each in features of its own.
+
+    head_i = attend(x W_i^Q, y W_i^K, y W_i^V)        MultiHead(x, y) = [head_1; ..; head_n] W^O
+
+Vaswani et al. 2017, section 3.2.2. With fewer key-value heads than heads, n / m neighbouring heads share one
+(grouped-query attention, Ainslie et al. 2023, section 2.2). The projections of what is read together are one product.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from attentio.attention.attend import attend
+from attentio.attention.call import Attended
+from attentio.attention.mask import Mask
+from attentio.layers.cache import KeyValueCache
+from attentio.layers.linear import Linear
+from attentio.layers.positions import Rotation
+
+
+class Layout(NamedTuple):
+    """What self-attention needs to know of the positions, the same in all layers.
+
+    mask: who sees whom. bias: added to the scores of each head (ALiBi). rotation: of queries and keys (rotary).
+    """
+
+    mask: Mask | None = None
+    bias: Float[Tensor, "... heads q k"] | None = None
+    rotation: Rotation | None = None
+
+
+class MultiheadSource(NamedTuple):
+    """A source made ready for cross-attention: keys and values of every head, once for all decoding steps.
+
+    mask: its padding; None where there is none.
+    """
+
+    keys: Float[Tensor, "batch heads source d"]
+    values: Float[Tensor, "batch heads source d"]
+    mask: Mask | None
+
+
+class SelfAttention(nn.Module):
+    """A sequence attends to itself. width must be a multiple of heads, heads one of key_value_heads."""
+
+    def __init__(self, width: int, heads: int, *, key_value_heads: int | None = None, bias: bool = True) -> None:
+        super().__init__()
+        self.heads, self.key_value_heads = heads, key_value_heads or heads
+        self.head_features = _head_features(width, heads, self.key_value_heads)
+        self.queries_keys_values = Linear(width, (heads + 2 * self.key_value_heads) * self.head_features, bias=bias)
+        self.output = Linear(width, width, bias=bias)
+
+    def forward(
+        self, inputs: Float[Tensor, "batch positions width"], layout: Layout, *, need_weights: bool = False
+    ) -> Attended:
+        """Every position attends to those that the layout's mask allows; weights [batch, heads, q, k]."""
+        return self._attend(*self._project(inputs, layout), layout, need_weights)
+
+    def step(
+        self,
+        inputs: Float[Tensor, "batch new width"],
+        layout: Layout,
+        cache: KeyValueCache,
+        *,
+        need_weights: bool = False,
+    ) -> tuple[Attended, KeyValueCache]:
+        """New tokens attend to those in the cache and to themselves, as the layout's mask of slots allows."""
+        queries, keys, values = self._project(inputs, layout)
+        cache = cache.append(keys, values)
+        return self._attend(queries, cache.keys, cache.values, layout, need_weights), cache
+
+    def empty_cache(self, batch: int, like: Tensor) -> KeyValueCache:
+        """A cache for `step` with nothing in it."""
+        return KeyValueCache.empty(batch, self.key_value_heads, self.head_features, self.head_features, like)
+
+    def _project(self, inputs: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
+        heads = _split(self.queries_keys_values(inputs), self.head_features)
+        queries, keys, values = heads.split([self.heads, self.key_value_heads, self.key_value_heads], dim=1)
+        if layout.rotation is not None:
+            queries, keys = layout.rotation.turn(queries), layout.rotation.turn(keys)
+        return queries, keys, values
+
+    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, layout: Layout, need_weights: bool) -> Attended:
+        attended = attend(
+            queries,
+            _shared(keys, self.heads),
+            _shared(values, self.heads),
+            mask=layout.mask,
+            bias=layout.bias,
+            need_weights=need_weights,
+        )
+        return attended._replace(context=self.output(_join(attended.context)))
+
+
+class CrossAttention(nn.Module):
+    """A target attends to a source, whose positions have `memory_features` features."""
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        memory_features: int,
+        key_value_heads: int | None = None,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.heads, self.key_value_heads = heads, key_value_heads or heads
+        self.head_features = _head_features(width, heads, self.key_value_heads)
+        self.queries = Linear(width, width, bias=bias)
+        self.keys_values = Linear(memory_features, 2 * self.key_value_heads * self.head_features, bias=bias)
+        self.output = Linear(width, width, bias=bias)
+
+    def prepare(self, memory: Float[Tensor, "batch source memory"], mask: Mask | None) -> MultiheadSource:
+        """Keys and values of the source; `mask` is its padding."""
+        keys, values = _split(self.keys_values(memory), self.head_features).chunk(2, dim=1)
+        return MultiheadSource(_shared(keys, self.heads), _shared(values, self.heads), mask)
+
+    def forward(
+        self, inputs: Float[Tensor, "batch q width"], source: MultiheadSource, *, need_weights: bool = False
+    ) -> Attended:
+        """Every target position attends to the whole source; weights [batch, heads, q, source]."""
+        queries = _split(self.queries(inputs), self.head_features)
+        attended = attend(queries, source.keys, source.values, mask=source.mask, need_weights=need_weights)
+        return attended._replace(context=self.output(_join(attended.context)))
+
+
+def _head_features(width: int, heads: int, key_value_heads: int) -> int:
+    if width % heads:
+        raise ValueError(f"width must be a multiple of the number of heads, got width {width} and {heads} heads")
+    if heads % key_value_heads:
+        raise ValueError(
+            f"heads must be a multiple of key_value_heads, got {heads} heads and {key_value_heads} key-value heads"
+        )
+    return width // heads
+
+
+def _split(
+    vectors: Float[Tensor, "batch positions features"], head_features: int
+) -> Float[Tensor, "batch heads positions d"]:
+    return vectors.unflatten(-1, (-1, head_features)).transpose(1, 2)
+
+
+def _join(heads: Float[Tensor, "batch heads positions d"]) -> Float[Tensor, "batch positions width"]:
+    return heads.transpose(1, 2).flatten(2)
+
+
+def _shared(heads: Float[Tensor, "batch groups positions d"], wanted: int) -> Float[Tensor, "batch heads positions d"]:
+    """Each key-value head as often as heads share it."""
+    groups = heads.shape[1]
+    return heads if groups == wanted else torch.repeat_interleave(heads, wanted // groups, dim=1)

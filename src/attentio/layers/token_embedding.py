@@ -1,0 +1,47 @@
+"""Token ids as vectors that know their position."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from attentio.layers.positions import LearnedPositions, SinusoidalPositions
+
+
+class TokenEmbedding(nn.Module):
+    """dropout(norm(scale * E[token] + position)); without a norm or without positions where those are None.
+
+    scale: sqrt(width) where embedding and output layer share their weight (Vaswani et al. 2017, section 3.4), else 1.
+    norm: as BERT has one.
+    """
+
+    def __init__(
+        self,
+        tokens: nn.Embedding,
+        positions: SinusoidalPositions | LearnedPositions | None,
+        *,
+        scale: float = 1.0,
+        norm: nn.Module | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.tokens, self.positions, self.norm = tokens, positions, norm
+        self.scale = scale
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, tokens: Int[Tensor, "batch length"], positions: Int[Tensor, "*batch length"]
+    ) -> Float[Tensor, "batch length width"]:
+        """Embed the tokens, which stand at these positions, counted from 0."""
+        embedded = self.tokens(tokens)
+        if self.scale != 1.0:
+            embedded = embedded * self.scale
+        if self.positions is not None:
+            embedded = embedded + self.positions(positions)
+        if self.norm is not None:
+            embedded = self.norm(embedded)
+        return self.dropout(embedded)
+
+
+def positions_of(tokens: Int[Tensor, "batch length"]) -> Int[Tensor, "length"]:
+    """0, 1, 2, ..: where tokens stand that are read from the beginning."""
+    return torch.arange(tokens.shape[1], device=tokens.device)

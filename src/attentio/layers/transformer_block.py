@@ -1,0 +1,112 @@
+"""One block of a Transformer: attention and a feed-forward layer, each with a residual connection and a norm."""
+
+from typing import Literal, NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from attentio.layers.cache import KeyValueCache
+from attentio.layers.feed_forward import Activation, FeedForward
+from attentio.layers.multihead import CrossAttention, Layout, MultiheadSource, SelfAttention
+
+Norm = Literal["layer", "rms"]
+
+
+class BlockWeights(NamedTuple):
+    """The attention of one block; None for what it has not, or was not asked for."""
+
+    own: Float[Tensor, "batch heads q k"] | None
+    cross: Float[Tensor, "batch heads q source"] | None
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention, cross-attention if there is a source, and feed-forward; around each of them, as f:
+
+        post-norm   x <- norm(x + dropout(f(x)))      Vaswani et al. 2017, section 3.1
+        pre-norm    x <- x + dropout(f(norm(x)))      Xiong et al. 2020; the last block's output is yet to be normed
+
+    memory_features: of a source position; None for a block without cross-attention.
+    norm: layer (Ba et al. 2016) or rms (Zhang & Sennrich 2019). eps: added to the variance.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        feed_forward: int,
+        memory_features: int | None = None,
+        key_value_heads: int | None = None,
+        activation: Activation = "relu",
+        norm: Norm = "layer",
+        pre_norm: bool = False,
+        dropout: float = 0.0,
+        eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        self.pre_norm = pre_norm
+        self.dropout = nn.Dropout(dropout)
+        self.self_attention = SelfAttention(width, heads, key_value_heads=key_value_heads)
+        self.self_attention_norm = make_norm(norm, width, eps)
+        self.cross_attention = self.cross_attention_norm = None
+        if memory_features is not None:
+            self.cross_attention = CrossAttention(
+                width, heads, memory_features=memory_features, key_value_heads=key_value_heads
+            )
+            self.cross_attention_norm = make_norm(norm, width, eps)
+        self.feed_forward = FeedForward(width, feed_forward, activation=activation)
+        self.feed_forward_norm = make_norm(norm, width, eps)
+
+    def forward(
+        self,
+        inputs: Float[Tensor, "batch positions width"],
+        layout: Layout,
+        source: MultiheadSource | None = None,
+        *,
+        need_weights: bool = False,
+    ) -> tuple[Float[Tensor, "batch positions width"], BlockWeights]:
+        """All positions at once."""
+        attended = self.self_attention(
+            self._before(inputs, self.self_attention_norm), layout, need_weights=need_weights
+        )
+        hidden = self._after(inputs, attended.context, self.self_attention_norm)
+        hidden, cross = self._rest(hidden, source, need_weights)
+        return hidden, BlockWeights(attended.weights, cross)
+
+    def step(
+        self,
+        inputs: Float[Tensor, "batch new width"],
+        layout: Layout,
+        cache: KeyValueCache,
+        source: MultiheadSource | None = None,
+        *,
+        need_weights: bool = False,
+    ) -> tuple[Float[Tensor, "batch new width"], BlockWeights, KeyValueCache]:
+        """New tokens after those in the cache."""
+        normed = self._before(inputs, self.self_attention_norm)
+        attended, cache = self.self_attention.step(normed, layout, cache, need_weights=need_weights)
+        hidden = self._after(inputs, attended.context, self.self_attention_norm)
+        hidden, cross = self._rest(hidden, source, need_weights)
+        return hidden, BlockWeights(attended.weights, cross), cache
+
+    def _rest(self, hidden: Tensor, source: MultiheadSource | None, need_weights: bool) -> tuple[Tensor, Tensor | None]:
+        cross = None
+        if self.cross_attention is not None and self.cross_attention_norm is not None:
+            normed = self._before(hidden, self.cross_attention_norm)
+            attended = self.cross_attention(normed, source, need_weights=need_weights)
+            hidden = self._after(hidden, attended.context, self.cross_attention_norm)
+            cross = attended.weights
+        fed = self.feed_forward(self._before(hidden, self.feed_forward_norm))
+        return self._after(hidden, fed, self.feed_forward_norm), cross
+
+    def _before(self, inputs: Tensor, norm: nn.Module) -> Tensor:
+        return norm(inputs) if self.pre_norm else inputs
+
+    def _after(self, inputs: Tensor, outputs: Tensor, norm: nn.Module) -> Tensor:
+        summed = inputs + self.dropout(outputs)
+        return summed if self.pre_norm else norm(summed)
+
+
+def make_norm(norm: Norm, width: int, eps: float) -> nn.Module:
+    """LayerNorm or RMSNorm over `width` features."""
+    return nn.LayerNorm(width, eps=eps) if norm == "layer" else nn.RMSNorm(width, eps=eps)
