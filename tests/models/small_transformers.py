@@ -1,0 +1,93 @@
+"""Every kind of Transformer, small, in float64, with drawn weights; and padded batches for them."""
+
+import torch
+from torch import nn
+from transformer_papers import Setting
+
+from attentio.models.causal_lm import CausalLM
+from attentio.models.encoder_decoder import EncoderDecoder
+from attentio.models.masked_lm import MaskedLM
+from attentio.models.transformer_presets import (
+    TransformerSizes,
+    causal_lm,
+    masked_lm,
+    transformer_decoder,
+    transformer_encoder,
+)
+
+VOCABULARY, TARGET_VOCABULARY = 23, 19  # those of small_models
+
+SETTINGS = [
+    Setting(),
+    Setting(heads=6, key_value_heads=2, positions="rotary", norm="rms", pre_norm=True, activation="swiglu"),
+    Setting(heads=3, positions="alibi", window=2, activation="gelu-tanh"),
+    Setting(positions="learned", pre_norm=True, activation="gelu", tied=False),
+    Setting(heads=6, key_value_heads=3, positions="alibi", norm="rms"),
+    Setting(heads=4, key_value_heads=1, positions="rotary", window=3),
+    Setting(heads=5, key_value_heads=1, positions="none", pre_norm=True, window=1),
+    Setting(heads=2, positions="sinusoidal", window=4, norm="rms", tied=False),
+]
+"""Each value of each choice occurs, and each of positions, window and grouped queries with the others."""
+
+
+def draw_setting() -> Setting:
+    """Any combination; printed, so that a failure can be read."""
+
+    def one(*choices):
+        return choices[int(torch.randint(len(choices), ()))]
+
+    heads, groups = one((3, None), (3, 1), (6, 2), (6, 3), (4, 2), (7, None), (8, 2))
+    setting = Setting(
+        heads=heads,
+        key_value_heads=groups,
+        norm=one("layer", "rms"),
+        pre_norm=one(True, False),
+        activation=one("relu", "gelu", "gelu-tanh", "swiglu"),
+        positions=one("sinusoidal", "learned", "rotary", "alibi", "none"),
+        window=one(None, 0, 1, 3, 20),
+        tied=one(True, False),
+    )
+    print(f"setting = {setting}")
+    return setting
+
+
+def sizes(setting: Setting, *, dropout: float = 0.0) -> TransformerSizes:
+    """Four features a head: in twos, rotary pairs could not be taken the wrong way."""
+    return TransformerSizes(
+        width=4 * setting.heads,
+        heads=setting.heads,
+        key_value_heads=setting.key_value_heads,
+        feed_forward=13,
+        norm=setting.norm,
+        pre_norm=setting.pre_norm,
+        activation=setting.activation,
+        positions=setting.positions,
+        max_length=31,
+        window=setting.window,
+        tied=setting.tied,
+        dropout=dropout,
+    )
+
+
+def drawn(model):
+    """The model in float64 with weights wide enough that nothing is nearly linear, and all biases at work."""
+    for parameter in model.double().parameters():
+        nn.init.normal_(parameter, std=0.4)
+    return model
+
+
+def build_encoder_decoder(setting: Setting, *, layers=(2, 2), dropout: float = 0.0) -> EncoderDecoder:
+    shared = sizes(setting, dropout=dropout)
+    encoder = transformer_encoder(shared, vocabulary=VOCABULARY, layers=layers[0])
+    decoder = transformer_decoder(
+        shared, vocabulary=TARGET_VOCABULARY, layers=layers[1], memory_features=encoder.features
+    )
+    return drawn(EncoderDecoder(encoder, decoder))
+
+
+def build_masked_lm(setting: Setting, *, layers: int = 2, dropout: float = 0.0) -> MaskedLM:
+    return drawn(masked_lm(sizes(setting, dropout=dropout), vocabulary=VOCABULARY, layers=layers))
+
+
+def build_causal_lm(setting: Setting, *, layers: int = 2, dropout: float = 0.0) -> CausalLM:
+    return drawn(causal_lm(sizes(setting, dropout=dropout), vocabulary=VOCABULARY, layers=layers))
