@@ -1,0 +1,53 @@
+"""Our side of `transformer_decoding.py`: searches with a trained run, forced to a fixed number of steps.
+
+python attentio_decoding.py JOB.json RESULT.json
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from attentio.commands.run import Run
+from attentio.decoding.search import search
+from attentio.text.tokenizer import BOS, EOS, PAD, UNK
+
+
+def main() -> None:
+    job_file, result_file = map(Path, sys.argv[1:])
+    job = json.loads(job_file.read_text(encoding="utf-8"))
+    torch.set_num_threads(job["threads"])
+    model = Run.load(job["run"], checkpoint="last").model
+    with torch.no_grad():
+        model.output.bias[job["silent"]] = job["silent_bias"]
+
+    def decode(batch: list[list[int]], beam: int) -> list[list[int]]:
+        lengths = torch.tensor([len(sentence) for sentence in batch])
+        source = torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor(sentence) for sentence in batch], batch_first=True, padding_value=PAD
+        )
+        with torch.inference_mode():
+            found = search(
+                model,
+                model.start(model.encode(source, lengths)),
+                max_lengths=torch.full_like(lengths, job["steps"] - 1),
+                begin=BOS,
+                end=EOS,
+                forbidden=(PAD, BOS, UNK),
+                beam=beam,
+            )
+        return [best[0].tokens for best in found]
+
+    result = {}
+    for row in job["rows"]:
+        decode(row["batches"][0], row["beam"])
+        started = time.perf_counter()
+        outputs = [output for batch in row["batches"] for output in decode(batch, row["beam"])]
+        result[row["name"]] = {"seconds": time.perf_counter() - started, "outputs": outputs}
+    result_file.write_text(json.dumps(result), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
