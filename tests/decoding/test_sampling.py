@@ -38,16 +38,15 @@ class Prefix(NamedTuple):
 class Bigrams:
     """Logits depend on the last token alone; attention is spread over all the tokens it has read."""
 
-    def __init__(self, logits: Tensor, *, attends: bool = True) -> None:
+    def __init__(self, logits: Tensor) -> None:
         self.logits = logits  # [vocab, vocab]
-        self.attends = attends
 
     def start(self, memory: Tensor) -> Prefix:
         return Prefix(memory[:, None])
 
-    def step(self, token: Tensor, state: Prefix) -> Step:
+    def step(self, token: Tensor, state: Prefix, *, need_weights: bool = False) -> Step:
         tokens = torch.cat([state.tokens, token[:, :, None]], dim=-1)
-        weights = torch.full(tokens.shape, 1 / tokens.shape[-1]) if self.attends else None
+        weights = torch.full(tokens.shape, 1 / tokens.shape[-1]) if need_weights else None
         return Step(self.logits[token], weights, Prefix(tokens))
 
 
@@ -211,7 +210,7 @@ def test_log_probabilities_are_the_models_own(seed: int) -> None:
 
 
 def test_greedy_is_the_greedy_search(seed: int) -> None:
-    decoder = Bigrams(torch.randn(VOCAB, VOCAB), attends=False)
+    decoder = Bigrams(torch.randn(VOCAB, VOCAB))
     decoder.logits[:, END] -= 1
     greedy = Sampling(temperature=0.0, top_k=3, top_p=0.5, min_p=0.5)
     steps = drawn(decoder, samples=1, seed=seed, sampling=greedy, max_tokens=5)
@@ -274,19 +273,20 @@ def test_the_penalty_is_each_hypothesis_own(seed: int) -> None:
 
 
 def test_attention_is_that_of_the_step(seed: int) -> None:
-    steps = drawn(Bigrams(torch.zeros(VOCAB, VOCAB)), samples=3, seed=seed, max_tokens=4)
+    steps = drawn(Bigrams(torch.zeros(VOCAB, VOCAB)), samples=3, seed=seed, max_tokens=4, need_weights=True)
     for n, step in enumerate(steps):
         assert step.weights is not None
         assert step.weights.shape == (1, 3, n + 1)
+    assert drawn(Bigrams(torch.zeros(VOCAB, VOCAB)), samples=3, seed=seed)[0].weights is None
 
 
 def test_steps_are_given_as_they_are_drawn(seed: int) -> None:
     class Counting(Bigrams):
         calls = 0
 
-        def step(self, token: Tensor, state: Prefix) -> Step:
+        def step(self, token: Tensor, state: Prefix, *, need_weights: bool = False) -> Step:
             self.calls += 1
-            return super().step(token, state)
+            return super().step(token, state, need_weights=need_weights)
 
     decoder = Counting(torch.zeros(VOCAB, VOCAB))
     decoder.logits[:, END] = -math.inf

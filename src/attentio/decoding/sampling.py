@@ -63,7 +63,8 @@ class Sampled(NamedTuple):
     tokens: what was drawn; `end` for a hypothesis that has ended.
     log_probs: natural logarithm of the probability that the model itself gives to the token, before the
         temperature and all else; 0 for a hypothesis that had ended before.
-    weights: the attention that produced the token; None for a model without attention.
+    weights: the attention that produced the token, over whatever keys the decoder has (slots of a cache, for a
+        Transformer); None where it was not asked for, or there is none.
     live: the hypotheses that had not ended before this step.
     """
 
@@ -85,6 +86,7 @@ def sample(
     forbidden: Sequence[int] = (),
     prompt: Int[Tensor, "batch prompt"] | None = None,
     generator: torch.Generator | None = None,
+    need_weights: bool = False,
 ) -> Iterator[Sampled]:
     """Go on from `state`, step by step, until every hypothesis has drawn `end` or has `max_tokens` tokens.
 
@@ -101,6 +103,7 @@ def sample(
         forbidden: ids that are never drawn, such as padding, begin and unknown.
         prompt: ids that the repetition penalty counts as said, besides `last_token` and what is drawn.
         generator: where the randomness comes from, on the decoder's device; None for torch's own.
+        need_weights: also give the attention, which takes time.
 
     Raises:
         ValueError: at the first step max_tokens below 1, or end forbidden; at any, logits that are NaN or leave
@@ -114,7 +117,7 @@ def sample(
     live = torch.ones_like(last_token, dtype=torch.bool)
     token, said = last_token, None
     for _ in range(max_tokens):
-        logits, weights, state = decoder.step(token, state)
+        logits, weights, state = decoder.step(token, state, need_weights=need_weights)
         allowed = logits.index_fill(-1, banned, -math.inf)
         if not allowed.amax(-1).isfinite().all():
             raise ValueError("the decoder's logits must be finite for some allowed token, got NaN, +inf or all -inf")

@@ -1,0 +1,192 @@
+"""How well a language model foresees text: perplexities, bits per byte and accuracy, all of them per token."""
+
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from attentio.models.protocols import Trainable
+from attentio.text.tokenizer import PAD
+
+LANGUAGE_METRICS: Mapping[str, str] = MappingProxyType(
+    {
+        "masked-accuracy": "per cent of the masked tokens that are guessed right",
+        "masked-perplexity": "exp of the mean negative log-probability of a masked token",
+        "pseudo-perplexity": "the same, every token masked one at a time",
+        "perplexity": "exp of the mean negative log-probability of a token, given the true ones before it",
+        "bits-per-byte": "bits that a byte of the text costs, given the true text before it",
+    }
+)
+
+UNASKED = -1
+"""The label of a position where nothing is asked, here: an imported vocabulary may have an ordinary token 0."""
+
+_ROWS = 512  # of logits at a time: they are much wider than the features
+
+
+@runtime_checkable
+class Asked(Protocol):
+    """A batch of questions.
+
+    inputs: what the model's `features` takes.
+    labels: the id to be foreseen at each position, one that is told to `foresee` where nothing is asked.
+    """
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]: ...
+    @property
+    def labels(self) -> Int[Tensor, "batch positions"]: ...
+
+
+class Foreseen(NamedTuple):
+    """Sums over all tokens that were asked for. Every figure is made of them, never of means of batches.
+
+    tokens: how many. nats: their negative log-probabilities (natural) added up. correct: how many were the most
+    probable of the vocabulary.
+    """
+
+    tokens: int
+    nats: float
+    correct: int
+
+    @property
+    def perplexity(self) -> float:
+        """exp(nats / tokens): as unsure as among so many equally probable tokens; inf where that overflows."""
+        mean = self.nats / self.tokens
+        return math.exp(mean) if mean < 700 else math.inf
+
+    @property
+    def accuracy(self) -> float:
+        """Correct tokens, in per cent."""
+        return 100 * self.correct / self.tokens
+
+    def bits_per_byte(self, size: int) -> float:
+        """nats / ln 2 / size, for text of `size` bytes in UTF-8. Does not depend on what a token is.
+
+        All tokens asked for must be those of the text; the cost of end tokens is in it. A vocabulary that knows
+        the text only in part (UNK) costs too little: the bytes could not be got back.
+
+        Reference: Gao et al. 2020, "The Pile", section 3.1.
+        """
+        if size < 1:
+            raise ValueError(f"size must be at least 1 byte, got {size}")
+        return self.nats / math.log(2) / size
+
+
+@torch.inference_mode()
+def foresee(model: Trainable, batches: Iterable[Asked], *, unasked: int = UNASKED) -> Foreseen:
+    """Ask the model for every label of the batches but `unasked` (PAD, in batches for training).
+
+    The model must be in eval mode.
+
+    Raises:
+        ValueError: the batches ask for nothing.
+    """
+    tokens, correct = 0, 0
+    nats = torch.zeros((), dtype=torch.float64)
+    device = model.output.weight.device
+    for batch in batches:
+        labels = batch.labels.to(device)
+        asked = labels != unasked
+        features = model.features(*(each.to(device) for each in batch.inputs))[asked]
+        for rows, right in zip(features.split(_ROWS), labels[asked].split(_ROWS), strict=True):
+            logits = model.output(rows)
+            precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            nats += nn.functional.cross_entropy(precise, right, reduction="none").double().sum().cpu()
+            correct += int((logits.argmax(-1) == right).sum())
+            tokens += len(right)
+    if not tokens:
+        raise ValueError("batches must ask for at least one token, got none")
+    return Foreseen(tokens, float(nats), correct)
+
+
+class Questions(NamedTuple):
+    """A batch of questions: see `Asked`."""
+
+    inputs: tuple[Int[Tensor, "..."], ...]
+    labels: Int[Tensor, "batch positions"]
+
+
+def masked_one_by_one(
+    rows: Iterable[Sequence[int]], *, mask: int, special: Collection[int], batch_tokens: int = 4096
+) -> Iterator[Questions]:
+    """A copy of each row for each of its ordinary tokens, masked there: `foresee` makes the pseudo-perplexity of them.
+
+        PPPL = exp(-1/N sum over the N tokens w of log P(w | the others of its row))
+
+    The inputs are the tokens, padded, and the length of each copy.
+
+    Args:
+        rows: ids, as the model reads them: the begin token first and the end token last.
+        mask: the id that stands for the masked token.
+        special: ids that are not asked for, unknown tokens among them.
+        batch_tokens: most tokens of a batch, padding included; a longer copy stands alone.
+
+    Reference: Salazar et al. 2020, "Masked Language Model Scoring", equations 1 and 2, and section 2.3.
+    """
+
+    def copies() -> Iterator[tuple[list[int], list[int]]]:
+        for row in sorted(rows, key=len):
+            for place, token in enumerate(row):
+                if token not in special:
+                    labels = [UNASKED] * len(row)
+                    labels[place] = token
+                    yield [*row[:place], mask, *row[place + 1 :]], labels
+
+    for tokens, labels, lengths in _batches(copies(), batch_tokens):
+        yield Questions((tokens, lengths), labels)
+
+
+def next_tokens(rows: Iterable[Sequence[int]], *, block: int, batch_tokens: int = 4096) -> Iterator[Questions]:
+    """Each token of the rows but the first, to be foreseen from those before it.
+
+    A row of more than `block` tokens is read in windows that overlap by half, so that every token but the first ones
+    has at least block // 2 before it. The inputs are the tokens, padded at the end.
+
+    Args:
+        rows: ids, as the model reads them: a document each, the begin token first and the end token last.
+        block: most tokens that the model reads at once; at least 2.
+        batch_tokens: most tokens of a batch, padding included; a longer window stands alone.
+    """
+    if block < 2:
+        raise ValueError(f"block must be at least 2, got {block}")
+
+    def windows() -> Iterator[tuple[Sequence[int], list[int]]]:
+        for row in sorted(rows, key=len):
+            asked = 0  # labels so far: row[1 : asked + 1]
+            for start in range(0, len(row), block - block // 2):
+                if asked + 1 < len(row):
+                    stop = min(start + block, len(row) - 1)
+                    yield row[start:stop], [UNASKED] * (asked - start) + list(row[asked + 1 : stop + 1])
+                    asked = stop
+
+    for tokens, labels, _ in _batches(windows(), batch_tokens):
+        yield Questions((tokens,), labels)
+
+
+def _batches(
+    pairs: Iterable[tuple[Sequence[int], Sequence[int]]], batch_tokens: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Tokens, labels and lengths of as many rows at a time as fit, in order."""
+    rows: list[tuple[Sequence[int], Sequence[int]]] = []
+    widest = 0
+    for pair in pairs:
+        widest = max(widest, len(pair[0]))
+        if rows and (len(rows) + 1) * widest > batch_tokens:
+            yield _padded(rows)
+            rows, widest = [], len(pair[0])
+        rows.append(pair)
+    if rows:
+        yield _padded(rows)
+
+
+def _padded(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> tuple[Tensor, Tensor, Tensor]:
+    tokens, labels = (
+        nn.utils.rnn.pad_sequence([torch.tensor(x) for x in side], batch_first=True, padding_value=padding)
+        for side, padding in zip(zip(*rows, strict=True), (PAD, UNASKED), strict=True)
+    )
+    return tokens, labels, torch.tensor([len(row) for row, _ in rows])
