@@ -1,6 +1,5 @@
 """Holes for a masked language model to fill: which tokens are asked for, and what stands there instead."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -13,6 +12,7 @@ from attentio.text.tokenizer import PAD
 MaskingUnit = Literal["token", "word", "span"]
 
 _LONGEST_SPAN = 10  # in words
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / the golden ratio
 _DRAWS = 4  # random numbers for a token: where (two of them), what happens there, which token instead
 
 
@@ -56,9 +56,14 @@ class Corrupted(NamedTuple):
     labels: Int[np.ndarray, "rows positions"]
 
 
-def draws(rows: Iterable[int], positions: int, *, seed: int, epoch: int) -> Float[np.ndarray, "rows positions 4"]:
-    """The random numbers, uniform in [0, 1), that `corrupt` needs; those of a row depend on no other row, nor on
-    how many positions there are.
+def draws(
+    rows: Int[np.ndarray, "rows"], positions: int, *, seed: int, epoch: int
+) -> Float[np.ndarray, "rows positions 4"]:
+    """The random numbers, uniform in [0, 1), that `corrupt` needs.
+
+    Those of a row depend on no other row, nor on how many positions there are. A generator a row would cost more
+    than all the rest, so each number is a hash of where it stands: SplitMix64 (Steele, Lea and Flood 2014, "Fast
+    splittable pseudorandom number generators", figures 13 and 14), with a stream for each row.
 
     Args:
         rows: the number of each row in its corpus.
@@ -66,7 +71,17 @@ def draws(rows: Iterable[int], positions: int, *, seed: int, epoch: int) -> Floa
         seed: of the run.
         epoch: from 0.
     """
-    return np.stack([np.random.default_rng([seed, epoch, row]).random((positions, _DRAWS)) for row in rows])
+    base = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)
+    streams = _mixed(base + rows.astype(np.uint64) * _GOLDEN)
+    bits = _mixed(streams[:, None] + np.arange(positions * _DRAWS, dtype=np.uint64) * _GOLDEN)
+    return ((bits >> np.uint64(11)) * 2.0**-53).reshape(len(rows), positions, _DRAWS)
+
+
+def _mixed(bits: np.ndarray) -> np.ndarray:
+    """SplitMix64's mixing function, of 64 bits each."""
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
 
 
 def corrupt(
@@ -126,11 +141,10 @@ def _spans(
     with probability `rate`, so that its first words are as likely as any.
     """
     width = word_starts.shape[1]
-    p = 1 / masking.mean_span
-    chance = p * (1 - p) ** np.arange(_LONGEST_SPAN)
+    chance = (1 - 1 / masking.mean_span) ** np.arange(_LONGEST_SPAN)  # of length 1, 2, .., but for a factor
     at_least = np.cumsum(chance[::-1])[::-1] / chance.sum()  # P(length >= 1, 2, ..)
     q = masking.rate / (masking.rate + at_least.sum() * (1 - masking.rate))
-    with np.errstate(divide="ignore"):  # q = 1: no gaps
+    with np.errstate(divide="ignore", over="ignore"):  # q = 1: no gaps; q = 0, nearly: none that ends
         gaps = np.minimum(np.log1p(-where) / np.log1p(-q), width).astype(np.int64)
     gaps[:, 0] = 0
     lengths = 1 + np.searchsorted(1 - at_least[1:], length, side="right")

@@ -9,37 +9,21 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import get_args
 
 import tokenizers
-from tokenizers import decoders, models, pre_tokenizers, trainers
+from tokenizers import pre_tokenizers
 
 from attentio.errors import AttentioError
 from attentio.text import jamo as hangul
+from attentio.text.learning import SPACE, Kind, learn
+from attentio.text.reserved import BOS, EOS, MASK, MASK_TOKEN, PAD, SPECIAL_TOKENS, UNK, find_reserved
 
-PAD, UNK, BOS, EOS = 0, 1, 2, 3
-MASK = 4  # only where the tokenizer was trained with it; an ordinary token otherwise
-SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
-MASK_TOKEN = "<mask>"
+__all__ = ["BOS", "EOS", "MASK", "MASK_TOKEN", "PAD", "SPECIAL_TOKENS", "UNK", "Kind", "Tokenizer", "find_reserved"]
 
-Kind = Literal["char", "whitespace", "bpe", "unigram"]
-
-_RESERVED = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
-_RESERVED_OR_MASK = re.compile("|".join(map(re.escape, (*SPECIAL_TOKENS, MASK_TOKEN))))
 _HOLE = re.compile(r"\[MASK\]|<mask>")  # how people write a hole
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_NO_LIMIT = 2**31
 _CHUNK = 4096  # texts that are encoded at once: the library keeps much more than the ids of each
-_SPACE = "▁"  # what Metaspace writes for a space
-
-
-def find_reserved(text: str, *, mask: bool = False) -> str | None:
-    """The first reserved symbol that occurs in the text, None if there is none.
-
-    Those are `SPECIAL_TOKENS`, and with `mask` also `MASK_TOKEN`.
-    """
-    found = (_RESERVED_OR_MASK if mask else _RESERVED).search(text)
-    return found[0] if found else None
 
 
 class Tokenizer:
@@ -99,19 +83,7 @@ class Tokenizer:
         prepared = [_prepare(text, jamo=jamo, mask=mask) for text in texts]
         if not any(text.strip() for text in prepared):
             raise AttentioError("no text to learn a vocabulary from; give at least one line that is not empty")
-        pieces = kind in ("bpe", "unigram")
-        if pieces:
-            _check_piece_count(prepared, kind, vocab_size, reserved)
-        elif vocab_size is not None and vocab_size <= len(reserved):
-            raise AttentioError(
-                f"vocab_size {vocab_size} has no room beside {len(reserved)} reserved symbols; raise it"
-            )
-        core = _core(kind, _learn(prepared, kind, vocab_size or _NO_LIMIT, reserved))
-        if pieces and core.get_vocab_size() != vocab_size:
-            raise AttentioError(
-                f"vocab_size {vocab_size}: the text yields only {core.get_vocab_size()} {kind} pieces; "
-                f"lower it to that, or give more text"
-            )
+        core = learn(prepared, kind, vocab_size, reserved)
         return cls(kind=kind, jamo=jamo, mask=mask, core=core)
 
     @property
@@ -186,12 +158,11 @@ class Tokenizer:
         """
         if self.kind == "whitespace":
             return [True] * len(ids)
-        tokens = self.tokens(ids)
+        tokens, pieces = self.tokens(ids), self._marks_words
         apart = {PAD, BOS, EOS, self.mask}
-        alone = [i in apart or (self.kind == "char" and token.isspace()) for i, token in zip(ids, tokens, strict=True)]
-        after = [True, *alone[:-1]]
-        marked = [self._marks_words and token.startswith(_SPACE) for token in tokens]
-        return [any(reasons) for reasons in zip(alone, after, marked, strict=False)]
+        alone = [i in apart or (not pieces and token.isspace()) for i, token in zip(ids, tokens, strict=True)]
+        marked = [pieces and token.startswith(SPACE) for token in tokens]
+        return [this or last or mark for this, last, mark in zip(alone, [True, *alone], marked, strict=False)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the token ids; reserved ids (UNK too) are left out."""
@@ -205,8 +176,9 @@ class Tokenizer:
         Raises:
             ValueError: an id outside the vocabulary.
         """
-        if strange := [i for i in ids if not 0 <= i < self.size]:
-            raise ValueError(f"ids must be from 0 to {self.size - 1}, the vocabulary's last, got {strange[0]}")
+        size = self.size
+        if strange := [i for i in ids if not 0 <= i < size]:
+            raise ValueError(f"ids must be from 0 to {size - 1}, the vocabulary's last, got {strange[0]}")
         return [str(self._core.id_to_token(i)) for i in ids]
 
     def save(self, path: Path) -> None:
@@ -251,70 +223,3 @@ def _prepare(text: str, *, jamo: bool, mask: bool) -> str:
     if _SURROGATE.search(text):
         raise AttentioError(f"half of a surrogate pair, no character, in the text {text[:40]!r}; remove it")
     return hangul.decompose(text) if jamo else text
-
-
-def _check_piece_count(texts: list[str], kind: Kind, vocab_size: int | None, reserved: tuple[str, ...]) -> None:
-    if vocab_size is None:
-        raise AttentioError(f"a {kind} tokenizer needs vocab_size, the number of its pieces; 4000 is a usual start")
-    alphabet = {_SPACE}.union(*texts) - {" "}
-    # The unigram trainer exceeds its limit when the characters alone fill it.
-    smallest = len(reserved) + len(alphabet) + (kind == "unigram")
-    if vocab_size < smallest:
-        raise AttentioError(
-            f"vocab_size {vocab_size} is too small for a {kind} tokenizer: the text has {len(alphabet)} "
-            f"different characters; give at least {smallest}"
-        )
-
-
-def _learn(texts: list[str], kind: Kind, vocab_size: int, reserved: tuple[str, ...]) -> Any:
-    """The model of the `tokenizers` library learnt from the texts; reserved symbols are its first ids."""
-    model: Any
-    trainer: Any
-    common: dict[str, Any] = {
-        "vocab_size": vocab_size,
-        "special_tokens": list(reserved),
-        "show_progress": False,
-    }
-    if kind == "bpe":
-        model = models.BPE(unk_token=SPECIAL_TOKENS[UNK])
-        trainer = trainers.BpeTrainer(min_frequency=2, **common)
-    elif kind == "unigram":
-        model = models.Unigram()
-        trainer = trainers.UnigramTrainer(unk_token=SPECIAL_TOKENS[UNK], **common)
-    else:
-        model = models.WordLevel(unk_token=SPECIAL_TOKENS[UNK])
-        trainer = trainers.WordLevelTrainer(**common)
-    core = _core(kind, model)
-    core.train_from_iterator(texts, trainer)
-    if kind == "unigram":
-        return _settle_unigram(json.loads(core.to_str())["model"]["vocab"], reserved)
-    return core.model
-
-
-def _settle_unigram(vocab: list[list[Any]], reserved: tuple[str, ...]) -> Any:
-    """The unigram model with what its trainer leaves to chance taken out.
-
-    The trainer sums in the order of a hash table, so scores differ by rounding between runs, and it gives
-    characters that are no piece by themselves the lowest score plus 1e-4, 2e-4, ... in that order. Here such
-    characters all get the lowest score, scores are rounded, and ties stand in code point order.
-    """
-    learnt = vocab[len(reserved) :]
-    lowest = min(score for _, score in learnt)
-    reach = lowest + 1e-4 * sum(len(piece) == 1 for piece, _ in learnt)
-    settled = [(piece, round(lowest if len(piece) == 1 and score < reach else score, 3)) for piece, score in learnt]
-    settled.sort(key=lambda entry: (-entry[1], entry[0]))
-    return models.Unigram([(symbol, 0.0) for symbol in reserved] + settled, unk_id=UNK)
-
-
-def _core(kind: Kind, model: Any) -> tokenizers.Tokenizer:
-    """A tokenizer around the model, without "added tokens": those would be matched in text."""
-    core = tokenizers.Tokenizer(model)
-    if kind == "char":
-        core.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(r"[\s\S]"), "isolated")
-        core.decoder = decoders.Fuse()
-    elif kind == "whitespace":
-        core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    else:
-        core.pre_tokenizer = pre_tokenizers.Metaspace()
-        core.decoder = decoders.Metaspace()
-    return core
