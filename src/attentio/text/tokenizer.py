@@ -43,6 +43,7 @@ class Tokenizer:
     together.
 
     pad, unknown, begin, end, mask: the reserved ids; mask is None where the vocabulary has none.
+    core: the pipeline of the `tokenizers` library, which knows nothing of jamo and of reserved symbols in text.
     """
 
     pad, unknown, begin, end = PAD, UNK, BOS, EOS
@@ -51,7 +52,7 @@ class Tokenizer:
         self.kind = kind
         self.jamo = jamo
         self.mask = MASK if mask else None
-        self._core = core
+        self.core = core
 
     @classmethod
     def train(
@@ -94,7 +95,7 @@ class Tokenizer:
     @property
     def size(self) -> int:
         """The number of entries, the reserved ones included."""
-        return self._core.get_vocab_size()
+        return self.core.get_vocab_size()
 
     def encode(self, text: str) -> list[int]:
         """The token ids of the text, without BOS and EOS; what the vocabulary does not know is UNK.
@@ -110,7 +111,7 @@ class Tokenizer:
         ids: list[list[int]] = []
         for start in range(0, len(prepared), _CHUNK):
             chunk = prepared[start : start + _CHUNK]
-            ids += [encoded.ids for encoded in self._core.encode_batch_fast(chunk, add_special_tokens=False)]
+            ids += [encoded.ids for encoded in self.core.encode_batch_fast(chunk, add_special_tokens=False)]
         return ids
 
     def encode_with_holes(self, text: str) -> list[int]:
@@ -137,7 +138,7 @@ class Tokenizer:
         """`encode` for text that does not stand at the beginning: a word begins there only after a space."""
         if not self._marks_words:
             return self.encode(text)
-        inside = tokenizers.Tokenizer(self._core.model)
+        inside = tokenizers.Tokenizer(self.core.model)
         inside.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
         return inside.encode(_prepare(text, jamo=self.jamo, mask=True), add_special_tokens=False).ids
 
@@ -167,7 +168,7 @@ class Tokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the token ids; reserved ids (UNK too) are left out."""
         special = self.special_ids
-        text = self._core.decode([i for i in ids if i not in special])
+        text = self.core.decode([i for i in ids if i not in special])
         return hangul.recompose(text) if self.jamo else text
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
@@ -179,11 +180,11 @@ class Tokenizer:
         size = self.size
         if strange := [i for i in ids if not 0 <= i < size]:
             raise ValueError(f"ids must be from 0 to {size - 1}, the vocabulary's last, got {strange[0]}")
-        return [str(self._core.id_to_token(i)) for i in ids]
+        return [str(self.core.id_to_token(i)) for i in ids]
 
     def save(self, path: Path) -> None:
         """Write the tokenizer to one JSON file."""
-        content = {"kind": self.kind, "jamo": self.jamo, "tokenizer": json.loads(self._core.to_str())}
+        content = {"kind": self.kind, "jamo": self.jamo, "tokenizer": json.loads(self.core.to_str())}
         if self.mask is not None:
             content["mask"] = True
         path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,234 @@
+"""`tokenizer.json`, the file of the Hugging Face `tokenizers` library: others' tokenizers read, and ours written.
+
+The file is data: a pipeline of parts the library knows. Nothing in it is executed.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+from tokenizers import pre_tokenizers, processors
+
+from attentio.errors import AttentioError
+from attentio.text.tokenizer import BOS, EOS, MASK_TOKEN, PAD, SPECIAL_TOKENS, UNK, Tokenizer
+
+_ROLES = {
+    "end": ("sep_token", "eos_token"),
+    "pad": ("pad_token",),
+    "mask": ("mask_token",),
+}
+"""What tokenizer_config.json calls each special token, the name that counts first."""
+
+
+class PretrainedTokenizer:
+    """Turns text into token ids and back as a `tokenizer.json` says; made by `read`.
+
+    begin, end, pad, unknown, mask: the ids of the special tokens, None for those that it does not have. `begin` and
+    `end` are what the tokenizer itself puts around a text; where it puts nothing after it, `end` is the end token
+    that it declares.
+    """
+
+    def __init__(
+        self,
+        *,
+        core: tokenizers.Tokenizer,
+        begin: int | None,
+        end: int | None,
+        pad: int | None,
+        unknown: int | None,
+        mask: int | None,
+    ) -> None:
+        self.begin, self.end, self.pad, self.unknown, self.mask = begin, end, pad, unknown, mask
+        self.core = core
+        special = {i: token.content for i, token in core.get_added_tokens_decoder().items() if token.special}
+        self.special_ids = frozenset(special) | {i for i in (begin, end, pad, unknown, mask) if i is not None}
+        self._reserved = re.compile("|".join(map(re.escape, special.values())) or r"(?!)")
+
+    @classmethod
+    def read(cls, folder: Path) -> "PretrainedTokenizer":
+        """Read `tokenizer.json`, and which tokens are special from the JSON files beside it.
+
+        Raises:
+            AttentioError: no `tokenizer.json`, a damaged one, or one that puts more than one token before or after
+                a text.
+        """
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise AttentioError(
+                f"{folder} has no tokenizer.json; write one with transformers: "
+                f"AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+            )
+        try:
+            core = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the class that the library raises
+            raise AttentioError(f"{path}: not a tokenizer that can be read ({error}); copy it again") from None
+        core.no_truncation()
+        core.no_padding()
+        declared = _declared(core, folder)
+        before, after = _surroundings(core)
+        if len(before) > 1 or len(after) > 1:
+            raise AttentioError(
+                f"{path}: puts {len(before)} tokens before a text and {len(after)} after it; at most one each can be read"
+            )
+        return cls(
+            core=core,
+            begin=before[0] if before else None,
+            end=after[0] if after else declared["end"],
+            pad=declared["pad"],
+            unknown=_unknown(core),
+            mask=declared["mask"],
+        )
+
+    @property
+    def size(self) -> int:
+        """The number of entries, the special ones included."""
+        return self.core.get_vocab_size()
+
+    def encode(self, text: str) -> list[int]:
+        """The token ids of the text, without `begin` and `end`.
+
+        Raises:
+            AttentioError: the text holds a special token.
+        """
+        return self.encode_all([text])[0]
+
+    def encode_all(self, texts: Iterable[str]) -> list[list[int]]:
+        """`encode` for many texts at once, which is much faster."""
+        texts = list(texts)
+        self._check(texts)
+        return [encoded.ids for encoded in self.core.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def encode_with_holes(self, text: str) -> list[int]:
+        """The token ids of a text in which `[MASK]`, or the tokenizer's own mask token, stands where the model is to
+        fill in: `mask` there.
+
+        Raises:
+            AttentioError: the tokenizer has no mask token, or the text holds another special token.
+        """
+        if self.mask is None:
+            raise AttentioError("the tokenizer has no mask token; use the one of a masked language model")
+        hole = self.core.id_to_token(self.mask)
+        parts = re.split(rf"\[MASK\]|{re.escape(hole)}", text)
+        self._check(parts)
+        return self.core.encode(hole.join(parts), add_special_tokens=False).ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of the token ids; special ids are left out."""
+        return self.core.decode([i for i in ids if i not in self.special_ids])
+
+    def tokens(self, ids: Sequence[int]) -> list[str]:
+        """Every id as its own piece, as the vocabulary spells it.
+
+        Raises:
+            ValueError: an id outside the vocabulary.
+        """
+        pieces = [self.core.id_to_token(i) for i in ids]
+        if None in pieces:
+            raise ValueError(f"ids must be in the vocabulary, got {ids[pieces.index(None)]}")
+        return pieces
+
+    def _check(self, texts: Sequence[str]) -> None:
+        for text in texts:
+            if found := self._reserved.search(text):
+                raise AttentioError(
+                    f"the reserved symbol {found[0]} occurs in the text {text[:40]!r}; remove or rewrite it"
+                )
+
+
+def check(tokenizer: Tokenizer) -> None:
+    """Whether `write` can write it.
+
+    Raises:
+        AttentioError: a tokenizer of Hangul jamo; no part of the library takes syllables, and only those, apart.
+    """
+    if tokenizer.jamo:
+        raise AttentioError("a tokenizer with jamo: true cannot be written as tokenizer.json; train with jamo: false")
+
+
+def write(tokenizer: Tokenizer, folder: Path, *, begin: bool, end: bool, max_length: int) -> None:
+    """Write one of ours as `tokenizer.json` and `tokenizer_config.json`, so that transformers encodes as it does.
+
+    begin, end: whether BOS stands before and EOS after every text, as the model was trained.
+    max_length: most tokens that the model takes.
+
+    Raises:
+        AttentioError: see `check`.
+    """
+    check(tokenizer)
+    core = tokenizers.Tokenizer.from_str(tokenizer.core.to_str())
+    symbols = {"pad_token": PAD, "unk_token": UNK, "bos_token": BOS, "eos_token": EOS}
+    names = {key: SPECIAL_TOKENS[i] for key, i in symbols.items()}
+    core.add_special_tokens([tokenizers.AddedToken(name, special=True, normalized=False) for name in SPECIAL_TOKENS])
+    if tokenizer.mask is not None:
+        names |= {"mask_token": MASK_TOKEN, "cls_token": SPECIAL_TOKENS[BOS], "sep_token": SPECIAL_TOKENS[EOS]}
+        marks_words = isinstance(core.pre_tokenizer, pre_tokenizers.Metaspace)
+        mask = tokenizers.AddedToken(MASK_TOKEN, special=True, normalized=False, lstrip=marks_words)
+        core.add_special_tokens([mask])
+    if isinstance(core.pre_tokenizer, pre_tokenizers.Metaspace):
+        # "always" would let a word begin right after a mask.
+        core.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    before, after = SPECIAL_TOKENS[BOS] + " " if begin else "", " " + SPECIAL_TOKENS[EOS] if end else ""
+    core.post_processor = processors.TemplateProcessing(
+        single=f"{before}$A{after}", special_tokens=[(SPECIAL_TOKENS[i], i) for i in (BOS, EOS)]
+    )
+    core.save(str(folder / "tokenizer.json"))
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_input_names": ["input_ids", "attention_mask"],
+        "model_max_length": max_length,
+        "clean_up_tokenization_spaces": False,
+        **names,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _declared(core: tokenizers.Tokenizer, folder: Path) -> dict[str, int | None]:
+    """The ids of the special tokens, by their roles, as the files beside the tokenizer name them."""
+    names: dict[str, str] = {}
+    for file in ("special_tokens_map.json", "tokenizer_config.json"):
+        for key, token in read_json(folder / file).items() if (folder / file).is_file() else ():
+            content = token.get("content") if isinstance(token, dict) else token
+            if key.endswith("_token") and isinstance(content, str):
+                names[key] = content
+    return {
+        role: next((core.token_to_id(names[key]) for key in keys if key in names), None)
+        for role, keys in _ROLES.items()
+    }
+
+
+def _surroundings(core: tokenizers.Tokenizer) -> tuple[list[int], list[int]]:
+    """The ids that the tokenizer puts before and after a text."""
+    encoded = core.encode("a")
+    mask = encoded.special_tokens_mask
+    inside = [place for place, special in enumerate(mask) if not special]
+    if not inside:
+        raise AttentioError("the tokenizer makes nothing of the text 'a'; give one that knows it")
+    return encoded.ids[: inside[0]], encoded.ids[inside[-1] + 1 :]
+
+
+def _unknown(core: tokenizers.Tokenizer) -> int | None:
+    """The id of what the vocabulary does not know; None where, as with bytes, it knows everything."""
+    model: dict[str, Any] = json.loads(core.to_str())["model"]
+    if model.get("unk_id") is not None:
+        return int(model["unk_id"])
+    return core.token_to_id(model["unk_token"]) if model.get("unk_token") else None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        AttentioError: there is no such file, or it holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AttentioError(f"{path}: {error.strerror}; copy the whole directory again") from None
+    except ValueError as error:
+        raise AttentioError(f"{path}: damaged JSON ({error}); copy it again") from None
+    if not isinstance(content, dict):
+        raise AttentioError(f"{path}: not a JSON object; copy it again")
+    return content
