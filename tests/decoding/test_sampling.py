@@ -221,6 +221,7 @@ def test_greedy_is_the_greedy_search(seed: int) -> None:
         begin=BEGIN,
         end=END,
         forbidden=(PAD, BEGIN),
+        need_weights=False,
     )[0]
     said = [int(step.tokens) for step in steps]
     assert said == [*best.tokens, END][:5]
