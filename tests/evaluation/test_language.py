@@ -67,7 +67,7 @@ def test_figures_are_sums_over_all_tokens_however_the_batches_are_cut(seed: int)
     tokens, nats, correct = naive(model, rows, labels)
     for size in (1, 3, 17):
         cuts = range(0, 17, size)
-        found = foresee(model, (batch(rows[i : i + size], labels[i : i + size]) for i in cuts), unasked=PAD)
+        found = foresee(model, (batch(rows[i : i + size], labels[i : i + size]) for i in cuts))
         assert (found.tokens, found.correct) == (tokens, correct)
         assert found.nats == pytest.approx(nats, rel=1e-9)
         assert found.perplexity == pytest.approx(math.exp(nats / tokens), rel=1e-9)
@@ -79,7 +79,7 @@ def test_more_tokens_than_are_scored_at_once(seed: int) -> None:
     rows = drawn_rows(draw, 331)
     tokens, nats, correct = naive(model, rows, rows)
     assert tokens > 2 * 512
-    found = foresee(model, [batch(rows, rows)], unasked=PAD)
+    found = foresee(model, [batch(rows, rows)])
     assert (found.tokens, found.correct) == (tokens, correct)
     assert found.nats == pytest.approx(nats, rel=1e-9)
 
@@ -89,7 +89,7 @@ def test_a_model_that_knows_nothing_is_as_unsure_as_the_vocabulary_is_large() ->
     nn.init.zeros_(model.output.weight)
     nn.init.zeros_(model.output.bias)
     rows = [[BEGIN, 5, 6, END]]
-    found = foresee(model, [batch(rows, rows)], unasked=PAD)
+    found = foresee(model, [batch(rows, rows)])
     assert found.perplexity == pytest.approx(VOCAB)
     assert found.bits_per_byte(3) == pytest.approx(4 * math.log2(VOCAB) / 3)
 
@@ -108,9 +108,9 @@ def test_batches_that_ask_for_nothing_are_passed_over_but_not_all_of_them(seed: 
     model = Context()
     rows = [[BEGIN, 5, END]]
     silent, asking = batch(rows, [[PAD, PAD, PAD]]), batch(rows, [[PAD, 5, PAD]])
-    assert foresee(model, [silent, asking], unasked=PAD) == foresee(model, [asking], unasked=PAD)
+    assert foresee(model, [silent, asking]) == foresee(model, [asking])
     with pytest.raises(ValueError, match="at least one token"):
-        foresee(model, [silent], unasked=PAD)
+        foresee(model, [silent])
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 30, 4096])
@@ -128,7 +128,9 @@ def test_pseudo_perplexity_masks_each_ordinary_token_alone(seed: int, batch_toke
     tokens, nats, correct = naive(model, copies, labels)
     assert tokens == sum(len(row) - 2 for row in rows) - 1
     model.most_tokens = 0
-    found = foresee(model, masked_one_by_one(rows, mask=MASK, special=special, batch_tokens=batch_tokens))
+    found = foresee(
+        model, masked_one_by_one(rows, mask=MASK, special=special, batch_tokens=batch_tokens), unasked=UNASKED
+    )
     assert (found.tokens, found.correct) == (tokens, correct)
     assert found.nats == pytest.approx(nats, rel=1e-9)
     assert model.most_tokens <= max(batch_tokens, max(map(len, rows)))
@@ -178,7 +180,7 @@ def test_perplexity_is_that_of_whole_documents(seed: int) -> None:
     for row in rows:
         log_probs = model.output(model.features(torch.tensor([row[:-1]])))[0].detach().log_softmax(-1)
         nats -= float(log_probs[range(len(row) - 1), row[1:]].sum())
-    found = foresee(model, next_tokens(rows, block=50, batch_tokens=40))
+    found = foresee(model, next_tokens(rows, block=50, batch_tokens=40), unasked=UNASKED)
     assert found.tokens == sum(len(row) - 1 for row in rows)
     assert found.nats == pytest.approx(nats, rel=1e-9)
 

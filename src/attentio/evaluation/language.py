@@ -23,7 +23,7 @@ LANGUAGE_METRICS: Mapping[str, str] = MappingProxyType(
 )
 
 UNASKED = -1
-"""The label of a position where nothing is asked, here: an imported vocabulary may have an ordinary token 0."""
+"""What labels hold where nothing is asked in the batches made here: an imported vocabulary may have an ordinary token 0."""
 
 _ROWS = 512  # of logits at a time: they are much wider than the features
 
@@ -78,8 +78,8 @@ class Foreseen(NamedTuple):
 
 
 @torch.inference_mode()
-def foresee(model: Trainable, batches: Iterable[Asked], *, unasked: int = UNASKED) -> Foreseen:
-    """Ask the model for every label of the batches but `unasked` (PAD, in batches for training).
+def foresee(model: Trainable, batches: Iterable[Asked], *, unasked: int = PAD) -> Foreseen:
+    """Ask the model for every label of the batches but `unasked`: PAD in those of a corpus.
 
     The model must be in eval mode.
 
@@ -105,7 +105,7 @@ def foresee(model: Trainable, batches: Iterable[Asked], *, unasked: int = UNASKE
 
 
 class Questions(NamedTuple):
-    """A batch of questions: see `Asked`."""
+    """A batch made here: see `Asked`. labels: UNASKED where nothing is asked."""
 
     inputs: tuple[Int[Tensor, "..."], ...]
     labels: Int[Tensor, "batch positions"]
