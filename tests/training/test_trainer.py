@@ -60,7 +60,7 @@ def test_every_pair_is_seen_once_an_epoch_and_a_smaller_last_group_is_not_lost(t
     seen: list[int] = []
     load = run.trainer.load
     run.trainer.load = lambda indices: seen.extend(indices.tolist()) or load(indices)  # type: ignore[func-returns-value]
-    batches = len(run.batches(0))
+    batches = len(run.epoch_batches(0))
     assert batches % 3
     run.train(stop_at=math.ceil(batches / 3))
     assert sorted(seen) == list(range(len(run.data)))
@@ -193,14 +193,14 @@ def test_a_non_finite_loss_stops_and_keeps_the_last_good_checkpoint(tmp_path: Pa
         run.train()
     message = str(caught.value)
     assert "\n" not in message
-    per_epoch = len(run.batches(0))
+    per_epoch = len(run.epoch_batches(0))
     epoch, position = divmod(10, per_epoch)
-    first = int(run.batches(epoch)[position][0]) + 1
+    first = int(run.epoch_batches(epoch)[position][0]) + 1
     for part in (
         "the loss is nan",
         "at step 11,",
         f"epoch {epoch},",
-        f"batch {position} (training pairs {first}",
+        f"batch {position} (training rows {first}",
         "learning rate 0.01;",
         f"the last good checkpoint is {(tmp_path / 'checkpoints' / 'step-000010').resolve()}",
         "try a lower training.learning_rate or training.clip",
@@ -242,7 +242,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path: Path, seed
     run = TinyRun(tmp_path / "whole", recipe, seed=seed)
     run.train()
     expected = outcome(tmp_path / "whole")
-    updates_an_epoch = math.ceil(len(run.batches(0)) / recipe.accumulate)
+    updates_an_epoch = math.ceil(len(run.epoch_batches(0)) / recipe.accumulate)
     assert 1 < updates_an_epoch < recipe.max_steps / 2, "stops should fall inside of several epochs"
     pieces = tmp_path / "pieces"
     for step in range(1, recipe.max_steps + 1):

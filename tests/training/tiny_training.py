@@ -90,12 +90,14 @@ class TinyRun:
             recipe,
             Checkpoints(folder),
             fabric=Fabric(accelerator="cpu", devices=1),
-            epoch_batches=self.batches,
-            load=self.data.batch,
+            corpus=self,
             validate=self.validate,
         )
 
-    def batches(self, epoch: int) -> Sequence[np.ndarray]:
+    def load(self, indices: np.ndarray, epoch: int) -> Batch:
+        return self.data.batch(indices)
+
+    def epoch_batches(self, epoch: int) -> Sequence[np.ndarray]:
         if self.order is not None:
             return self.order
         lengths = self.data.source_lengths, self.data.target_lengths

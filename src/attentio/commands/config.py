@@ -20,6 +20,7 @@ def _limited(allows: Callable[[float], bool], said: str) -> Callable[[Any], Any]
 
 
 _at_least_1 = _limited(lambda number: number >= 1, "at least 1")
+_at_least_3 = _limited(lambda number: number >= 3, "at least 3")
 _at_least_0 = _limited(lambda number: 0 <= number < math.inf, "0 or more")
 _above_0 = _limited(lambda number: 0 < number < math.inf, "above 0")
 _below_1 = _limited(lambda number: 0 <= number < 1, "0 or more, and below 1")
@@ -27,16 +28,18 @@ _below_1 = _limited(lambda number: 0 <= number < 1, "0 or more, and below 1")
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Pairs of sequences.
+    """Pairs of sequences; for a language model, text.
 
     train, dev, test: `cmudict:train` or `dates:train` (embedded), FILE (tab-separated, .jsonl; .gz too),
-        `SOURCE_FILE,TARGET_FILE`, or `hub:NAME:SPLIT`. Without test, `evaluate` uses dev.
+        `SOURCE_FILE,TARGET_FILE`, or `hub:NAME:SPLIT`. Without test, `evaluate` uses dev. Text: FILE, or as before.
+    document: in a file of text, a document is a line or the whole file.
     bad_lines: stop at the first bad line, or skip, count and report them.
     """
 
     train: str
     dev: str
     test: str | None = None
+    document: Literal["line", "file"] = "line"
     bad_lines: Literal["stop", "skip"] = "stop"
 
 
@@ -54,22 +57,54 @@ class SideConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TextConfig:
-    """Both sides. shared: one vocabulary for both, made as `source` says."""
+    """Both sides. shared: one vocabulary for both, made as `source` says. A language model has the source side only.
+
+    block: longest row of a language model, in tokens; longer documents are cut.
+    """
 
     source: SideConfig = field(default_factory=SideConfig)
     target: SideConfig = field(default_factory=SideConfig)
     shared: bool = False
+    block: int = _at_least_3(256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    """Sizes and kinds of a Transformer; see `attentio.models.transformer_presets.TransformerSizes`.
+
+    width: features of a position. key_value_heads: null for as many as heads. max_length: positions that `learned`
+        ones know. window: tokens seen on each side (before, in a decoder); null for all. tied: the embedding is the
+        output layer's weight too.
+    """
+
+    width: int = _at_least_1(256)
+    heads: int = _at_least_1(4)
+    key_value_heads: int | None = _at_least_1(None)
+    feed_forward: int = _at_least_1(1024)
+    norm: Literal["layer", "rms"] = "layer"
+    pre_norm: bool = False
+    activation: Literal["relu", "gelu", "gelu-tanh", "swiglu"] = "relu"
+    positions: Literal["sinusoidal", "learned", "rotary", "alibi", "none"] = "sinusoidal"
+    max_length: int = _at_least_1(512)
+    window: int | None = _at_least_0(None)
+    tied: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The recurrent encoder-decoder and its attention.
+    """What is trained: an encoder-decoder for pairs, or a masked or causal language model for text.
 
-    attention: none, bahdanau, luong or delayed; the papers' mechanisms (see `attentio.models.presets`).
+    encoder, decoder: recurrent or transformer, in any combination. Language models are Transformers, the masked one of
+        `encoder_layers`, the causal one of `decoder_layers`.
+    attention: of a recurrent decoder: none, bahdanau, luong or delayed (see `attentio.models.presets`).
     score, local, window, input_feeding, reach: of luong only. local: `m` or `p`; window: the paper's D.
-    encoder_hidden: features of each of the encoder's two directions; null for half of `hidden`.
+    cell, embedding, hidden: of recurrent parts. encoder_hidden: features of each of the recurrent encoder's two
+        directions; null for half of `hidden`.
     """
 
+    type: Literal["encoder-decoder", "masked-lm", "causal-lm"] = "encoder-decoder"
+    encoder: Literal["recurrent", "transformer"] = "recurrent"
+    decoder: Literal["recurrent", "transformer"] = "recurrent"
     attention: Literal["none", "bahdanau", "luong", "delayed"] = "luong"
     score: Literal["dot", "general", "concat", "location"] = "general"
     local: Literal["m", "p"] | None = None
@@ -83,6 +118,22 @@ class ModelConfig:
     encoder_layers: int = _at_least_1(1)
     decoder_layers: int = _at_least_1(1)
     dropout: float = _below_1(0.3)
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskingConfig:
+    """Which tokens a masked language model is asked for, and what stands there; see `attentio.data.masking.Masking`.
+
+    rate: tokens asked for. mask, random: of them, replaced by the mask, by a random token; the rest stay as they are.
+    unit: what is asked for together. mean_span: of spans, in words.
+    """
+
+    rate: float = _above_0(0.15)
+    mask: float = _at_least_0(0.8)
+    random: float = _at_least_0(0.1)
+    unit: Literal["token", "word", "span"] = "token"
+    mean_span: float = _at_least_1(3.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +143,7 @@ class TrainingConfig:
     batch_tokens: longest side of a batch, padding included. learning_rate: its peak, after `warmup` updates.
     average: decay of a moving average of the weights, which is then what is used; 0 for none.
     validate_every, checkpoint_every, log_every: in updates. patience: validations without improvement before
-        stopping early; 0 for never. validation_size: pairs of dev that are decoded each time.
+        stopping early; 0 for never. validation_size: pairs of dev that are decoded each time, or batches of its text.
     """
 
     max_steps: int = _at_least_1(10_000)
@@ -132,7 +183,7 @@ class DecodingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """How quality is measured, always by free decoding.
+    """How the quality of an encoder-decoder is measured, always by free decoding.
 
     metrics: any of wer (outputs with any error), per (token error rate), exact, bleu, chrf, ter; the first
         decides which checkpoint is the best.
@@ -154,6 +205,7 @@ class Config:
     data: DataConfig
     text: TextConfig = field(default_factory=TextConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    masking: MaskingConfig = field(default_factory=MaskingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

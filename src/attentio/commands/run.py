@@ -9,15 +9,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attentio.commands.build import Tokenizers, build_model
-from attentio.commands.config import Config, DecodingConfig, load_config
+from attentio.commands.build import Tokenizers
+from attentio.commands.config import Config, DecodingConfig
+from attentio.commands.loading import load_directory
 from attentio.data.batches import EncodedPairs, length_sorted_batches
 from attentio.data.pairs import Pair
 from attentio.decoding.search import Hypothesis, search
 from attentio.errors import AttentioError
 from attentio.models.encoder_decoder import EncoderDecoder
-from attentio.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
-from attentio.training.checkpoint import Checkpoints
+from attentio.text.tokenizer import BOS, EOS, PAD, UNK
 
 LONGER_THAN_RATIO = 10
 """Tokens that any output may have besides max_length_ratio times its source's."""
@@ -52,21 +52,11 @@ class Run:
 
         Raises AttentioError for a directory that is not a run, or whose files are missing, truncated or altered.
         """
-        path = Path(path)
-        if not (path / "config.yaml").is_file():
-            raise AttentioError(f"{path} is not a run directory: it has no config.yaml; `attentio train` makes one")
-        config = load_config(str(path / "config.yaml"))
-        tokenizers = Tokenizers(*(Tokenizer.load(path / "tokenizer" / f"{side}.json") for side in Tokenizers._fields))
-        with torch.random.fork_rng(devices=[]):  # the first weights are not kept, so no random number is used up
-            model = build_model(config.model, tokenizers, seed=0)
-        saved = Checkpoints(path).load(checkpoint, "model.safetensors")
-        try:
-            model.load_state_dict(saved.tensors["model.safetensors"])
-        except RuntimeError:
-            raise AttentioError(
-                f"{saved.path} does not fit {path / 'config.yaml'}: one of them has been changed since training"
-            ) from None
-        return cls(path, config, tokenizers, model)
+        loaded = load_directory(path, checkpoint=checkpoint)
+        if not isinstance(loaded.model, EncoderDecoder):
+            verb = {"masked-lm": "fill", "causal-lm": "generate"}[loaded.config.model.type]
+            raise AttentioError(f"{path} is a language model and cannot translate; use `attentio {verb}`")
+        return cls(loaded.path, loaded.config, loaded.tokenizers, loaded.model)
 
     def translate(self, texts: Sequence[str], *, beam: int | None = None) -> list[Translation]:
         """The best output for each text, in order; `candidates` has more options."""

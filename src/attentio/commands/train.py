@@ -2,7 +2,6 @@
 
 import argparse
 import fcntl
-import hashlib
 import json
 import os
 import signal
@@ -19,9 +18,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from attentio.commands.build import Tokenizers
-    from attentio.commands.run import Run
-    from attentio.data.pairs import Example, Pairs
-    from attentio.training.loop import Recipe, Validation
+    from attentio.commands.corpora import Part
+    from attentio.training.loop import Recipe
     from attentio.training.records import Row
 
 HELP = "train a model; the same command again goes on where it stopped"
@@ -56,11 +54,11 @@ def train(config: Config, folder: Path) -> int:
     from rich.console import Console
 
     from attentio.commands.build import build_model
+    from attentio.commands.corpora import make_corpus, make_validation, read_part, validation_metrics
     from attentio.commands.progress import training_progress
     from attentio.commands.run import Run
-    from attentio.data.batches import EncodedPairs, epoch_batches
-    from attentio.data.pairs import group_references, read_pairs
     from attentio.evaluation.metrics import score
+    from attentio.models.encoder_decoder import EncoderDecoder
     from attentio.training.checkpoint import Checkpoints
     from attentio.training.loop import Trainer
     from attentio.training.records import Records
@@ -69,38 +67,33 @@ def train(config: Config, folder: Path) -> int:
     options = config.training
     # A BLEU tokenizer that cannot be used is told now, not at the first validation.
     score(["x"], [["x"]], metrics=config.evaluation.metrics, bleu_tokenize=config.evaluation.bleu_tokenize)
-    train_pairs, dev_pairs = (
-        read_pairs(spec, bad_lines=config.data.bad_lines) for spec in (config.data.train, config.data.dev)
-    )
+    train_part, dev_part = read_part(config, config.data.train), read_part(config, config.data.dev)
     checkpoints = Checkpoints(folder, keep=options.keep_checkpoints)
     with _alone_in(folder):
-        tokenizers = _prepare(folder, config, train_pairs, dev_pairs, resuming=checkpoints.exists())
+        tokenizers = _prepare(folder, config, train_part, dev_part, resuming=checkpoints.exists())
         model = build_model(config.model, tokenizers, seed=options.seed)
-        encoded = EncodedPairs.encode(train_pairs.pairs, *tokenizers)
-        examples = _sample(group_references(dev_pairs.pairs), options.validation_size, options.seed)
-        _introduce(console, folder, train_pairs, dev_pairs, tokenizers, model)
+        _introduce(console, folder, train_part, dev_part, tokenizers, model)
+
+        def translate(texts: list[str]) -> list[str]:
+            assert isinstance(model, EncoderDecoder)
+            return [output.text for output in Run(folder, config, tokenizers, model).translate(texts, beam=1)]
 
         trainer = Trainer(
             model,
             _recipe(options),
             checkpoints,
             fabric=Fabric(accelerator="auto", devices=1, precision=options.precision),
-            epoch_batches=lambda epoch: epoch_batches(
-                encoded.source_lengths,
-                encoded.target_lengths,
-                batch_tokens=options.batch_tokens,
-                seed=options.seed,
-                epoch=epoch,
+            corpus=make_corpus(config, train_part, tokenizers, seed=options.seed),
+            validate=make_validation(
+                config, dev_part, tokenizers, translate, lambda text: console.print(text, markup=False)
             ),
-            load=encoded.batch,
-            validate=lambda _: _validate(Run(folder, config, tokenizers, model), examples, console),
         )
         if checkpoints.exists():
             trainer.resume()
             console.print(f"going on after step {trainer.progress.step}")
         with (
             _stop_signals() as received,
-            Records(folder, config.evaluation.metrics, after=trainer.progress.step) as records,
+            Records(folder, validation_metrics(config), after=trainer.progress.step) as records,
             training_progress(console, options.max_steps, trainer.progress.step) as show,
         ):
 
@@ -112,9 +105,10 @@ def train(config: Config, folder: Path) -> int:
     if received:
         console.print(f"stopped and saved at step {progress.step}; the same command goes on from there")
         return 128 + received[0]
+    use = {"encoder-decoder": "translate", "masked-lm": "fill", "causal-lm": "generate"}[config.model.type]
     console.print(
         f"finished at step {progress.step}; the best was step {progress.best_step}. Now try\n"
-        f"  attentio evaluate {folder}\n  attentio translate {folder}",
+        f"  attentio evaluate {folder}\n  attentio {use} {folder}",
         highlight=False,
     )
     return 0
@@ -127,15 +121,12 @@ def _recipe(options: TrainingConfig) -> "Recipe":
     return Recipe(peak_learning_rate=options.learning_rate, **{key: getattr(options, key) for key in shared})
 
 
-def _prepare(folder: Path, config: Config, train_pairs: "Pairs", dev_pairs: "Pairs", *, resuming: bool) -> "Tokenizers":
+def _prepare(folder: Path, config: Config, train_part: "Part", dev_part: "Part", *, resuming: bool) -> "Tokenizers":
     """Write what the later commands need before training starts, or check that it still holds."""
-    from attentio.commands.build import Tokenizers, build_tokenizers
-    from attentio.text.tokenizer import Tokenizer
+    from attentio.commands.build import Tokenizers
+    from attentio.commands.corpora import learn_tokenizers
 
-    facts = {
-        part: {"name": pairs.name, "pairs": len(pairs.pairs), "sha256": _hash(pairs), "skipped": list(pairs.skipped)}
-        for part, pairs in (("train", train_pairs), ("dev", dev_pairs))
-    }
+    facts = {"train": train_part.facts(), "dev": dev_part.facts()}
     if resuming:
         begun = load_config(str(folder / "config.yaml"))
         different = {
@@ -154,24 +145,15 @@ def _prepare(folder: Path, config: Config, train_pairs: "Pairs", dev_pairs: "Pai
         for part, fact in facts.items():
             if known[part] != fact["sha256"]:
                 raise AttentioError(f"{fact['name']} has changed since {folder} was begun; choose another --run")
-        tokenizers = Tokenizers(*(Tokenizer.load(folder / "tokenizer" / f"{side}.json") for side in Tokenizers._fields))
+        tokenizers = Tokenizers.load(folder / "tokenizer")
     else:
-        tokenizers = build_tokenizers(config, train_pairs.pairs)
-        (folder / "tokenizer").mkdir(exist_ok=True)
-        for side, tokenizer in tokenizers._asdict().items():
-            tokenizer.save(folder / "tokenizer" / f"{side}.json")
+        tokenizers = learn_tokenizers(config, train_part)
+        tokenizers.save(folder / "tokenizer")
         (folder / "data.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     beside = folder / "config.yaml.new"
     beside.write_text(to_yaml(config), encoding="utf-8")
     os.replace(beside, folder / "config.yaml")  # at no moment is it half written
     return tokenizers
-
-
-def _hash(pairs: "Pairs") -> str:
-    digest = hashlib.sha256()
-    for source, target in pairs.pairs:
-        digest.update(f"{source}\t{target}\n".encode())
-    return digest.hexdigest()
 
 
 def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -181,52 +163,22 @@ def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _sample(examples: "list[Example]", size: int, seed: int) -> "list[Example]":
-    """A fixed choice of the dev set, so that validations can be compared."""
-    import numpy as np
-
-    chosen = np.random.default_rng(seed).permutation(len(examples))[:size]
-    return [examples[i] for i in sorted(chosen)]
-
-
-def _validate(run: "Run", examples: "Sequence[Example]", console: Any) -> "Validation":
-    """Quality of greedy decoding on the dev sample, and some outputs to look at."""
-    from attentio.evaluation.metrics import score
-    from attentio.training.loop import Validation
-
-    evaluation = run.config.evaluation
-    outputs = run.translate([example.source for example in examples], beam=1)
-    scores = score(
-        [output.text for output in outputs],
-        [example.references for example in examples],
-        metrics=evaluation.metrics,
-        units=evaluation.units,
-        bleu_tokenize=evaluation.bleu_tokenize,
-    )
-    summary = ", ".join(f"{one.name} {one.value:.2f}" for one in scores)
-    console.print(f"dev, {len(examples)} decoded greedily: {summary}")
-    for example, output in list(zip(examples, outputs, strict=True))[: run.config.training.samples]:
-        console.print(f"  {example.source} → {output.text}  ({example.references[0]})", highlight=False, markup=False)
-    goal = scores[0].value if scores[0].higher_is_better else -scores[0].value
-    return Validation(goal, {one.name: one.value for one in scores})
-
-
 def _introduce(
     console: Any,
     folder: Path,
-    train_pairs: "Pairs",
-    dev_pairs: "Pairs",
+    train_part: "Part",
+    dev_part: "Part",
     tokenizers: "Tokenizers",
     model: "nn.Module",
 ) -> None:
-    for pairs in (train_pairs, dev_pairs):
-        console.print(f"{pairs.name}: {len(pairs.pairs):,} pairs")
-        if pairs.skipped:
-            console.print(f"  skipped {len(pairs.skipped):,} bad lines; the first: {pairs.skipped[0]}", markup=False)
+    for part in (train_part, dev_part):
+        console.print(f"{part.name}: {len(part.items):,} {part.unit}")
+        if part.skipped:
+            console.print(f"  skipped {len(part.skipped):,} bad lines; the first: {part.skipped[0]}", markup=False)
     parameters = sum(parameter.numel() for parameter in model.parameters())
+    sizes = dict.fromkeys(f"{tokenizer.size:,}" for tokenizer in tokenizers)
     console.print(
-        f"vocabularies: {tokenizers.source.size:,} and {tokenizers.target.size:,}; "
-        f"{parameters:,} parameters; writing to {folder}",
+        f"vocabulary: {' and '.join(sizes)}; {parameters:,} parameters; writing to {folder}",
         highlight=False,
     )
 

@@ -32,6 +32,21 @@ class Batch(NamedTuple):
     target_output: Int[Tensor, "batch target"]
     target_lengths: Int[Tensor, "batch"]
 
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """What a model's `features` take."""
+        return self.source, self.source_lengths, self.target_input
+
+    @property
+    def labels(self) -> Int[Tensor, "batch target"]:
+        """What is to be predicted, PAD where nothing is."""
+        return self.target_output
+
+    @property
+    def size(self) -> int:
+        """Target tokens, EOS included."""
+        return int(self.target_lengths.sum())
+
 
 class EncodedPairs:
     """Pairs as token ids, held in two flat arrays; each side ends in EOS.
@@ -78,6 +93,22 @@ class EncodedPairs:
             target_output=torch.from_numpy(target_output),
             target_lengths=torch.from_numpy(self.target_lengths[indices]),
         )
+
+
+class PairBatches:
+    """What a model is trained on: encoded pairs in batches of at most `batch_tokens`; see `epoch_batches`."""
+
+    def __init__(self, pairs: EncodedPairs, *, batch_tokens: int, seed: int) -> None:
+        self.pairs, self.batch_tokens, self.seed = pairs, batch_tokens, seed
+
+    def epoch_batches(self, epoch: int) -> list[np.ndarray]:
+        """The pairs of each batch; every pair once."""
+        lengths = self.pairs.source_lengths, self.pairs.target_lengths
+        return epoch_batches(*lengths, batch_tokens=self.batch_tokens, seed=self.seed, epoch=epoch)
+
+    def load(self, indices: Int[np.ndarray, "batch"], epoch: int) -> Batch:
+        """The pairs with these numbers, the same in every epoch."""
+        return self.pairs.batch(indices)
 
 
 class _Ragged:

@@ -4,16 +4,16 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 
-from attentio.data.batches import Batch
 from attentio.errors import AttentioError
-from attentio.models.protocols import SequenceModel
+from attentio.models.protocols import Trainable
 from attentio.text.tokenizer import PAD
 from attentio.training.average import WeightAverage
 from attentio.training.checkpoint import Checkpoints, Tensors
@@ -59,7 +59,8 @@ class Validation(NamedTuple):
 class Progress:
     """Where training stands. It is saved with every checkpoint, so that a resumed run is the uninterrupted one.
 
-    position: the next batch of the epoch. window_*: sums since the last row of the records.
+    position: the next batch of the epoch. window_*: sums since the last row of the records; window_tokens counts the
+    labels, window_size all real tokens.
     """
 
     step: int = 0
@@ -71,15 +72,42 @@ class Progress:
     seconds: float = 0.0
     window_loss: float = 0.0
     window_tokens: int = 0
+    window_size: int = 0
     window_seconds: float = 0.0
     finished: bool = False
     scores: dict[str, float] = field(default_factory=dict)
 
 
+@runtime_checkable
+class Batch(Protocol):
+    """inputs: given to the model's `features`. labels: the ids to predict, PAD where nothing is asked.
+    size: real tokens, for the speed that is shown."""
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]: ...
+    @property
+    def labels(self) -> Int[Tensor, "batch positions"]: ...
+    @property
+    def size(self) -> int: ...
+
+
+@runtime_checkable
+class Corpus(Protocol):
+    """What is learnt from; both methods are functions of the seed it was made with, and of their arguments."""
+
+    def epoch_batches(self, epoch: int) -> Sequence[np.ndarray]:
+        """The numbers of the rows of each batch, in order."""
+        ...
+
+    def load(self, indices: Int[np.ndarray, "batch"], epoch: int) -> Batch:
+        """The rows with these numbers."""
+        ...
+
+
 class Trainer:
     """Trains a model on batches, validating, logging and saving on the way.
 
-    epoch_batches: epoch -> the pairs of each batch, in order. load: pairs -> Batch. validate: model -> Validation.
+    corpus: the batches. validate: model -> Validation.
     record: takes each row of numbers. should_stop: asked after every update; True saves and leaves.
     """
 
@@ -90,17 +118,17 @@ class Trainer:
         checkpoints: Checkpoints,
         *,
         fabric: Fabric,
-        epoch_batches: Callable[[int], Sequence[np.ndarray]],
-        load: Callable[[np.ndarray], Batch],
+        corpus: Corpus,
         validate: Callable[[nn.Module], Validation],
     ) -> None:
         self.recipe, self.checkpoints, self.fabric = recipe, checkpoints, fabric
-        self.epoch_batches, self.load, self.validate = epoch_batches, load, validate
+        self.corpus, self.validate = corpus, validate
         self.plain = model
         self.average = WeightAverage(model, recipe.average) if recipe.average else None
-        optimizer = torch.optim.AdamW(
-            model.parameters(), lr=0.0, betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True
-        )
+        products = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+        vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+        groups = [{"params": products, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
         self.model, self.optimizer = fabric.setup(model, optimizer)
         self.model.mark_forward_method("features")
         self.progress = Progress()
@@ -109,7 +137,7 @@ class Trainer:
         """Train until the recipe's end, early stopping, or until asked to stop. Returns where it stands then."""
         recipe, progress = self.recipe, self.progress
         while not progress.finished:
-            order = self.epoch_batches(progress.epoch)
+            order = self.corpus.epoch_batches(progress.epoch)
             while progress.position < len(order) and not progress.finished:
                 self._update(order[progress.position : progress.position + recipe.accumulate])
                 progress.position += recipe.accumulate
@@ -141,20 +169,20 @@ class Trainer:
         )
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
-        batches = [self.fabric.to_device(self.load(indices)) for indices in group]
-        tokens = sum(int(batch.target_lengths.sum()) for batch in batches)
+        batches = [self.fabric.to_device(self.corpus.load(indices, progress.epoch)) for indices in group]
+        asked = [batch.labels != PAD for batch in batches]
+        tokens = max(1, sum(int(each.sum()) for each in asked))
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        output = cast(SequenceModel, self.plain).output
+        output = cast(Trainable, self.plain).output
         loss = 0.0
-        for batch in batches:
-            features = self.model.features(batch.source, batch.source_lengths, batch.target_input)
-            real = batch.target_output != PAD
+        for batch, where in zip(batches, asked, strict=True):
+            features = self.model.features(*batch.inputs)
             summed = linear_cross_entropy(
-                features[real],
+                features[where],
                 output.weight,
                 output.bias,
-                batch.target_output[real],
+                batch.labels[where],
                 label_smoothing=recipe.label_smoothing,
                 never=PAD,
             )
@@ -169,6 +197,7 @@ class Trainer:
             self.average.update(self.plain, progress.step)
         progress.window_loss += loss
         progress.window_tokens += tokens
+        progress.window_size += sum(batch.size for batch in batches)
         elapsed = time.perf_counter() - started
         progress.seconds += elapsed
         progress.window_seconds += elapsed
@@ -202,11 +231,12 @@ class Trainer:
             "loss": progress.window_loss / progress.window_tokens,
             "learning_rate": self.last_rate,
             "gradient_norm": self.last_norm,
-            "target_tokens_per_second": progress.window_tokens / progress.window_seconds,
+            "target_tokens_per_second": progress.window_size / progress.window_seconds,
             "seconds": progress.seconds,
             **progress.scores,
         }
-        progress.window_loss, progress.window_tokens, progress.window_seconds = 0.0, 0, 0.0
+        progress.window_loss, progress.window_seconds = 0.0, 0.0
+        progress.window_tokens = progress.window_size = 0
         progress.scores = {}
         return row
 
@@ -214,10 +244,10 @@ class Trainer:
         progress = self.progress
         last = self.checkpoints.folder / "last"
         kept = f"the last good checkpoint is {last.resolve()}" if last.exists() else "no checkpoint was saved yet"
-        pairs = ", ".join(str(int(index) + 1) for indices in group for index in indices[:5])
+        rows = ", ".join(str(int(index) + 1) for indices in group for index in indices[:5])
         return (
             f"the loss is {loss} (gradient norm {norm}) at step {progress.step + 1}, epoch {progress.epoch}, "
-            f"batch {progress.position} (training pairs {pairs}, ..), learning rate {rate:g}; {kept}; "
+            f"batch {progress.position} (training rows {rows}, ..), learning rate {rate:g}; {kept}; "
             f"try a lower training.learning_rate or training.clip"
         )
 

@@ -15,7 +15,7 @@ ROWS_AT_A_TIME = 512
 def linear_cross_entropy(
     features: Float[Tensor, "positions features"],
     weight: Float[Tensor, "vocab features"],
-    bias: Float[Tensor, "vocab"],
+    bias: Float[Tensor, "vocab"] | None,
     target: Int[Tensor, "positions"],
     *,
     label_smoothing: float = 0.0,
@@ -40,7 +40,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         ctx: Any,
         features: Tensor,
         weight: Tensor,
-        bias: Tensor,
+        bias: Tensor | None,
         target: Tensor,
         smoothing: float,
         never: int,
@@ -48,7 +48,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         spread = smoothing / (weight.shape[0] - 1)
         features = features.to(weight.dtype)
         grad_features = torch.empty_like(features)
-        grad_weight, grad_bias = torch.zeros_like(weight.T), torch.zeros_like(bias)
+        grad_weight, grad_bias = torch.zeros_like(weight.T), weight.new_zeros(len(weight))
         loss = features.new_zeros(())
         for start in range(0, len(features), ROWS_AT_A_TIME):
             block = slice(start, start + ROWS_AT_A_TIME)
@@ -70,6 +70,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             grad_weight += product(features[block].T, grad.T)
             grad_bias += grad.sum(0)
         ctx.save_for_backward(grad_features, grad_weight.T, grad_bias)
+        ctx.has_bias = bias is not None
         return loss
 
     @staticmethod
@@ -77,4 +78,4 @@ class _LinearCrossEntropy(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph: the gradient would be a constant to it, without a word
             raise RuntimeError("linear_cross_entropy has no second derivative; call backward without create_graph")
         features, weight, bias = (saved * grads[0] for saved in ctx.saved_tensors)
-        return features, weight, bias, None, None, None
+        return features, weight, bias if ctx.has_bias else None, None, None, None
