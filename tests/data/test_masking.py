@@ -117,7 +117,7 @@ def test_a_random_token_is_any_ordinary_one_and_never_special(seed: int) -> None
 
 def test_no_token_stays_where_mask_and_random_leave_nothing(seed: int) -> None:
     tokens, starts = drawn_text(seed, 211, 101)
-    inputs, labels = corrupted(tokens, starts, Masking(rate=1.0, mask=0.9, random=0.1), seed)
+    inputs, _ = corrupted(tokens, starts, Masking(rate=1.0, mask=0.9, random=0.1), seed)
     stayed = (inputs == tokens).sum()
     expected = tokens.size * 0.1 / len(ORDINARY)  # drawn at random
     assert stayed < expected + 6 * math.sqrt(expected) + 6
