@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from attentio.layers.linear import Linear
 
-Activation = Literal["relu", "gelu", "gelu-tanh", "swiglu"]
+Activation = Literal["relu", "gelu", "gelu-tanh", "silu", "swiglu"]
 
 
 class FeedForward(nn.Module):
@@ -39,4 +39,6 @@ def activate(hidden: Float[Tensor, "..."], activation: Activation) -> Float[Tens
     """An activation that needs no gate."""
     if activation == "relu":
         return F.relu(hidden)
+    if activation == "silu":
+        return F.silu(hidden)
     return F.gelu(hidden, approximate="tanh" if activation == "gelu-tanh" else "none")

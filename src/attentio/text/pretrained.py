@@ -71,7 +71,8 @@ class PretrainedTokenizer:
         before, after = _surroundings(core)
         if len(before) > 1 or len(after) > 1:
             raise AttentioError(
-                f"{path}: puts {len(before)} tokens before a text and {len(after)} after it; at most one each can be read"
+                f"{path} puts {len(before)} tokens before a text and {len(after)} after it; "
+                f"at most one each can be read"
             )
         return cls(
             core=core,
@@ -110,7 +111,7 @@ class PretrainedTokenizer:
         """
         if self.mask is None:
             raise AttentioError("the tokenizer has no mask token; use the one of a masked language model")
-        hole = self.core.id_to_token(self.mask)
+        (hole,) = self.tokens([self.mask])
         parts = re.split(rf"\[MASK\]|{re.escape(hole)}", text)
         self._check(parts)
         return self.core.encode(hole.join(parts), add_special_tokens=False).ids
@@ -125,9 +126,12 @@ class PretrainedTokenizer:
         Raises:
             ValueError: an id outside the vocabulary.
         """
-        pieces = [self.core.id_to_token(i) for i in ids]
-        if None in pieces:
-            raise ValueError(f"ids must be in the vocabulary, got {ids[pieces.index(None)]}")
+        pieces = []
+        for i in ids:
+            piece = self.core.id_to_token(i)
+            if piece is None:
+                raise ValueError(f"ids must be in the vocabulary, got {i}")
+            pieces.append(piece)
         return pieces
 
     def _check(self, texts: Sequence[str]) -> None:

@@ -1,0 +1,64 @@
+"""Which tensor of ours is which of theirs, and the tensors carried over either way."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from attentio.errors import AttentioError
+
+Tensors = dict[str, Tensor]
+
+
+class Entry(NamedTuple):
+    """One of our tensors, and those of theirs that, one below the other, make it up.
+
+    transposed: theirs stand [inputs, outputs] and side by side, as GPT-2's.
+    """
+
+    ours: str
+    theirs: tuple[str, ...]
+    transposed: bool = False
+
+
+def layer(ours: str, *theirs: str, transposed: bool = False) -> Iterator[Entry]:
+    """Weight and bias of one layer or norm."""
+    yield Entry(f"{ours}.weight", tuple(f"{name}.weight" for name in theirs), transposed)
+    yield Entry(f"{ours}.bias", tuple(f"{name}.bias" for name in theirs))
+
+
+def to_theirs(model: nn.Module, entries: list[Entry]) -> Tensors:
+    """Our model's tensors under their names, copied, so that none share their memory."""
+    state, found = model.state_dict(), {}
+    for ours, theirs, transposed in entries:
+        for name, part in zip(theirs, state[ours].chunk(len(theirs)), strict=True):
+            found[name] = (part.T if transposed else part).contiguous().clone()
+    return found
+
+
+def load_theirs(model: nn.Module, tensors: Mapping[str, Tensor], entries: list[Entry], source: str) -> None:
+    """Fill our model with their tensors, in the precision of ours. source: the file, for the messages.
+
+    Raises:
+        AttentioError: a tensor is missing or does not have the shape that the configuration asks for.
+    """
+    wanted = model.state_dict()
+    state = {}
+    for ours, theirs, transposed in entries:
+        shape = list(wanted[ours].shape)
+        shape[0] //= len(theirs)
+        parts = [_take(tensors, name, shape[::-1] if transposed else shape, source) for name in theirs]
+        state[ours] = torch.cat([part.T for part in parts] if transposed else parts)
+    model.load_state_dict(state)
+
+
+def _take(tensors: Mapping[str, Tensor], name: str, shape: list[int], source: str) -> Tensor:
+    if name not in tensors:
+        raise AttentioError(f"{source} has no tensor {name}; give a model with all its parts")
+    if list(tensors[name].shape) != shape:
+        raise AttentioError(
+            f"{source}: tensor {name} is {list(tensors[name].shape)}, but config.json asks for {shape}; "
+            f"copy both from the same model"
+        )
+    return tensors[name]
