@@ -11,6 +11,12 @@ import peers
 
 HERE = Path(__file__).parent
 ATTENTIO = Path(sys.executable).with_name("attentio")
+CALIBRATION = {
+    "--training.max_steps": "60",
+    "--training.log_every": "20",
+    "--training.validate_every": "60",
+    "--training.checkpoint_every": "60",
+}
 
 
 def train(
@@ -68,3 +74,27 @@ def metrics(run: Path) -> list[dict[str, str]]:
     """The rows of a run directory's `metrics.csv`."""
     with (run / "metrics.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def seconds_per_update(*, config: str, options: Mapping[str, str], run: Path, threads: int) -> float:
+    """Train a preset or YAML file for a moment, in `run/run`, and say how long an update takes."""
+    train_fully(config=config, options={**options, **CALIBRATION}, run=run, threads=threads)
+    first, *_, last = metrics(run / "run")
+    return (float(last["seconds"]) - float(first["seconds"])) / (int(last["step"]) - int(first["step"]))
+
+
+def train_fully(*, config: str, options: Mapping[str, str], run: Path, threads: int) -> dict:
+    """Train a preset or YAML file to its end, in `run/run`; `run` is emptied first."""
+    shutil.rmtree(run, ignore_errors=True)
+    run.mkdir(parents=True)
+    command = [ATTENTIO, "train", config, "--run", run / "run"]
+    peers.launch(
+        [*command, *(word for option in options.items() for word in option)], threads=threads, log=run / "output.txt"
+    )
+    last = metrics(run / "run")[-1]
+    return {
+        "updates": int(last["step"]),
+        "minutes": float(last["seconds"]) / 60,
+        "versions": peers.versions(Path(sys.executable), ("attentio", "torch")),
+        "config": (run / "run" / "config.yaml").read_text(encoding="utf-8"),
+    }

@@ -8,10 +8,15 @@ most frequent first, no reserved symbols; what a whitespace tokenizer finds in t
 Korean g2p: the first 3,600 words of the training file as they are: Hangul syllables, TAB, phones separated
 by spaces.
 
-The few lines of `dev` are there because toolkits want some; no validation is timed.
+Korean chatbot text: questions and answers, each a line of its own; about one line in 20, chosen by its hash, is
+held out, so that the same line is never in both parts.
+
+The few lines of the other two's `dev` are there because toolkits want some; no validation is timed.
 """
 
+import csv
 import gzip
+import hashlib
 from collections import Counter
 from itertools import chain, islice
 from pathlib import Path
@@ -70,6 +75,17 @@ def korean_g2p(data: Path, work: Path) -> Corpus:
         write_lines(dev, kept[:DEV_LINES])
     targets = [line.split("\t")[1] for line in train.read_text(encoding="utf-8").splitlines()]
     return Corpus(folder, str(train), str(dev), sum(len(line.split(" ")) + 1 for line in targets))
+
+
+def korean_chatbot(data: Path, work: Path) -> tuple[Path, Path]:
+    """The training and dev lines of the chatbot text, made from `data/text/korean-chatbot.csv`."""
+    with (data / "text" / "korean-chatbot.csv").open(encoding="utf-8", newline="") as table:
+        lines = [row[column].strip() for row in csv.DictReader(table) for column in ("Q", "A")]
+    held_out = {line for line in lines if hashlib.sha256(line.encode()).digest()[0] < 256 // 20}
+    train, dev = work / "korean-chatbot.train.txt", work / "korean-chatbot.dev.txt"
+    write_lines(train, [line for line in lines if line not in held_out])
+    write_lines(dev, [line for line in lines if line in held_out])
+    return train, dev
 
 
 def segment(lines: list[str], learnt_on: list[str]) -> list[str]:

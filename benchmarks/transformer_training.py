@@ -33,10 +33,8 @@ import peers
 import product_limit
 from safetensors.torch import save_file
 
-from attentio.commands.build import build_tokenizers
 from attentio.commands.config import Config, load_config
-from attentio.data.batches import EncodedPairs, epoch_batches
-from attentio.data.pairs import read_pairs
+from attentio.commands.corpora import learn_tokenizers, make_corpus, read_part
 
 HERE = Path(__file__).parent
 CONFIG = "multi30k_transformer"
@@ -62,33 +60,21 @@ def prepare(data: Path, work: Path, updates: int) -> Prepared:
     config = load_config(
         str(HERE / "configs" / f"{CONFIG}.yaml"), [f"--data.train={corpus.train}", f"--data.dev={corpus.dev}"]
     )
-    pairs = read_pairs(config.data.train).pairs
-    tokenizers = build_tokenizers(config, pairs)
-    encoded = EncodedPairs.encode(pairs, *tokenizers)
-    order = epoch_batches(
-        encoded.source_lengths,
-        encoded.target_lengths,
-        batch_tokens=config.training.batch_tokens,
-        seed=config.training.seed,
-        epoch=0,
-    )[: WARM_UP + updates]
-    tensors = {}
-    for number, indices in enumerate(order):
-        batch = encoded.batch(indices)
+    part = read_part(config, config.data.train)
+    tokenizers = learn_tokenizers(config, part)
+    batches = make_corpus(config, part, tokenizers, seed=config.training.seed)
+    vocabulary, tensors, flops = tokenizers.target.size, {}, 0
+    for number, indices in enumerate(batches.epoch_batches(0)[: WARM_UP + updates]):
+        batch = batches.load(indices, 0)
         tensors[f"{number}.source"] = batch.source
         tensors[f"{number}.target_input"] = batch.target_input
-        tensors[f"{number}.labels"] = batch.target_output
+        tensors[f"{number}.labels"] = batch.labels
+        if number >= WARM_UP:
+            lengths = batch.source_lengths.tolist(), batch.target_lengths.tolist()
+            flops += product_limit.training_flops(*lengths, sizes=sizes(config, vocabulary))
     path = work / "batches.safetensors"
     save_file(tensors, path)
-    flops = sum(
-        product_limit.training_flops(
-            encoded.source_lengths[indices].tolist(),
-            encoded.target_lengths[indices].tolist(),
-            sizes=sizes(config, tokenizers.source.size),
-        )
-        for indices in order[WARM_UP:]
-    )
-    return Prepared(corpus, path, marian_settings(config, tokenizers.source.size), flops)
+    return Prepared(corpus, path, marian_settings(config, vocabulary), flops)
 
 
 def sizes(config: Config, vocabulary: int) -> dict[str, int]:

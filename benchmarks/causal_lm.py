@@ -1,0 +1,172 @@
+"""Causal language models: ours and transformers' GPT-2 of the same size, trained for the same time on the same text.
+
+    python benchmarks/causal_lm.py --data DIR --envs DIR --work DIR [--minutes 30] [--together]
+
+War and Peace, English, a paragraph a line, in byte-pair pieces as the preset `causal-lm` says. Ours is that preset
+with its schedule fitted to the time. The peer is `GPT2LMHeadModel` with the same layers, width, heads and dropout,
+trained by `Trainer` on the same tokens in blocks of the same length, peak learning rate and tokens an update (see
+`peer_side/language_model_training.py`); its paragraphs follow each other, an end token between them, and see each
+other. Ours do not.
+
+Bits per byte: nats of all tokens of the dev text, the end of each paragraph among them, over ln 2 and the bytes of
+the paragraphs in UTF-8. On both sides a text longer than a block is read in rows that overlap by half a block, so
+that what is predicted there has at least half a block before it; for the peer all paragraphs are one text. With
+--together both train at the same time on half of the threads each. Prints a table, writes
+`benchmarks/results/causal_lm.json`.
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import peers
+import same_time
+import torch
+from safetensors.torch import save_file
+
+from attentio.commands.build import Tokenizers
+from attentio.commands.config import load_config
+from attentio.commands.corpora import read_part
+from attentio.commands.loading import load_directory
+from attentio.evaluation.language import foresee
+from attentio.text.tokenizer import PAD
+
+HERE = Path(__file__).parent
+ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu-tanh": "gelu_new"}
+
+
+class Row(NamedTuple):
+    """One row: inputs, a tuple of the tokens [1, positions], and the token after each, PAD where it is not asked."""
+
+    inputs: tuple[torch.Tensor]
+    labels: torch.Tensor
+
+
+def rows(documents: Iterable[Sequence[int]], block: int) -> Iterator[Row]:
+    """Rows of at most `block` tokens in which every token but the first of a document is asked for once."""
+    half = block // 2
+    for document in documents:
+        tokens = torch.tensor(document)
+        for start in range(0, max(1, len(document) - 1 - half), half):
+            labels = tokens[start + 1 : start + block + 1].clone()
+            labels[: block - half if start else 0] = PAD
+            yield Row((tokens[None, start : start + len(labels)],), labels[None])
+
+
+def prepare(run: Path, folder: Path) -> dict:
+    """Write the tokens of both parts for the peer; say what it is to train."""
+    config, tokenizer = load_config(str(run / "config.yaml")), Tokenizers.load(run / "tokenizer").source
+    tensors = {}
+    for name, spec in (("train.tokens", config.data.train), ("dev.tokens", config.data.dev)):
+        encoded = tokenizer.encode_all(read_part(config, spec).items)
+        tensors[name] = torch.tensor([tokenizer.end, *(i for ids in encoded for i in (*ids, tokenizer.end))])
+    save_file(tensors, folder / "tokens.safetensors")
+    model, training, block = config.model, config.training, config.text.block
+    return {
+        "architecture": "gpt2",
+        "model": {
+            "vocab_size": tokenizer.size,
+            "n_positions": block,
+            "n_embd": model.transformer.width,
+            "n_layer": model.decoder_layers,
+            "n_head": model.transformer.heads,
+            "n_inner": model.transformer.feed_forward,
+            "activation_function": ACTIVATIONS.get(model.transformer.activation, "gelu_new"),
+            "resid_pdrop": model.dropout,
+            "embd_pdrop": model.dropout,
+            "attn_pdrop": 0.0,
+            "bos_token_id": tokenizer.end,
+            "eos_token_id": tokenizer.end,
+        },
+        "training": {
+            "learning_rate": training.learning_rate,
+            "warmup": max(1, training.warmup),
+            "weight_decay": training.weight_decay,
+            "clip": training.clip,
+            "rows_per_batch": max(1, training.accumulate * training.batch_tokens // block),
+            "sampling": "random",
+        },
+    }
+
+
+def measure(data: Path, work: Path, python: Path, minutes: float, threads: int, together: bool) -> dict:
+    train, dev = data / "text" / "war-and-peace.train.txt.gz", data / "text" / "war-and-peace.dev.txt"
+    both = same_time.train(
+        preset="causal-lm",
+        options={"--data.train": str(train), "--data.dev": str(dev)},
+        prepare=prepare,
+        minutes=minutes,
+        python=python,
+        work=work,
+        threads=threads,
+        together=together,
+    )
+    trained = load_directory(both.run, checkpoint="last")
+    tokenizer, documents = trained.tokenizers.source, read_part(trained.config, trained.config.data.dev).items
+    encoded = [[tokenizer.begin, *ids, tokenizer.end] for ids in tokenizer.encode_all(documents)]
+    foreseen = foresee(trained.model.eval(), rows(encoded, trained.config.text.block))
+    if foreseen.tokens != both.theirs["tokens"]:
+        raise RuntimeError(f"not the same tokens: {foreseen.tokens} and {both.theirs['tokens']}")
+    size = sum(len(document.encode()) for document in documents)
+    unknown = sum(ids.count(tokenizer.unknown) for ids in encoded)
+    parameters = sum(parameter.numel() for parameter in trained.model.parameters())
+    return {
+        "vocabulary": tokenizer.size,
+        "dev_bytes": size,
+        "dev_tokens": foreseen.tokens,
+        "dev_unknown_tokens": unknown,
+        "together": together,
+        "ours": {
+            **both.ours,
+            "bits_per_byte": foreseen.bits_per_byte(size),
+            "perplexity": foreseen.perplexity,
+            "parameters": parameters,
+        },
+        "theirs": {
+            **both.theirs,
+            "bits_per_byte": both.theirs["nats"] / math.log(2) / size,
+            "perplexity": math.exp(both.theirs["nats"] / foreseen.tokens),
+        },
+    }
+
+
+def report(result: dict) -> str:
+    lines = [f"{'':10} {'bits per byte':>13} {'perplexity':>11} {'parameters':>11} {'minutes':>8} {'updates':>8}"]
+    for name, side in (("attentio", result["ours"]), ("GPT-2", result["theirs"])):
+        lines.append(
+            f"{name:10} {side['bits_per_byte']:13.3f} {side['perplexity']:11.1f} {side['parameters']:11,} "
+            f"{side['minutes']:8.1f} {side['updates']:8,}"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Causal language models of ours and of transformers.")
+    parser.add_argument("--data", type=Path, required=True, help="directory that holds text/")
+    parser.add_argument("--envs", type=Path, required=True, help="directory of the peers' environments")
+    parser.add_argument("--work", type=Path, required=True, help="directory for the runs")
+    parser.add_argument("--minutes", type=float, default=30.0, help="of training, each side")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--together", action="store_true", help="both sides at once, half of the threads each")
+    arguments = parser.parse_args()
+    work = arguments.work / "causal-lm"
+    work.mkdir(parents=True, exist_ok=True)
+    python = peers.environment("transformers", arguments.envs)
+    result = measure(arguments.data, work, python, arguments.minutes, arguments.threads, arguments.together)
+    print(report(result))
+    path = HERE / "results" / "causal_lm.json"
+    machine = {"machine": platform.machine(), "cpus": os.cpu_count(), "python": platform.python_version()}
+    text = json.dumps({"threads": arguments.threads, "machine": machine, **result}, indent=2, ensure_ascii=False)
+    for folder, name in ((arguments.work, "WORK"), (arguments.data, "DATA")):  # no path of this machine
+        text = text.replace(str(folder), name)
+    path.write_text(text + "\n", encoding="utf-8")
+    print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Masked language models: ours and transformers' BERT of the same size, trained for the same time on the same rows.
+
+    python benchmarks/masked_lm.py --data DIR --envs DIR --work DIR [--minutes 30] [--jobs ...] [--together]
+
+| job | text | tokens |
+|---|---|---|
+| war-and-peace | English, a paragraph a line | 8,000 byte-pair pieces, as in the preset `masked-lm` |
+| korean-syllables | questions and answers, 1 line in 20 held out | characters |
+| korean-jamo | the same | Hangul taken apart into jamo |
+
+Ours is the preset `masked-lm` with its schedule fitted to the time. The peer is `BertForMaskedLM` with the same
+layers, width, heads and dropout, trained by `Trainer` with `DataCollatorForLanguageModeling` on the same rows with
+the same tokenizer, peak learning rate and tokens an update, rows of like length together (see
+`peer_side/language_model_training.py`).
+
+Masked accuracy: the per cent of the masked tokens of the dev text that are guessed right. Both sides answer the very
+same questions: the dev rows with our holes (15% of the tokens; 80% masked, 10% replaced, 10% left), written to a
+file. Beside it, what always guessing the most frequent token of the training text gives. With --together both train
+at the same time on half of the threads each. Prints a table, writes `benchmarks/results/masked_lm.json`.
+"""
+
+import argparse
+import json
+import os
+import platform
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import corpora
+import peers
+import same_time
+import torch
+from safetensors.torch import save_file
+
+from attentio.commands.build import Tokenizers
+from attentio.commands.config import Config, load_config
+from attentio.commands.corpora import make_corpus, read_part
+from attentio.commands.loading import load_directory
+from attentio.data.masked_texts import MaskedBatch
+from attentio.evaluation.language import foresee
+from attentio.text.tokenizer import PAD
+
+HERE = Path(__file__).parent
+JOBS = ("war-and-peace", "korean-syllables", "korean-jamo")
+ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu-tanh": "gelu_new"}
+
+
+def options_of(job: str, data: Path, work: Path) -> dict[str, str]:
+    """What `attentio train masked-lm` is given beside its budget."""
+    if job == "war-and-peace":
+        train, dev = data / "text" / "war-and-peace.train.txt.gz", data / "text" / "war-and-peace.dev.txt"
+        return {"--data.train": str(train), "--data.dev": str(dev)}
+    train, dev = corpora.korean_chatbot(data, work)
+    return {
+        "--data.train": str(train),
+        "--data.dev": str(dev),
+        "--text.source.tokenizer": "char",
+        "--text.source.vocab_size": "null",
+        "--text.source.jamo": str(job == "korean-jamo").lower(),
+    }
+
+
+def questions(config: Config, tokenizers: Tokenizers) -> list[MaskedBatch]:
+    """The dev rows with the holes that the validations of a run have."""
+    dev = make_corpus(config, read_part(config, config.data.dev), tokenizers, seed=0)
+    return [dev.load(indices, 0) for indices in dev.epoch_batches(0)]
+
+
+def prepare(run: Path, folder: Path) -> dict:
+    """Write the training rows, the dev questions and the tokenizer for the peer; say what it is to train."""
+    config, tokenizers = load_config(str(run / "config.yaml")), Tokenizers.load(run / "tokenizer")
+    content = json.loads((run / "tokenizer" / "source.json").read_text(encoding="utf-8"))
+    (folder / "tokenizer.json").write_text(json.dumps(content["tokenizer"]), encoding="utf-8")
+    corpus = make_corpus(config, read_part(config, config.data.train), tokenizers, seed=config.training.seed)
+    batches = corpus.epoch_batches(0)
+    rows = [row for indices in batches for row in whole_rows(corpus.load(indices, 0))]
+    tensors = {"train.tokens": torch.cat(rows), "train.lengths": torch.tensor([len(row) for row in rows])}
+    for number, batch in enumerate(questions(config, tokenizers)):
+        tensors[f"dev.{number}.tokens"], tensors[f"dev.{number}.lengths"] = batch.inputs
+        tensors[f"dev.{number}.labels"] = batch.labels
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "tokens.safetensors")
+    model, training = config.model, config.training
+    return {
+        "architecture": "bert",
+        "tokenizer": str(folder / "tokenizer.json"),
+        "model": {
+            "vocab_size": tokenizers.source.size,
+            "hidden_size": model.transformer.width,
+            "num_hidden_layers": model.encoder_layers,
+            "num_attention_heads": model.transformer.heads,
+            "intermediate_size": model.transformer.feed_forward,
+            "hidden_act": ACTIVATIONS[model.transformer.activation],
+            "hidden_dropout_prob": model.dropout,
+            "attention_probs_dropout_prob": 0.0,
+            "max_position_embeddings": model.transformer.max_length,
+            "type_vocab_size": 1,
+            "pad_token_id": PAD,
+        },
+        "training": {
+            "learning_rate": training.learning_rate,
+            "warmup": max(1, training.warmup),
+            "weight_decay": training.weight_decay,
+            "clip": training.clip,
+            "masked": config.masking.rate,
+            "rows_per_batch": round(training.accumulate * len(rows) / len(batches)),
+            "sampling": "group_by_length",
+        },
+    }
+
+
+def whole_rows(batch: MaskedBatch) -> Iterable[torch.Tensor]:
+    """The rows without their holes and without padding."""
+    tokens, lengths = batch.inputs
+    whole = torch.where(batch.labels != PAD, batch.labels, tokens)
+    return [row[:length] for row, length in zip(whole, lengths.tolist(), strict=True)]
+
+
+def measure(job: str, data: Path, work: Path, python: Path, minutes: float, threads: int, together: bool) -> dict:
+    both = same_time.train(
+        preset="masked-lm",
+        options=options_of(job, data, work),
+        prepare=prepare,
+        minutes=minutes,
+        python=python,
+        work=work,
+        threads=threads,
+        together=together,
+    )
+    trained = load_directory(both.run, checkpoint="last")
+    config, tokenizer = trained.config, trained.tokenizers.source
+    asked = questions(config, trained.tokenizers)
+    foreseen = foresee(trained.model.eval(), asked)
+    if foreseen.tokens != both.theirs["tokens"]:
+        raise RuntimeError(f"not the same questions: {foreseen.tokens} and {both.theirs['tokens']}")
+    training_text = read_part(config, config.data.train).items
+    counts = Counter(i for ids in tokenizer.encode_all(training_text) for i in ids if i not in tokenizer.special_ids)
+    ((commonest, _),) = counts.most_common(1)
+    right = sum(int((batch.labels == commonest).sum()) for batch in asked)
+    parameters = sum(parameter.numel() for parameter in trained.model.parameters())
+    return {
+        "vocabulary": tokenizer.size,
+        "dev_questions": foreseen.tokens,
+        "commonest_token_accuracy": 100 * right / foreseen.tokens,
+        "together": together,
+        "ours": {**both.ours, "masked_accuracy": foreseen.accuracy, "nats": foreseen.nats, "parameters": parameters},
+        "theirs": both.theirs,
+    }
+
+
+def report(results: dict) -> str:
+    lines = [
+        f"{'masked accuracy, %':18} {'attentio':>9} {'BERT':>6} {'commonest':>10} "
+        f"{'parameters':>21} {'minutes':>13} {'updates':>14}"
+    ]
+    for job, result in results.items():
+        ours, theirs = result["ours"], result["theirs"]
+        lines.append(
+            f"{job:18} {ours['masked_accuracy']:9.2f} {theirs['masked_accuracy']:6.2f} "
+            f"{result['commonest_token_accuracy']:10.2f} {ours['parameters']:10,} {theirs['parameters']:10,} "
+            f"{ours['minutes']:6.1f} {theirs['minutes']:6.1f} {ours['updates']:7,} {theirs['updates']:6,}"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Masked language models of ours and of transformers.")
+    parser.add_argument("--data", type=Path, required=True, help="directory that holds text/")
+    parser.add_argument("--envs", type=Path, required=True, help="directory of the peers' environments")
+    parser.add_argument("--work", type=Path, required=True, help="directory for the runs")
+    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
+    parser.add_argument("--minutes", type=float, default=30.0, help="of training, each side")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--together", action="store_true", help="both sides at once, half of the threads each")
+    arguments = parser.parse_args()
+    python = peers.environment("transformers", arguments.envs)
+    path = HERE / "results" / "masked_lm.json"
+    machine = {"machine": platform.machine(), "cpus": os.cpu_count(), "python": platform.python_version()}
+    document = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"jobs": {}}
+    document |= {"threads": arguments.threads, "machine": machine}
+    for job in arguments.jobs:
+        work = arguments.work / "masked-lm" / job
+        work.mkdir(parents=True, exist_ok=True)
+        document["jobs"][job] = measure(
+            job, arguments.data, work, python, arguments.minutes, arguments.threads, arguments.together
+        )
+        text = json.dumps(document, indent=2, ensure_ascii=False)
+        for folder, name in ((arguments.work, "WORK"), (arguments.data, "DATA")):  # no path of this machine
+            text = text.replace(str(folder), name)
+        path.write_text(text + "\n", encoding="utf-8")
+    print(report(document["jobs"]))
+    print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()
