@@ -11,12 +11,15 @@ from torch import Tensor
 
 from attentio.commands.build import Tokenizers
 from attentio.commands.config import Config, DecodingConfig
-from attentio.commands.loading import load_directory
+from attentio.commands.language_runs import VERBS, CausalRun, MaskedRun
+from attentio.commands.loading import Loaded, load_directory
 from attentio.data.batches import EncodedPairs, length_sorted_batches
 from attentio.data.pairs import Pair
 from attentio.decoding.search import Hypothesis, search
 from attentio.errors import AttentioError
+from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
+from attentio.models.masked_lm import MaskedLM
 from attentio.text.tokenizer import BOS, EOS, PAD, UNK
 
 LONGER_THAN_RATIO = 10
@@ -52,10 +55,13 @@ class Run:
 
         Raises AttentioError for a directory that is not a run, or whose files are missing, truncated or altered.
         """
-        loaded = load_directory(path, checkpoint=checkpoint)
+        return cls.of(load_directory(path, checkpoint=checkpoint))
+
+    @classmethod
+    def of(cls, loaded: Loaded) -> "Run":
+        """The run of what was loaded; AttentioError if that is a language model."""
         if not isinstance(loaded.model, EncoderDecoder):
-            verb = {"masked-lm": "fill", "causal-lm": "generate"}[loaded.config.model.type]
-            raise AttentioError(f"{path} is a language model and cannot translate; use `attentio {verb}`")
+            raise AttentioError(f"{loaded.path} cannot translate; use `attentio {VERBS[loaded.config.model.type]}`")
         return cls(loaded.path, loaded.config, loaded.tokenizers, loaded.model)
 
     def translate(self, texts: Sequence[str], *, beam: int | None = None) -> list[Translation]:
@@ -139,4 +145,12 @@ def decode(
         yield indices, hypotheses
 
 
-load = Run.load
+def load(path: str | Path, *, checkpoint: str = "best") -> Run | MaskedRun | CausalRun:
+    """Read a run directory, whatever kind of model is in it; `checkpoint` is "best" or "last".
+
+    Raises AttentioError for a directory that is not a run, or whose files are missing, truncated or altered.
+    """
+    loaded = load_directory(path, checkpoint=checkpoint)
+    if isinstance(loaded.model, MaskedLM):
+        return MaskedRun.of(loaded)
+    return CausalRun.of(loaded) if isinstance(loaded.model, CausalLM) else Run.of(loaded)

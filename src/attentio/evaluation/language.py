@@ -23,7 +23,7 @@ LANGUAGE_METRICS: Mapping[str, str] = MappingProxyType(
 )
 
 UNASKED = -1
-"""What labels hold where nothing is asked in the batches made here: an imported vocabulary may have an ordinary token 0."""
+"""The label where nothing is asked, in batches made here: an imported vocabulary may have an ordinary token 0."""
 
 _ROWS = 512  # of logits at a time: they are much wider than the features
 

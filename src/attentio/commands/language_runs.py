@@ -1,0 +1,275 @@
+"""Trained language models, ready to use: one that fills holes, one that goes on with a text."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from attentio.commands.config import Config
+from attentio.commands.loading import Loaded, load_directory
+from attentio.decoding.sampling import Sampled, Sampling, sample
+from attentio.errors import AttentioError
+from attentio.layers.positions import LearnedPositions
+from attentio.models.causal_lm import CausalLM
+from attentio.models.masked_lm import MaskedLM
+from attentio.text.pretrained import PretrainedTokenizer
+from attentio.text.tokenizer import Tokenizer
+
+HOLES = ("[MASK]", "<mask>")
+"""What a person may write where a token is missing."""
+
+VERBS = {"encoder-decoder": "translate", "masked-lm": "fill", "causal-lm": "generate"}
+"""What each kind of model is for."""
+
+AnyTokenizer = Tokenizer | PretrainedTokenizer
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What may stand in a hole.
+
+    text: the whole text with the token in its hole, and every other hole filled with its most probable token.
+    probability: that the model gives to the token there, of its whole vocabulary.
+    """
+
+    token: str
+    text: str
+    probability: float
+
+
+class MaskedRun:
+    """A masked language model with its tokenizer, as one thing that fills holes."""
+
+    def __init__(self, path: Path, config: Config, tokenizer: AnyTokenizer, model: MaskedLM) -> None:
+        self.path, self.config, self.tokenizer = path, config, tokenizer
+        self.model = model.eval()
+
+    @classmethod
+    def load(cls, path: str | Path, *, checkpoint: str = "best") -> "MaskedRun":
+        """Read a run directory; `checkpoint` is "best" or "last".
+
+        Raises AttentioError for one that holds another kind of model, or is damaged.
+        """
+        return cls.of(load_directory(path, checkpoint=checkpoint))
+
+    @classmethod
+    def of(cls, loaded: Loaded) -> "MaskedRun":
+        """The run of what was loaded; AttentioError if that is another kind of model."""
+        if not isinstance(loaded.model, MaskedLM):
+            verb = VERBS[loaded.config.model.type]
+            raise AttentioError(f"{loaded.path} is no masked language model; use `attentio {verb}`")
+        return cls(loaded.path, loaded.config, loaded.tokenizers.source, loaded.model)
+
+    def fill(self, text: str, *, top: int = 5) -> list[list[Candidate]]:
+        """For each [MASK] in the text, in order, the `top` most probable tokens, best first.
+
+        All holes are predicted from one reading of the text, each as if it were the only question: tokens that
+        are best in their holes need not go together.
+
+        Raises AttentioError for a text without [MASK], or with words that the vocabulary does not know.
+        """
+        if top < 1:
+            raise ValueError(f"top must be at least 1, got {top}")
+        ids = self.encode(text)
+        holes = [place for place, token in enumerate(ids) if token == self.tokenizer.mask]
+        if not holes:
+            raise AttentioError("no [MASK] in the text; write one where a word is missing")
+        with torch.inference_mode():
+            features = self.model.features(torch.tensor([ids]), torch.tensor([len(ids)]))
+            probabilities = self.model.output(features[0, holes]).softmax(-1)
+        ordinary = probabilities.index_fill(1, torch.tensor(sorted(self.tokenizer.special_ids)), -1.0)
+        found = ordinary.topk(min(top, ordinary.shape[1] - len(self.tokenizer.special_ids)))
+        best = list(ids)
+        for place, token in zip(holes, found.indices[:, 0].tolist(), strict=True):
+            best[place] = token
+        return [
+            [
+                Candidate(
+                    token=self.tokenizer.tokens([token])[0],
+                    text=self.tokenizer.decode([*best[:place], token, *best[place + 1 :]]),
+                    probability=probability,
+                )
+                for token, probability in zip(tokens, chances, strict=True)
+            ]
+            for place, tokens, chances in zip(holes, found.indices.tolist(), found.values.tolist(), strict=True)
+        ]
+
+    def encode(self, text: str) -> list[int]:
+        """The ids that the model reads for a text that may have holes."""
+        if self.tokenizer.begin is None or self.tokenizer.end is None:
+            raise AttentioError(
+                f"the tokenizer of {self.path} puts no tokens around a text, so it is not that of a BERT"
+            )
+        ids = self.tokenizer.encode_with_holes(text)
+        _check_known(text, ids, self.tokenizer)
+        return [self.tokenizer.begin, *ids, self.tokenizer.end]
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One sample.
+
+    text: the prompt and what follows it. tokens: those that were drawn, the end token last if the text ended.
+    log_prob: natural logarithm of the probability that the model itself gives to the drawn tokens.
+    finished: whether the model ended the text; otherwise it is cut off.
+    """
+
+    text: str
+    tokens: list[str]
+    log_prob: float
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One drawn token of a text that is still growing. text: what has become certain with it, perhaps nothing yet."""
+
+    text: str
+    token: str
+    log_prob: float
+
+
+class CausalRun:
+    """A causal language model with its tokenizer, as one thing that goes on with a text."""
+
+    def __init__(self, path: Path, config: Config, tokenizer: AnyTokenizer, model: CausalLM) -> None:
+        self.path, self.config, self.tokenizer = path, config, tokenizer
+        self.model = model.eval()
+
+    @classmethod
+    def load(cls, path: str | Path, *, checkpoint: str = "best") -> "CausalRun":
+        """Read a run directory; `checkpoint` is "best" or "last".
+
+        Raises AttentioError for one that holds another kind of model, or is damaged.
+        """
+        return cls.of(load_directory(path, checkpoint=checkpoint))
+
+    @classmethod
+    def of(cls, loaded: Loaded) -> "CausalRun":
+        """The run of what was loaded; AttentioError if that is another kind of model."""
+        if not isinstance(loaded.model, CausalLM):
+            verb = VERBS[loaded.config.model.type]
+            raise AttentioError(f"{loaded.path} is no causal language model; use `attentio {verb}`")
+        return cls(loaded.path, loaded.config, loaded.tokenizers.source, loaded.model)
+
+    def generate(
+        self,
+        prompt: str,
+        sampling: Sampling | None = None,
+        *,
+        samples: int = 1,
+        max_tokens: int = 256,
+        seed: int | None = None,
+    ) -> list[Generated]:
+        """Go on with the prompt, `samples` times independently; an empty prompt begins a text.
+
+        A text ends where the model ends it, after `max_tokens` drawn tokens, or where the positions that the model
+        has learnt end. sampling: how tokens are drawn; None for the model's plain probabilities. The same seed draws
+        the same; None draws differently each time.
+
+        Raises AttentioError for a prompt with words that the vocabulary does not know, or one that is too long.
+        """
+        ids = self.encode(prompt)
+        steps = list(self._draw(ids, sampling or Sampling(), samples, self._limit(ids, max_tokens), seed))
+        tokens = torch.stack([step.tokens[0] for step in steps], dim=1)
+        log_probs = torch.stack([step.log_probs[0] for step in steps], dim=1).double().sum(1)
+        lengths = torch.stack([step.live[0] for step in steps], dim=1).sum(1)
+        drawn = [row[:length] for row, length in zip(tokens.tolist(), lengths.tolist(), strict=True)]
+        return [
+            Generated(
+                text=self.tokenizer.decode([*ids, *row]),
+                tokens=self.tokenizer.tokens(row),
+                log_prob=log_prob,
+                finished=row[-1] == self.tokenizer.end,
+            )
+            for row, log_prob in zip(drawn, log_probs.tolist(), strict=True)
+        ]
+
+    def stream(
+        self, prompt: str, sampling: Sampling | None = None, *, max_tokens: int = 256, seed: int | None = None
+    ) -> Iterator[Piece]:
+        """One sample, as `generate` draws it, token by token.
+
+        The texts of the pieces, one after the other, are the text; the first has the prompt too. A piece
+        holds only what later tokens cannot change: a letter in several bytes comes with the last of them, a Hangul
+        syllable spelt in jamo when it is certain that no final consonant follows.
+        """
+        ids = self.encode(prompt)
+        limit = self._limit(ids, max_tokens)
+        said = 0
+        for count, step in enumerate(self._draw(ids, sampling or Sampling(), 1, limit, seed), start=1):
+            ids = [*ids, int(step.tokens)]
+            text = self.tokenizer.decode(ids)
+            if ids[-1] != self.tokenizer.end and count < limit:
+                text = self._certain(text)
+            yield Piece(text[said:], self.tokenizer.tokens(ids[-1:])[0], float(step.log_probs))
+            said = max(said, len(text))
+
+    def encode(self, prompt: str) -> list[int]:
+        """The ids that the model reads for a prompt: at least one."""
+        ids = self.tokenizer.encode(prompt)
+        _check_known(prompt, ids, self.tokenizer)
+        if self.tokenizer.begin is not None:
+            return [self.tokenizer.begin, *ids]
+        # GPT-2's tokenizer puts nothing before a text; in its training texts followed the end of others.
+        return ids or [self._end()]
+
+    def _draw(
+        self, ids: Sequence[int], sampling: Sampling, samples: int, max_tokens: int, seed: int | None
+    ) -> Iterator[Sampled]:
+        if samples < 1:
+            raise ValueError(f"samples must be at least 1, got {samples}")
+        generator = torch.Generator()
+        if seed is None:
+            generator.seed()
+        else:
+            generator.manual_seed(seed)
+        end, prompt = self._end(), torch.tensor([ids])
+        with torch.no_grad():
+            state = self.model.start(prompt[:, :-1])
+        return sample(
+            self.model,
+            state.reorder(torch.zeros(1, samples, dtype=torch.long)),
+            prompt[:, -1:].expand(1, samples),
+            sampling=sampling,
+            max_tokens=max_tokens,
+            end=end,
+            forbidden=sorted(set(self.tokenizer.special_ids) - {end}),
+            prompt=prompt,
+            generator=generator,
+        )
+
+    def _limit(self, ids: Sequence[int], max_tokens: int) -> int:
+        """`max_tokens`, or as many as the model has learnt positions for: the last drawn token is not read."""
+        positions = self.model.embedding.positions
+        if isinstance(positions, LearnedPositions) and max_tokens > 1:
+            return max(1, min(max_tokens, positions.table.num_embeddings - len(ids) + 1))
+        return max_tokens
+
+    def _end(self) -> int:
+        if self.tokenizer.end is None:
+            raise AttentioError(f"the tokenizer of {self.path} has no end token, so no text can end")
+        return self.tokenizer.end
+
+    def _certain(self, text: str) -> str:
+        """The text without an end that the next tokens may change."""
+        text = text.rstrip("\ufffd")  # the first bytes of a letter
+        if isinstance(self.tokenizer, Tokenizer) and self.tokenizer.jamo and text and _may_grow(text[-1]):
+            return text[:-1]
+        return text
+
+
+def _may_grow(letter: str) -> bool:
+    """Whether a jamo after it could join it: an initial consonant, or a Hangul syllable without a final consonant."""
+    return "\u1100" <= letter <= "\u1112" or ("가" <= letter <= "힣" and (ord(letter) - ord("가")) % 28 == 0)
+
+
+def _check_known(text: str, ids: Sequence[int], tokenizer: AnyTokenizer) -> None:
+    if tokenizer.unknown is None or tokenizer.unknown not in ids:
+        return
+    for hole in HOLES:
+        text = text.replace(hole, " ")
+    parts = [*text.split(), *text]
+    unknown = next((part for part in parts if tokenizer.unknown in tokenizer.encode(part)), text)
+    raise AttentioError(f"the model's vocabulary does not know {unknown!r}; write something else there")
