@@ -93,25 +93,8 @@ def test_jamo_is_refused(tmp_path: Path) -> None:
 
 
 def bert(folder: Path) -> Any:
-    """A BERT tokenizer with pieces, whose ids are shuffled."""
-    words = [
-        "[PAD]",
-        "[UNK]",
-        "[CLS]",
-        "[SEP]",
-        "[MASK]",
-        "the",
-        "cat",
-        "##s",
-        "##a",
-        "s",
-        "sat",
-        "on",
-        "mat",
-        ".",
-        ",",
-    ]
-    secrets.SystemRandom().shuffle(words)
+    """A BERT tokenizer with pieces, whose special tokens stand anywhere."""
+    words = "the cat [MASK] ##s ##a [SEP] s sat [PAD] on mat [UNK] . , [CLS]".split()
     tokenizer = BertTokenizer(vocab={word: i for i, word in enumerate(words)})
     tokenizer.save_pretrained(folder)
     return tokenizer
