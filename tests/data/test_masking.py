@@ -68,7 +68,7 @@ def test_rates_hold_over_a_million_tokens(unit: str, rate: float, seed: int) -> 
 def test_every_position_of_a_row_is_as_likely(unit: str, seed: int) -> None:
     rate, rows, width = 0.2, 20_011, 37
     tokens, starts = drawn_text(seed, rows, width)
-    masking = Masking(rate=rate, unit=unit, mean_span=4.0)  # type: ignore[arg-type]
+    masking = Masking(rate=rate, unit=unit, mean_span=40.0)  # type: ignore[arg-type]
     asked = corrupted(tokens, starts, masking, seed).labels != PAD
     assert np.abs(asked.mean(axis=0) - rate).max() < 6 * math.sqrt(rate * (1 - rate) / rows)
 
