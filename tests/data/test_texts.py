@@ -57,9 +57,8 @@ def test_json_lines_are_documents(tmp_path: Path, name: str, document: str) -> N
     assert read_texts(spec, document=document).documents == ["a\nb", "c"]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("spec", ["dates:train", "cmudict:dev"])
-def test_the_sets_that_come_along_give_their_sources(spec: str) -> None:
-    assert read_texts(spec).documents == [pair.source for pair in read_pairs(spec).pairs]
+def test_the_sets_that_come_along_give_their_sources() -> None:
+    assert read_texts("dates:test").documents == [pair.source for pair in read_pairs("dates:test").pairs]
 
 
 def test_a_file_of_an_embedded_name_is_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
