@@ -63,7 +63,7 @@ def draws(
 
     Those of a row depend on no other row, nor on how many positions there are. A generator a row would cost more
     than all the rest, so each number is a hash of where it stands: SplitMix64 (Steele, Lea and Flood 2014, "Fast
-    splittable pseudorandom number generators", figures 13 and 14), with a stream for each row.
+    splittable pseudorandom number generators"), with a stream for each row.
 
     Args:
         rows: the number of each row in its corpus.
@@ -78,7 +78,7 @@ def draws(
 
 
 def _mixed(bits: np.ndarray) -> np.ndarray:
-    """SplitMix64's mixing function, of 64 bits each."""
+    """SplitMix64's mixing function (Stafford's variant 13), of 64 bits each."""
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return bits ^ (bits >> np.uint64(31))
