@@ -31,6 +31,7 @@ from attentio.text.tokenizer import Tokenizer
 
 VOCABULARY, TARGET_VOCABULARY = 31, 23
 WIDTH, HEADS, POSITIONS = 12, 3, 19
+SAVED = 17  # entries of the tokenizer that `save` writes
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -85,8 +86,8 @@ def marian(**options: Any) -> PreTrainedModel:
 def save(model: PreTrainedModel, folder: Path) -> Path:
     """`save_pretrained`, and a tokenizer that need not do more than be there."""
     model.save_pretrained(folder)
-    vocabulary = {letter: i for i, letter in enumerate(LETTERS)}
-    Library(library_models.WordLevel(vocabulary, unk_token="z")).save(str(folder / "tokenizer.json"))
+    vocabulary = {letter: i for i, letter in enumerate(LETTERS[:SAVED])}
+    Library(library_models.WordLevel(vocabulary, unk_token="b")).save(str(folder / "tokenizer.json"))
     return folder
 
 

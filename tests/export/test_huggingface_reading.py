@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 from huggingface_models import (
-    LETTERS,
     POSITIONS,
     TARGET_VOCABULARY,
+    VOCABULARY,
     assert_same,
     bert,
     gpt2,
@@ -139,7 +139,7 @@ def test_configurations_of_old_versions_leave_defaults_out(seed: int, tmp_path: 
     (tmp_path / "generation_config.json").unlink()
     _, model, tokenizers, facts = read(tmp_path)
     source, lengths, mask = rows()
-    target = torch.randint(len(LETTERS), (3, 5))
+    target = torch.randint(VOCABULARY, (3, 5))
     assert_same(model(source, lengths, target), theirs(source, attention_mask=mask, decoder_input_ids=target).logits)
     assert (facts.forbidden, facts.beam) == ((5,), 7)
     assert (tokenizers[1].begin, tokenizers[1].end) == (5, 3)

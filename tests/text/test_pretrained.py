@@ -94,8 +94,8 @@ def test_jamo_is_refused(tmp_path: Path) -> None:
 
 def bert(folder: Path) -> Any:
     """A BERT tokenizer with pieces, whose special tokens stand anywhere."""
-    words = "the cat [MASK] ##s ##a [SEP] s sat [PAD] on mat [UNK] . , [CLS]".split()
-    tokenizer = BertTokenizer(vocab={word: i for i, word in enumerate(words)})
+    words = "the cat [MASK] ##s ##a [SEP] s sat [PAD] on mat [UNK] . , [CLS]"
+    tokenizer = BertTokenizer(vocab={word: i for i, word in enumerate(words.split())})
     tokenizer.save_pretrained(folder)
     return tokenizer
 

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from attentio.errors import AttentioError
 
-VERBS = ("train", "translate", "fill", "generate", "evaluate", "compare", "look")
+VERBS = ("train", "translate", "fill", "generate", "evaluate", "compare", "look", "export")
 """One module of this folder each. They import torch and the like only when they run, so that --help is quick."""
 
 

@@ -47,6 +47,11 @@ def config(model: MaskedLM) -> dict[str, Any]:
     }
 
 
+def vocabularies(model: MaskedLM) -> tuple[int, ...]:
+    """How many entries the tokenizers may have at most, as many as there are tokenizers."""
+    return (model.embedding.tokens.num_embeddings,)
+
+
 def tensors(model: MaskedLM) -> Tensors:
     """What `model.safetensors` holds of our model."""
     found = to_theirs(model, _entries(model))
@@ -84,7 +89,7 @@ def fill(model: MaskedLM, found: Tensors, source: str) -> None:
         found[POSITIONS] = found[POSITIONS] + found[SEGMENTS][0]
     if BIAS in found:
         found.setdefault(UNTIED_BIAS, found[BIAS])
-    load_theirs(model, found, _entries(model), source)
+    load_theirs(model, found, _entries(model), blocks="bert.encoder.layer.", source=source)
 
 
 def _modern(name: str) -> str:

@@ -1,4 +1,4 @@
-"""A model directory of Hugging Face: `config.json`, `model.safetensors`, `tokenizer.json` and what goes with them.
+"""A directory of Hugging Face: `config.json`, `model.safetensors`, `tokenizer.json` and what goes with them.
 
 Only JSON and safetensors are read; a pickle (`pytorch_model.bin`) could run code and is refused.
 """
@@ -105,7 +105,14 @@ def read(folder: Path) -> Pretrained:
         forbidden=_forbidden(generation),
         beam=int(generation.get("num_beams") or 1),
     )
-    return Pretrained(kind, model.eval(), _read_tokenizers(folder, kind, generation), facts)
+    tokenizers = _read_tokenizers(folder, kind, generation)
+    for tokenizer, vocabulary in zip(tokenizers, architecture.vocabularies(model), strict=True):
+        if tokenizer.size > vocabulary:
+            raise AttentioError(
+                f"{folder}: the tokenizer has {tokenizer.size} entries, the model {vocabulary}; "
+                f"copy both from the same model"
+            )
+    return Pretrained(kind, model.eval(), tokenizers, facts)
 
 
 def write(
@@ -137,6 +144,7 @@ def write(
     for tokenizer in tokenizers:
         pretrained.check(tokenizer)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / _TARGET / "tokenizer.json").unlink(missing_ok=True)  # of a model written there before
     for place, tokenizer in zip((folder, folder / _TARGET), dict.fromkeys(tokenizers), strict=False):
         place.mkdir(exist_ok=True)
         pretrained.write(
@@ -183,7 +191,7 @@ def _read_tokenizers(folder: Path, kind: Kind, generation: dict[str, Any]) -> tu
     if kind != "encoder-decoder":
         return (tokenizer,)
     own = folder / _TARGET
-    target = PretrainedTokenizer.read(own if own.is_dir() else folder)
+    target = PretrainedTokenizer.read(own if (own / "tokenizer.json").is_file() else folder)
     # A target begins with what the decoder is started with, which stands in no text.
     begin, end = generation.get("decoder_start_token_id"), generation.get("eos_token_id", target.end)
     if not isinstance(begin, int) or not isinstance(end, int):

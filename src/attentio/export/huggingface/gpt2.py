@@ -38,6 +38,11 @@ def config(model: CausalLM) -> dict[str, Any]:
     }
 
 
+def vocabularies(model: CausalLM) -> tuple[int, ...]:
+    """How many entries the tokenizers may have at most, as many as there are tokenizers."""
+    return (model.embedding.tokens.num_embeddings,)
+
+
 def tensors(model: CausalLM) -> Tensors:
     """What `model.safetensors` holds of our model."""
     return to_theirs(model, _entries(model))
@@ -70,7 +75,7 @@ def fill(model: CausalLM, found: Tensors, source: str) -> None:
     """Put the tensors of `model.safetensors` into the model that `build` made."""
     if "wte.weight" in found:  # written without the head, as OpenAI's own
         found = {f"transformer.{name}": tensor for name, tensor in found.items()}
-    load_theirs(model, found, _entries(model), source)
+    load_theirs(model, found, _entries(model), blocks="transformer.h.", source=source)
 
 
 def _entries(model: CausalLM) -> list[Entry]:

@@ -50,6 +50,11 @@ def config(model: EncoderDecoder) -> dict[str, Any]:
     }
 
 
+def vocabularies(model: EncoderDecoder) -> tuple[int, ...]:
+    """How many entries the tokenizers may have at most, as many as there are tokenizers."""
+    return tuple(side.embedding.tokens.num_embeddings for side in _sides(model))
+
+
 def tensors(model: EncoderDecoder) -> Tensors:
     """What `model.safetensors` holds of our model."""
     found = to_theirs(model, _entries(model))
@@ -101,7 +106,7 @@ def fill(model: EncoderDecoder, found: Tensors, source: str) -> None:
     """Put the tensors of `model.safetensors` into the model that `build` made."""
     if BIAS in found:
         found = {**found, BIAS: found[BIAS].flatten()}
-    load_theirs(model, found, _entries(model), source)
+    load_theirs(model, found, _entries(model), blocks=("model.encoder.layers.", "model.decoder.layers."), source=source)
 
 
 def _sides(model: EncoderDecoder) -> tuple[TransformerEncoder, TransformerDecoder]:

@@ -10,6 +10,9 @@ from attentio.errors import AttentioError
 
 Tensors = dict[str, Tensor]
 
+_CONSTANTS = (".attn.bias", ".attn.masked_bias")
+"""The causal mask, which old versions kept among GPT-2's weights."""
+
 
 class Entry(NamedTuple):
     """One of our tensors, and those of theirs that, one below the other, make it up.
@@ -37,13 +40,23 @@ def to_theirs(model: nn.Module, entries: list[Entry]) -> Tensors:
     return found
 
 
-def load_theirs(model: nn.Module, tensors: Mapping[str, Tensor], entries: list[Entry], source: str) -> None:
-    """Fill our model with their tensors, in the precision of ours. source: the file, for the messages.
+def load_theirs(
+    model: nn.Module, tensors: Mapping[str, Tensor], entries: list[Entry], *, blocks: str | tuple[str, ...], source: str
+) -> None:
+    """Fill our model with their tensors.
+
+    blocks: what the names of their blocks begin with; heads for other tasks, elsewhere, are passed over.
+    source: the file, for the messages.
 
     Raises:
-        AttentioError: a tensor is missing or does not have the shape that the configuration asks for.
+        AttentioError: a tensor is missing, does not have the shape that the configuration asks for, or belongs to a
+            block in which ours has nothing like it.
     """
     wanted = model.state_dict()
+    known = {name for entry in entries for name in entry.theirs}
+    for name in tensors:
+        if name.startswith(blocks) and name not in known and not name.endswith(_CONSTANTS):
+            raise AttentioError(f"{source} has a tensor {name} that config.json says nothing of; copy both again")
     state = {}
     for ours, theirs, transposed in entries:
         shape = list(wanted[ours].shape)
