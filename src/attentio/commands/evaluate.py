@@ -1,4 +1,4 @@
-"""attentio evaluate RUN [--data FILE]: quality by free decoding, as a table, as JSON, and by source length."""
+"""attentio evaluate RUN [--data FILE]: a model's quality on held-out data, as a table and as JSON."""
 
 import argparse
 import json
@@ -6,35 +6,56 @@ import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse.typing import PositiveInt
 
-HELP = "measure a model's quality on held-out data by free decoding"
+from attentio.errors import AttentioError
+
+if TYPE_CHECKING:
+    from attentio.commands.run import Run
+
+HELP = "measure a model's quality on held-out data: translations by free decoding, language models by what they foresee"
 TAKES_OVERRIDES = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory, made by attentio train")
     parser.add_argument(
-        "--data", metavar="FILE", help="pairs to measure on (default: the run's data.test, or data.dev)"
+        "--data", metavar="FILE", help="pairs, or text, to measure on (default: the run's data.test, or data.dev)"
     )
     parser.add_argument("--beam", type=PositiveInt, help="hypotheses a sentence; 1 is greedy (default: as configured)")
     parser.add_argument("--metrics", help="comma-separated: wer, per, exact, bleu, chrf, ter (default: as configured)")
+    parser.add_argument(
+        "--pseudo-perplexity",
+        type=PositiveInt,
+        metavar="N",
+        help="of a masked language model: also mask every token of N documents, one at a time",
+    )
     parser.add_argument("--out", metavar="DIR", type=Path, help="where to write (default: RUN/evaluation)")
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
+    from attentio.commands.evaluate_language import evaluate_language
+    from attentio.commands.run import Run, load
+
+    trained = load(arguments.run)
+    if isinstance(trained, Run):
+        return _evaluate_translation(trained, arguments)
+    return evaluate_language(trained, arguments)
+
+
+def _evaluate_translation(trained: "Run", arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from attentio.commands.run import Run
     from attentio.data.pairs import group_references, read_pairs
     from attentio.evaluation.by_length import by_source_length
     from attentio.evaluation.metrics import score
     from attentio.evaluation.report import as_json, length_table, score_table
 
-    trained = Run.load(arguments.run)
+    if arguments.pseudo_perplexity:
+        raise AttentioError("--pseudo-perplexity is a figure of masked language models; leave it out")
     config = trained.config
     options: dict[str, Any] = {"units": config.evaluation.units, "bleu_tokenize": config.evaluation.bleu_tokenize}
     metrics = arguments.metrics.split(",") if arguments.metrics else config.evaluation.metrics

@@ -44,6 +44,9 @@ class MaskedRun:
     def __init__(self, path: Path, config: Config, tokenizer: AnyTokenizer, model: MaskedLM) -> None:
         self.path, self.config, self.tokenizer = path, config, tokenizer
         self.model = model.eval()
+        self.begin = _needed(tokenizer.begin, "begin", path)
+        self.end = _needed(tokenizer.end, "end", path)
+        self.mask = _needed(tokenizer.mask, "mask", path)
 
     @classmethod
     def load(cls, path: str | Path, *, checkpoint: str = "best") -> "MaskedRun":
@@ -72,7 +75,7 @@ class MaskedRun:
         if top < 1:
             raise ValueError(f"top must be at least 1, got {top}")
         ids = self.encode(text)
-        holes = [place for place, token in enumerate(ids) if token == self.tokenizer.mask]
+        holes = [place for place, token in enumerate(ids) if token == self.mask]
         if not holes:
             raise AttentioError("no [MASK] in the text; write one where a word is missing")
         with torch.inference_mode():
@@ -97,13 +100,18 @@ class MaskedRun:
 
     def encode(self, text: str) -> list[int]:
         """The ids that the model reads for a text that may have holes."""
-        if self.tokenizer.begin is None or self.tokenizer.end is None:
-            raise AttentioError(
-                f"the tokenizer of {self.path} puts no tokens around a text, so it is not that of a BERT"
-            )
         ids = self.tokenizer.encode_with_holes(text)
         _check_known(text, ids, self.tokenizer)
-        return [self.tokenizer.begin, *ids, self.tokenizer.end]
+        return [self.begin, *ids, self.end]
+
+    def rows(self, documents: Sequence[str]) -> list[list[int]]:
+        """The ids of documents without holes, as the model reads them: long ones in several rows."""
+        room = self.config.text.block - 2
+        return [
+            [self.begin, *ids[start : start + room], self.end]
+            for ids in self.tokenizer.encode_all(documents)
+            for start in range(0, len(ids), room)
+        ]
 
 
 @dataclass(frozen=True)
@@ -136,6 +144,7 @@ class CausalRun:
     def __init__(self, path: Path, config: Config, tokenizer: AnyTokenizer, model: CausalLM) -> None:
         self.path, self.config, self.tokenizer = path, config, tokenizer
         self.model = model.eval()
+        self.end = _needed(tokenizer.end, "end", path)
 
     @classmethod
     def load(cls, path: str | Path, *, checkpoint: str = "best") -> "CausalRun":
@@ -181,7 +190,7 @@ class CausalRun:
                 text=self.tokenizer.decode([*ids, *row]),
                 tokens=self.tokenizer.tokens(row),
                 log_prob=log_prob,
-                finished=row[-1] == self.tokenizer.end,
+                finished=row[-1] == self.end,
             )
             for row, log_prob in zip(drawn, log_probs.tolist(), strict=True)
         ]
@@ -201,7 +210,7 @@ class CausalRun:
         for count, step in enumerate(self._draw(ids, sampling or Sampling(), 1, limit, seed), start=1):
             ids = [*ids, int(step.tokens)]
             text = self.tokenizer.decode(ids)
-            if ids[-1] != self.tokenizer.end and count < limit:
+            if ids[-1] != self.end and count < limit:
                 text = self._certain(text)
             yield Piece(text[said:], self.tokenizer.tokens(ids[-1:])[0], float(step.log_probs))
             said = max(said, len(text))
@@ -212,8 +221,12 @@ class CausalRun:
         _check_known(prompt, ids, self.tokenizer)
         if self.tokenizer.begin is not None:
             return [self.tokenizer.begin, *ids]
-        # GPT-2's tokenizer puts nothing before a text; in its training texts followed the end of others.
-        return ids or [self._end()]
+        return ids or [self.end]  # a tokenizer such as GPT-2's: texts follow the end of others
+
+    def rows(self, documents: Sequence[str]) -> list[list[int]]:
+        """The ids of documents, a row each, which the model is to foresee but for the first."""
+        begin = self.end if self.tokenizer.begin is None else self.tokenizer.begin
+        return [[begin, *ids, self.end] for ids in self.tokenizer.encode_all(documents)]
 
     def _draw(
         self, ids: Sequence[int], sampling: Sampling, samples: int, max_tokens: int, seed: int | None
@@ -225,7 +238,7 @@ class CausalRun:
             generator.seed()
         else:
             generator.manual_seed(seed)
-        end, prompt = self._end(), torch.tensor([ids])
+        prompt = torch.tensor([ids])
         with torch.no_grad():
             state = self.model.start(prompt[:, :-1])
         return sample(
@@ -234,8 +247,8 @@ class CausalRun:
             prompt[:, -1:].expand(1, samples),
             sampling=sampling,
             max_tokens=max_tokens,
-            end=end,
-            forbidden=sorted(set(self.tokenizer.special_ids) - {end}),
+            end=self.end,
+            forbidden=sorted(set(self.tokenizer.special_ids) - {self.end}),
             prompt=prompt,
             generator=generator,
         )
@@ -243,14 +256,9 @@ class CausalRun:
     def _limit(self, ids: Sequence[int], max_tokens: int) -> int:
         """`max_tokens`, or as many as the model has learnt positions for: the last drawn token is not read."""
         positions = self.model.embedding.positions
-        if isinstance(positions, LearnedPositions) and max_tokens > 1:
-            return max(1, min(max_tokens, positions.table.num_embeddings - len(ids) + 1))
-        return max_tokens
-
-    def _end(self) -> int:
-        if self.tokenizer.end is None:
-            raise AttentioError(f"the tokenizer of {self.path} has no end token, so no text can end")
-        return self.tokenizer.end
+        if not isinstance(positions, LearnedPositions):
+            return max_tokens
+        return min(max_tokens, max(1, positions.table.num_embeddings - len(ids) + 1))
 
     def _certain(self, text: str) -> str:
         """The text without an end that the next tokens may change."""
@@ -263,6 +271,12 @@ class CausalRun:
 def _may_grow(letter: str) -> bool:
     """Whether a jamo after it could join it: an initial consonant, or a Hangul syllable without a final consonant."""
     return "\u1100" <= letter <= "\u1112" or ("가" <= letter <= "힣" and (ord(letter) - ord("가")) % 28 == 0)
+
+
+def _needed(token: int | None, name: str, path: Path) -> int:
+    if token is None:
+        raise AttentioError(f"{path}: the tokenizer has no {name} token, which this kind of model needs")
+    return token
 
 
 def _check_known(text: str, ids: Sequence[int], tokenizer: AnyTokenizer) -> None:

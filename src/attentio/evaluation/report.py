@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from attentio.evaluation.by_length import LengthBin
+from attentio.evaluation.language import LANGUAGE_METRICS
 from attentio.evaluation.metrics import METRICS, Score
 
 
@@ -30,9 +31,9 @@ def as_json(scores: Sequence[Score], length_bins: Sequence[LengthBin] = ()) -> d
     }
 
 
-def score_table(scores: Sequence[Score]) -> Table:
+def score_table(scores: Sequence[Score], *, title: str = "quality of free decoding") -> Table:
     """One row a score: its name, value, which way is better, and what it means or how it was computed."""
-    table = Table(title="quality of free decoding", title_justify="left")
+    table = Table(title=title, title_justify="left")
     table.add_column("metric")
     table.add_column("value", justify="right")
     table.add_column("better")
@@ -40,9 +41,9 @@ def score_table(scores: Sequence[Score]) -> Table:
     for each in scores:
         table.add_row(
             each.name,
-            f"{each.value:.2f}",
+            f"{each.value:.3f}" if each.name in LANGUAGE_METRICS else f"{each.value:.2f}",
             "higher" if each.higher_is_better else "lower",
-            Text(each.signature or METRICS[each.name]),
+            Text(each.signature or {**METRICS, **LANGUAGE_METRICS}[each.name]),
         )
     return table
 
