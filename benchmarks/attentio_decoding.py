@@ -37,6 +37,7 @@ def main() -> None:
                 end=EOS,
                 forbidden=(PAD, BOS, UNK),
                 beam=beam,
+                need_weights=False,
             )
         return [best[0].tokens for best in found]
 

@@ -1,6 +1,7 @@
 """Our side of the benchmarks: `attentio` run in a process of its own, as a user runs it."""
 
 import csv
+import json
 import shutil
 import sys
 from collections.abc import Mapping
@@ -67,6 +68,16 @@ def train(
         "seconds": seconds,
         "versions": peers.versions(Path(sys.executable), ("attentio", "torch")),
         "config": path.read_text(encoding="utf-8"),
+    }
+
+
+def evaluate(run: Path, *, threads: int) -> dict:
+    """What `attentio evaluate` measures of a language model, by the metrics' names, and its other figures."""
+    peers.launch([ATTENTIO, "evaluate", run], threads=threads, log=run / "evaluate.txt")
+    report = json.loads((run / "evaluation" / "scores.json").read_text(encoding="utf-8"))
+    return {
+        **{score["name"]: score["value"] for score in report["scores"]},
+        **{key: report[key] for key in ("tokens", "unknown_tokens", "parameters")},
     }
 
 

@@ -20,10 +20,9 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
+import attentio_run
 import peers
 import same_time
 import torch
@@ -32,30 +31,9 @@ from safetensors.torch import save_file
 from attentio.commands.build import Tokenizers
 from attentio.commands.config import load_config
 from attentio.commands.corpora import read_part
-from attentio.commands.loading import load_directory
-from attentio.evaluation.language import foresee
-from attentio.text.tokenizer import PAD
 
 HERE = Path(__file__).parent
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu-tanh": "gelu_new"}
-
-
-class Row(NamedTuple):
-    """One row: inputs, a tuple of the tokens [1, positions], and the token after each, PAD where it is not asked."""
-
-    inputs: tuple[torch.Tensor]
-    labels: torch.Tensor
-
-
-def rows(documents: Iterable[Sequence[int]], block: int) -> Iterator[Row]:
-    """Rows of at most `block` tokens in which every token but the first of a document is asked for once."""
-    half = block // 2
-    for document in documents:
-        tokens = torch.tensor(document)
-        for start in range(0, max(1, len(document) - 1 - half), half):
-            labels = tokens[start + 1 : start + block + 1].clone()
-            labels[: block - half if start else 0] = PAD
-            yield Row((tokens[None, start : start + len(labels)],), labels[None])
 
 
 def prepare(run: Path, folder: Path) -> dict:
@@ -106,31 +84,20 @@ def measure(data: Path, work: Path, python: Path, minutes: float, threads: int, 
         threads=threads,
         together=together,
     )
-    trained = load_directory(both.run, checkpoint="last")
-    tokenizer, documents = trained.tokenizers.source, read_part(trained.config, trained.config.data.dev).items
-    encoded = [[tokenizer.begin, *ids, tokenizer.end] for ids in tokenizer.encode_all(documents)]
-    foreseen = foresee(trained.model.eval(), rows(encoded, trained.config.text.block))
-    if foreseen.tokens != both.theirs["tokens"]:
-        raise RuntimeError(f"not the same tokens: {foreseen.tokens} and {both.theirs['tokens']}")
-    size = sum(len(document.encode()) for document in documents)
-    unknown = sum(ids.count(tokenizer.unknown) for ids in encoded)
-    parameters = sum(parameter.numel() for parameter in trained.model.parameters())
+    mine = attentio_run.evaluate(both.run, threads=threads)
+    if mine["tokens"] != both.theirs["tokens"]:
+        raise RuntimeError(f"not the same tokens: {mine['tokens']} and {both.theirs['tokens']}")
+    config = load_config(str(both.run / "config.yaml"))
+    size = sum(len(document.encode()) for document in read_part(config, config.data.dev).items)
+    nats = both.theirs["nats"]
     return {
-        "vocabulary": tokenizer.size,
         "dev_bytes": size,
-        "dev_tokens": foreseen.tokens,
-        "dev_unknown_tokens": unknown,
         "together": together,
-        "ours": {
-            **both.ours,
-            "bits_per_byte": foreseen.bits_per_byte(size),
-            "perplexity": foreseen.perplexity,
-            "parameters": parameters,
-        },
+        "ours": {**both.ours, **mine},
         "theirs": {
             **both.theirs,
-            "bits_per_byte": both.theirs["nats"] / math.log(2) / size,
-            "perplexity": math.exp(both.theirs["nats"] / foreseen.tokens),
+            "bits-per-byte": nats / math.log(2) / size,
+            "perplexity": math.exp(nats / both.theirs["tokens"]),
         },
     }
 
@@ -139,7 +106,7 @@ def report(result: dict) -> str:
     lines = [f"{'':10} {'bits per byte':>13} {'perplexity':>11} {'parameters':>11} {'minutes':>8} {'updates':>8}"]
     for name, side in (("attentio", result["ours"]), ("GPT-2", result["theirs"])):
         lines.append(
-            f"{name:10} {side['bits_per_byte']:13.3f} {side['perplexity']:11.1f} {side['parameters']:11,} "
+            f"{name:10} {side['bits-per-byte']:13.3f} {side['perplexity']:11.1f} {side['parameters']:11,} "
             f"{side['minutes']:8.1f} {side['updates']:8,}"
         )
     return "\n".join(lines)

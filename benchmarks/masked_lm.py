@@ -27,6 +27,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+import attentio_run
 import corpora
 import peers
 import same_time
@@ -36,9 +37,7 @@ from safetensors.torch import save_file
 from attentio.commands.build import Tokenizers
 from attentio.commands.config import Config, load_config
 from attentio.commands.corpora import make_corpus, read_part
-from attentio.commands.loading import load_directory
 from attentio.data.masked_texts import MaskedBatch
-from attentio.evaluation.language import foresee
 from attentio.text.tokenizer import PAD
 
 HERE = Path(__file__).parent
@@ -127,25 +126,25 @@ def measure(job: str, data: Path, work: Path, python: Path, minutes: float, thre
         threads=threads,
         together=together,
     )
-    trained = load_directory(both.run, checkpoint="last")
-    config, tokenizer = trained.config, trained.tokenizers.source
-    asked = questions(config, trained.tokenizers)
-    foreseen = foresee(trained.model.eval(), asked)
-    if foreseen.tokens != both.theirs["tokens"]:
-        raise RuntimeError(f"not the same questions: {foreseen.tokens} and {both.theirs['tokens']}")
-    training_text = read_part(config, config.data.train).items
-    counts = Counter(i for ids in tokenizer.encode_all(training_text) for i in ids if i not in tokenizer.special_ids)
-    ((commonest, _),) = counts.most_common(1)
-    right = sum(int((batch.labels == commonest).sum()) for batch in asked)
-    parameters = sum(parameter.numel() for parameter in trained.model.parameters())
+    mine = attentio_run.evaluate(both.run, threads=threads)
+    if mine["tokens"] != both.theirs["tokens"]:
+        raise RuntimeError(f"not the same questions: {mine['tokens']} and {both.theirs['tokens']}")
     return {
-        "vocabulary": tokenizer.size,
-        "dev_questions": foreseen.tokens,
-        "commonest_token_accuracy": 100 * right / foreseen.tokens,
         "together": together,
-        "ours": {**both.ours, "masked_accuracy": foreseen.accuracy, "nats": foreseen.nats, "parameters": parameters},
+        "commonest-token-accuracy": commonest_token_accuracy(both.run),
+        "ours": {**both.ours, **mine},
         "theirs": both.theirs,
     }
+
+
+def commonest_token_accuracy(run: Path) -> float:
+    """The per cent of the dev questions whose answer is the most frequent token of the training text."""
+    config, tokenizers = load_config(str(run / "config.yaml")), Tokenizers.load(run / "tokenizer")
+    encoded = tokenizers.source.encode_all(read_part(config, config.data.train).items)
+    counts = Counter(i for ids in encoded for i in ids if i not in tokenizers.source.special_ids)
+    ((commonest, _),) = counts.most_common(1)
+    labels = torch.cat([batch.labels[batch.labels != PAD] for batch in questions(config, tokenizers)])
+    return 100 * float((labels == commonest).float().mean())
 
 
 def report(results: dict) -> str:
@@ -156,8 +155,8 @@ def report(results: dict) -> str:
     for job, result in results.items():
         ours, theirs = result["ours"], result["theirs"]
         lines.append(
-            f"{job:18} {ours['masked_accuracy']:9.2f} {theirs['masked_accuracy']:6.2f} "
-            f"{result['commonest_token_accuracy']:10.2f} {ours['parameters']:10,} {theirs['parameters']:10,} "
+            f"{job:18} {ours['masked-accuracy']:9.2f} {theirs['masked-accuracy']:6.2f} "
+            f"{result['commonest-token-accuracy']:10.2f} {ours['parameters']:10,} {theirs['parameters']:10,} "
             f"{ours['minutes']:6.1f} {theirs['minutes']:6.1f} {ours['updates']:7,} {theirs['updates']:6,}"
         )
     return "\n".join(lines)

@@ -106,7 +106,7 @@ def bert(given: dict, tensors: dict[str, torch.Tensor], folder: Path) -> dict:
             asked += int(where.sum())
             correct += int((logits.argmax(-1) == labels[where]).sum())
             nats += float(torch.nn.functional.cross_entropy(logits, labels[where], reduction="sum"))
-    return result | {"tokens": asked, "masked_accuracy": 100 * correct / asked, "nats": nats}
+    return result | {"tokens": asked, "masked-accuracy": 100 * correct / asked, "nats": nats}
 
 
 def gpt2(given: dict, tensors: dict[str, torch.Tensor], folder: Path) -> dict:
