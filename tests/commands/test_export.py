@@ -1,0 +1,91 @@
+"""attentio export: what it says, and that what it says works."""
+
+import contextlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_pairs import as_arguments, reverse, write_words
+
+import attentio as at
+from attentio.commands.main import main
+
+SMALL = {
+    "model.transformer.width": 8,
+    "model.transformer.heads": 2,
+    "model.transformer.feed_forward": 12,
+    "training.max_steps": 2,
+    "training.validate_every": 2,
+    "data.test": "null",
+}
+LEARNED = {"model.transformer.positions": "learned", "model.transformer.max_length": 64, "text.block": 32}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Trains for two updates, which is enough to have weights."""
+
+    def train(name: str, **options: Any) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        pairs = write_words(folder / "pairs.tsv", reverse, count=50, seed=5)
+        (folder / "text.txt").write_text(pairs.read_text().replace("\t", " "))
+        data = pairs if name == "marian" else folder / "text.txt"
+        given = SMALL | {"data.train": data, "data.dev": data} | options
+        assert main(["train", "luong", "--run", str(folder / "run"), *as_arguments(given)]) == 0
+        return folder / "run"
+
+    return train
+
+
+def run_snippet(out: str, text: str) -> Any:
+    """What the last line of the printed snippet gives, with the text in place of its dots."""
+    *before, last = [line.removeprefix("    ") for line in out.splitlines() if line.startswith("    ")]
+    assert len(before) == 2
+    names: dict[str, Any] = {}
+    with contextlib.redirect_stderr(io.StringIO()):
+        exec("\n".join(before), names)
+        return eval(last.replace('"... <mask> ..."', repr(text)).replace('"..."', repr(text)), names)
+
+
+def test_a_masked_model_is_exported_as_told(trained: Callable, attentio: Callable) -> None:
+    run = trained("bert", **LEARNED | {"model.type": "masked-lm", "model.transformer.activation": "gelu"})
+    said = attentio("export", run, "--to", "huggingface")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith(f"wrote {run / 'huggingface'};")
+    theirs = run_snippet(said.out, "ab<mask>d")
+    ours = {one.token: one.probability for one in at.load(run).fill("ab[MASK]d", top=3)[0]}
+    assert ours == {
+        one["token_str"]: pytest.approx(one["score"], rel=1e-4) for one in theirs if one["token_str"] in ours
+    }
+
+
+def test_a_causal_model_is_exported_as_told(trained: Callable, attentio: Callable, tmp_path: Path) -> None:
+    options = {
+        "model.type": "causal-lm",
+        "model.transformer.activation": "gelu-tanh",
+        "model.transformer.pre_norm": "true",
+    }
+    run = trained("gpt", **LEARNED | options)
+    said = attentio("export", run, "--to", "huggingface", "--out", tmp_path / "out")
+    assert said.out.startswith(f"wrote {tmp_path / 'out'};")
+    assert run_snippet(said.out, "ab")[0]["generated_text"].startswith("ab")
+    assert not (run / "huggingface").exists()
+
+
+@pytest.mark.parametrize("shared", ["true", "false"])
+def test_a_translator_is_exported_as_told(shared: str, trained: Callable, attentio: Callable) -> None:
+    run = trained("marian", **{"model.encoder": "transformer", "model.decoder": "transformer", "text.shared": shared})
+    said = attentio("export", run, "--to", "huggingface")
+    assert said.code == 0
+    assert ("target" in said.out) == (shared == "false")
+    assert isinstance(run_snippet(said.out, "abc"), str)
+
+
+def test_what_cannot_be_exported_is_told_on_one_line(toy: Any, attentio: Callable) -> None:
+    said = attentio("export", toy.run, "--to", "huggingface")
+    assert said.code == 2
+    assert said.err.count("\n") == 1
+    assert "model.encoder: recurrent" in said.err
+    assert not (toy.run / "huggingface").exists()
