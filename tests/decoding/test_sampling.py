@@ -281,6 +281,15 @@ def test_attention_is_that_of_the_step(seed: int) -> None:
     assert drawn(Bigrams(torch.zeros(VOCAB, VOCAB)), samples=3, seed=seed)[0].weights is None
 
 
+def test_no_gradients_are_kept_and_the_callers_are_left_alone(seed: int) -> None:
+    logits = torch.randn(VOCAB, VOCAB, requires_grad=True)
+    decoder = Bigrams(logits)
+    state = decoder.start(torch.empty(1, 0, dtype=torch.long))
+    for step in sample(decoder, state, torch.tensor([[BEGIN]]), sampling=Sampling(), max_tokens=3, end=END):
+        assert not step.log_probs.requires_grad
+        assert (logits * 2).requires_grad
+
+
 def test_steps_are_given_as_they_are_drawn(seed: int) -> None:
     class Counting(Bigrams):
         calls = 0

@@ -74,7 +74,6 @@ class Sampled(NamedTuple):
     live: Bool[Tensor, "batch beam"]
 
 
-@torch.no_grad()
 def sample(
     decoder: StepDecoder,
     state: Any,
@@ -117,16 +116,19 @@ def sample(
     live = torch.ones_like(last_token, dtype=torch.bool)
     token, said = last_token, None
     for _ in range(max_tokens):
-        logits, weights, state = decoder.step(token, state, need_weights=need_weights)
-        allowed = logits.index_fill(-1, banned, -math.inf)
-        if not allowed.amax(-1).isfinite().all():
-            raise ValueError("the decoder's logits must be finite for some allowed token, got NaN, +inf or all -inf")
-        if sampling.repetition_penalty != 1:
-            said = _said(logits, prompt) if said is None else said
-            said.scatter_(-1, token[..., None], True)
-            allowed = penalize_repetition(allowed, said, sampling.repetition_penalty)
-        token = _draw(allowed, sampling, generator).masked_fill(~live, end)
-        log_probs = logits.log_softmax(-1).gather(-1, token[..., None]).squeeze(-1).masked_fill(~live, 0.0)
+        with torch.no_grad():  # not around the yield, where the caller's code runs
+            logits, weights, state = decoder.step(token, state, need_weights=need_weights)
+            allowed = logits.index_fill(-1, banned, -math.inf)
+            if not allowed.amax(-1).isfinite().all():
+                raise ValueError(
+                    "the decoder's logits must be finite for some allowed token, got NaN, +inf or all -inf"
+                )
+            if sampling.repetition_penalty != 1:
+                said = _said(logits, prompt) if said is None else said
+                said.scatter_(-1, token[..., None], True)
+                allowed = penalize_repetition(allowed, said, sampling.repetition_penalty)
+            token = _draw(allowed, sampling, generator).masked_fill(~live, end)
+            log_probs = logits.log_softmax(-1).gather(-1, token[..., None]).squeeze(-1).masked_fill(~live, 0.0)
         yield Sampled(token, log_probs, weights, live)
         live = live & (token != end)
         if not live.any():
