@@ -35,7 +35,8 @@ def train(
 ) -> Both:
     """Train a preset of ours and the peer's model.
 
-    First ours is trained for a moment to see how many updates the time allows; our schedule is made for so many.
+    First ours is trained for a moment to see how many updates the time allows; our schedule is made for so many. The
+    peer then gets the time that ours took; where both train at once, the time that was asked for.
 
     Args:
         options: of `attentio train`.
@@ -48,20 +49,24 @@ def train(
     folder = work / "transformers"
     folder.mkdir(parents=True, exist_ok=True)
     settings = prepare(work / "trial" / "run", folder)
-    settings["training"]["seconds"] = 60 * minutes
-    (folder / "settings.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
 
     def ours() -> dict:
         # One validation, the last: nothing is chosen by the dev text.
         budget = {f"--training.{key}": str(updates) for key in ("max_steps", "validate_every", "checkpoint_every")}
         return attentio_run.train_fully(config=preset, options={**options, **budget}, run=work / "ours", threads=each)
 
-    def theirs() -> dict:
+    def theirs(minutes: float) -> dict:
+        settings["training"]["seconds"] = 60 * minutes
+        (folder / "settings.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
         command = [python, PROGRAM, folder / "settings.json", folder / "tokens.safetensors", folder / "result.json"]
         peers.launch(command, threads=each, log=folder / "output.txt")
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         return result | {"settings": settings, "versions": peers.versions(python, ("transformers", "torch"))}
 
-    with ThreadPoolExecutor(2 if together else 1) as pool:
-        mine, other = pool.submit(ours), pool.submit(theirs)
-    return Both(mine.result(), other.result(), work / "ours" / "run")
+    if not together:
+        mine = ours()
+        return Both(mine, theirs(mine["minutes"]), work / "ours" / "run")
+    with ThreadPoolExecutor() as pool:
+        training = pool.submit(ours)
+        other = theirs(minutes)
+    return Both(training.result(), other, work / "ours" / "run")
