@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 from toy_pairs import OPTIONS, as_arguments, reverse, write_task
+from toy_texts import write_round
 
 from attentio.commands.main import main
 
@@ -43,6 +44,27 @@ def toy_without_attention(toy: Toy, tmp_path_factory: pytest.TempPathFactory) ->
     data = {"data.train": toy.dev, "data.dev": toy.dev, "data.test": "null", "training.max_steps": 2}
     assert main(["train", "none", "--run", str(folder / "run"), *as_arguments(OPTIONS | data)]) == 0
     return folder / "run"
+
+
+def language_run(type: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp(type)
+    seed = secrets.randbelow(2**31)
+    print(f"seed of the {type} run = {seed}")
+    config = write_round(folder, type=type, seed=seed)
+    assert main(["train", str(config), "--run", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A masked language model that knows the round of `toy_texts`."""
+    return language_run("masked-lm", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def causal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A causal one."""
+    return language_run("causal-lm", tmp_path_factory)
 
 
 @pytest.fixture
