@@ -166,7 +166,6 @@ def test_linear_is_torchs_and_follows_its_weights(seed, rows):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.xfail(strict=True, reason="the weights in another order cannot be copied")
 def test_linear_can_be_copied_and_pickled_after_use():
     layer, x = Linear(7, 11), torch.randn(5, 7)
     with torch.no_grad():

@@ -101,12 +101,9 @@ def test_the_loss_of_packed_documents_is_the_sum_of_their_losses(seed, setting):
         assert_same(mine, theirs)
 
 
-ROTARY_FAILS = pytest.mark.xfail(strict=True, reason="turned queries and keys are float32 beside bfloat16 values")
-
-
 @pytest.mark.parametrize(
     "setting",
-    [pytest.param(each, marks=[ROTARY_FAILS] if each.positions == "rotary" else []) for each in SETTINGS],
+    SETTINGS,
     ids=str,
 )
 @pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight:UserWarning")  # RMSNorm, of bfloat16

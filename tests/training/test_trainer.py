@@ -58,8 +58,8 @@ def test_the_logged_loss_is_per_token_over_the_whole_window(tmp_path: Path, seed
 def test_every_pair_is_seen_once_an_epoch_and_a_smaller_last_group_is_not_lost(tmp_path: Path, seed: int) -> None:
     run = TinyRun(tmp_path, replace(RECIPE, accumulate=3, max_steps=100), seed=seed)
     seen: list[int] = []
-    load = run.trainer.load
-    run.trainer.load = lambda indices: seen.extend(indices.tolist()) or load(indices)  # type: ignore[func-returns-value]
+    load = run.load
+    run.load = lambda indices, epoch: seen.extend(indices.tolist()) or load(indices, epoch)  # type: ignore[method-assign, func-returns-value]
     batches = len(run.epoch_batches(0))
     assert batches % 3
     run.train(stop_at=math.ceil(batches / 3))
@@ -92,7 +92,7 @@ def test_the_average_is_what_is_saved_and_validated(tmp_path: Path, seed: int) -
 def test_dropout_is_off_in_validation_and_on_in_training(tmp_path: Path, seed: int) -> None:
     run = TinyRun(tmp_path, replace(RECIPE, max_steps=11), seed=seed)
     modes: list[tuple[str, bool]] = []
-    validate, load = run.trainer.validate, run.trainer.load
+    validate = run.trainer.validate
 
     def watched(model: nn.Module) -> Validation:
         modes.append(("validation", any(module.training for module in model.modules())))
@@ -106,7 +106,6 @@ def test_dropout_is_off_in_validation_and_on_in_training(tmp_path: Path, seed: i
         modes.append(("training", all(module.training for module in run.model.modules())))
 
     run.trainer._update = watched_update  # type: ignore[method-assign,assignment]
-    run.trainer.load = load
     run.train()
     assert {mode for kind, mode in modes if kind == "validation"} == {False}
     assert {mode for kind, mode in modes if kind == "training"} == {True}

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from attentio.layers.linear import unchanging_weights
 from attentio.models.protocols import StepDecoder
 
 
@@ -63,6 +64,7 @@ def gnmt_penalty(length: int, alpha: float) -> float:
 
 
 @torch.no_grad()
+@unchanging_weights()
 def search(
     decoder: StepDecoder,
     state: Any,
@@ -237,7 +239,11 @@ def _follow(
 ) -> tuple[Int[Tensor, "batch n_best steps"], Float[Tensor, "batch n_best steps source"] | None]:
     """Tokens and attention of the hypotheses in `slots` at step `last`; arbitrary after that step."""
     tokens = slots.new_zeros(*slots.shape, len(trace))
-    first = trace[0].weights
+    first, final = trace[0].weights, trace[-1].weights
+    if first is not None and final is not None and first.shape[-1] != final.shape[-1]:
+        raise ValueError(
+            "the decoder's attention grows with its output, as a language model's; pass need_weights=False"
+        )
     weights = None if first is None else first.new_zeros(*tokens.shape, first.shape[-1])
     for t in reversed(range(len(trace))):
         rows, growth, _, step_weights = trace[t]

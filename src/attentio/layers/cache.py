@@ -52,6 +52,10 @@ class KeyValueCache:
     ) -> "KeyValueCache":
         """The cache with new slots behind the old ones."""
         buffer, length = self.buffer, self.length + keys.shape[2]
+        if torch.is_grad_enabled() and (keys.requires_grad or buffer.keys.requires_grad):
+            # A gradient needs every cache as it was.
+            kept = torch.cat([self.keys, keys], dim=2), torch.cat([self.values, values], dim=2)
+            return KeyValueCache(_Buffer(*kept, length), length)
         if length > buffer.keys.shape[2] or buffer.filled != self.length:
             capacity = max(2 * length, _FIRST_CAPACITY)
             buffer = _Buffer(_roomy(self.keys, capacity), _roomy(self.values, capacity), self.length)

@@ -1,5 +1,8 @@
 """A linear layer that multiplies with oneDNN: forward, backward, and a step at a time."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -10,14 +13,28 @@ from torch.nn import functional as F
 from attentio.layers.product import product, suits_onednn
 
 _PACK_ROWS = range(2, 257)
-"""Numbers of rows for which weights are kept in oneDNN's own order: for one row there is nothing to gain, for many
-the product itself takes far longer than putting the weights in order."""
+"""Numbers of rows that are worth oneDNN's own order of the weights: for one row there is nothing to gain, for many the
+product itself takes far longer than putting the weights in order."""
+
+_Packs = dict[tuple[int, int], Tensor]
+_packs: ContextVar[_Packs | None] = ContextVar("packs", default=None)
+
+
+@contextmanager
+def unchanging_weights() -> Iterator[None]:
+    """Inside, no weight changes, so every `Linear` may put its weights in oneDNN's order once and use them again.
+
+    It pays for many products with few rows, as in decoding. The orders are forgotten at the end.
+    """
+    token = _packs.set({})
+    try:
+        yield
+    finally:
+        _packs.reset(token)
 
 
 class Linear(nn.Linear):
     """x W^T + b, as torch.nn.Linear in everything but speed (float32 on a CPU)."""
-
-    _packed: tuple[tuple[int, int, int], Tensor] | None = None
 
     def forward(self, inputs: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
         """One product forward; backward one for the inputs and one for the weight."""
@@ -26,23 +43,19 @@ class Linear(nn.Linear):
             return F.linear(inputs, weight, self.bias)
         if torch.is_grad_enabled() and (inputs.requires_grad or weight.requires_grad):
             return _Linear.apply(inputs, weight, self.bias)
+        packs = _packs.get()
         rows = inputs.numel() // inputs.shape[-1]
-        if rows not in _PACK_ROWS:
-            return F.linear(inputs, weight, self.bias) if rows == 1 else product(inputs, weight, self.bias)
-        flat = inputs.reshape(rows, inputs.shape[-1])
-        outputs = torch.ops.mkldnn._linear_pointwise(flat, self._in_order(rows), self.bias, "none", [], "")
-        return outputs.view(*inputs.shape[:-1], weight.shape[0])
-
-    def _in_order(self, rows: int) -> Tensor:
-        """The weight as oneDNN wants it for about this many rows; made again when the weight has changed."""
-        weight = self.weight
-        if weight.is_inference():  # it does not tell when it changes
-            return weight
+        if rows == 1:
+            return F.linear(inputs, weight, self.bias)
+        if packs is None or rows not in _PACK_ROWS:
+            return product(inputs, weight, self.bias)
         about = 1 << (rows - 1).bit_length()
-        key = (weight.data_ptr(), weight._version, about)
-        if self._packed is None or self._packed[0] != key:
-            self._packed = (key, torch.ops.mkldnn._reorder_linear_weight(weight.detach(), about))
-        return self._packed[1]
+        packed = packs.get((id(self), about))
+        if packed is None:
+            packed = packs[id(self), about] = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), about)
+        flat = inputs.reshape(rows, inputs.shape[-1])
+        outputs = torch.ops.mkldnn._linear_pointwise(flat, packed, self.bias, "none", [], "")
+        return outputs.view(*inputs.shape[:-1], weight.shape[0])
 
 
 class _Linear(torch.autograd.Function):

@@ -78,7 +78,8 @@ class Rotation(NamedTuple):
     def turn(self, vectors: Float[Tensor, "batch heads positions d"]) -> Float[Tensor, "batch heads positions d"]:
         """Features i and i + d/2 as the two axes of a plane, turned by their angle."""
         first, second = vectors.chunk(2, dim=-1)
-        return vectors * self.cos + torch.cat([-second, first], dim=-1) * self.sin
+        turned = vectors * self.cos + torch.cat([-second, first], dim=-1) * self.sin
+        return turned.to(vectors.dtype)
 
 
 class RotaryPositions(nn.Module):

@@ -10,7 +10,7 @@ from attentio.layers.positions import LearnedPositions, SinusoidalPositions
 class TokenEmbedding(nn.Module):
     """dropout(norm(scale * E[token] + position)); without a norm or without positions where those are None.
 
-    scale: sqrt(width) where embedding and output layer share their weight (Vaswani et al. 2017, section 3.4), else 1.
+    scale: sqrt(width) in the encoder-decoder (Vaswani et al. 2017, section 3.4), 1 in BERT and GPT-2.
     norm: as BERT has one.
     """
 
