@@ -4,6 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+
+from attentio.commands.language_runs import CausalRun, MaskedRun
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -47,3 +50,45 @@ def test_another_kind_of_picture_is_refused(toy, attentio: Callable, tmp_path: P
     said = attentio("look", toy.run, "ab", "--out", tmp_path / "look.doc")
     assert said.code == 2
     assert "look.doc" in said.err
+
+
+def test_a_language_model_shows_how_tokens_look_at_each_other(
+    masked: Path, causal: Path, attentio: Callable, tmp_path: Path
+) -> None:
+    picture = tmp_path / "look.png"
+    said = attentio("look", masked, "one [MASK] three", "--out", picture)
+    assert said.code == 0
+    assert said.out.startswith("one [MASK] three   (layer 1, mean of 2 heads)\n")
+    assert "<mask>" in said.out
+    assert picture.read_bytes().startswith(PNG)
+    said = attentio("look", causal, "five six", "--layer", "1", "--head", "2", "--out", picture)
+    assert said.out.startswith("five six   (layer 1, head 2)\n")
+    first = next(line for line in said.out.splitlines() if line.strip().startswith("<s> █"))
+    assert first.split() == ["<s>", "███", "<s>", "100%"], "the first token can only look at itself"
+
+
+def test_attention_of_a_text_is_of_every_layer_and_head(masked: Path, causal: Path) -> None:
+    for run, length in ((MaskedRun.load(masked), 5), (CausalRun.load(causal), 4)):
+        tokens, weights = run.attention("one two three")
+        assert tokens[:4] == ["<s>", "one", "two", "three"]
+        assert weights.shape == (1, 2, length, length)
+        assert torch.allclose(weights.sum(-1), torch.ones(1, 2, length))
+    assert weights.triu(1).abs().max() == 0, "the causal one looks at no later token"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--head", "3"], "--head 3: the model has 2 of them"),
+        (["--layer", "2"], "--layer 2: the model has 1 of them"),
+        (["--beam", "2"], "--beam is for models that translate"),
+    ],
+)
+def test_what_a_language_model_has_not_is_told(causal: Path, attentio: Callable, words: list[str], told: str) -> None:
+    said = attentio("look", causal, "one", *words)
+    assert said.code == 2
+    assert told in said.err
+
+
+def test_layers_are_not_those_of_a_translation(toy, attentio: Callable) -> None:
+    assert "--layer and --head are for language models" in attentio("look", toy.run, "ab", "--layer", "1").err

@@ -3,8 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from attentio.commands.config import Config
 from attentio.commands.loading import Loaded, load_directory
@@ -36,6 +39,13 @@ class Candidate:
     token: str
     text: str
     probability: float
+
+
+class SelfAttention(NamedTuple):
+    """Who looks at whom in a text: [layers, heads, tokens that look, tokens that are looked at]."""
+
+    tokens: list[str]
+    weights: Float[Tensor, "layers heads length length"]
 
 
 class MaskedRun:
@@ -97,6 +107,15 @@ class MaskedRun:
             ]
             for place, tokens, chances in zip(holes, found.indices.tolist(), found.values.tolist(), strict=True)
         ]
+
+    def attention(self, text: str) -> SelfAttention:
+        """The attention of every layer and head when the model reads a text, which may have holes."""
+        ids = self.encode(text)
+        with torch.inference_mode():
+            blocks = self.model.attention(torch.tensor([ids]), torch.tensor([len(ids)]))
+        return SelfAttention(
+            self.tokenizer.tokens(ids), torch.stack([block.own[0] for block in blocks if block.own is not None])
+        )
 
     def encode(self, text: str) -> list[int]:
         """The ids that the model reads for a text that may have holes."""
@@ -214,6 +233,15 @@ class CausalRun:
                 text = self._certain(text)
             yield Piece(text[said:], self.tokenizer.tokens(ids[-1:])[0], float(step.log_probs))
             said = max(said, len(text))
+
+    def attention(self, text: str) -> SelfAttention:
+        """The attention of every layer and head when the model reads a text; no token looks at a later one."""
+        ids = self.encode(text)
+        with torch.inference_mode():
+            blocks = self.model.attention(torch.tensor([ids]))
+        return SelfAttention(
+            self.tokenizer.tokens(ids), torch.stack([block.own[0] for block in blocks if block.own is not None])
+        )
 
     def encode(self, prompt: str) -> list[int]:
         """The ids that the model reads for a prompt: at least one."""

@@ -4,41 +4,91 @@ import argparse
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from jsonargparse.typing import PositiveInt
 
-HELP = "show which source tokens each output token came from"
+from attentio.errors import AttentioError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from attentio.commands.language_runs import CausalRun, MaskedRun
+    from attentio.commands.run import Run
+
+HELP = "show which tokens each token looked at"
 TAKES_OVERRIDES = False
 
 
+class View(NamedTuple):
+    """A matrix to look at: a row for each of `target_tokens`, a column for each of `source_tokens`.
+
+    note: what the terminal says besides the title of the picture.
+    """
+
+    title: str
+    note: str
+    weights: "Tensor"
+    source_tokens: list[str]
+    target_tokens: list[str]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "Of a model that translates, the rows are the output's tokens and the columns the source's; of a Transformer\n"
+        "the last layer is shown, averaged over its heads. In a language model the tokens of a text look at each other."
+    )
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory, made by attentio train")
-    parser.add_argument("text", help="a source text")
+    parser.add_argument("text", help="a source text; for a language model, any text")
     parser.add_argument("--out", metavar="FILE", type=Path, help=".png or .svg (default: RUN/pictures/TEXT.png)")
     parser.add_argument("--beam", type=PositiveInt, help="hypotheses a sentence; 1 is greedy (default: as configured)")
+    parser.add_argument("--layer", type=PositiveInt, help="of a language model, from 1 (default: the last)")
+    parser.add_argument("--head", type=PositiveInt, help="of a language model, from 1 (default: the mean of all)")
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from rich.console import Console
 
-    from attentio.commands.run import Run
+    from attentio.commands.run import Run, load
     from attentio.data.lines import check_text
-    from attentio.errors import AttentioError
     from attentio.inspection.heat_map import save_heat_map
     from attentio.inspection.terminal import print_alignment
 
     check_text(arguments.text, "the text")
-    output = Run.load(arguments.run).translate([arguments.text], beam=arguments.beam)[0]
+    trained = load(arguments.run)
+    view = _cross(trained, arguments) if isinstance(trained, Run) else _own(trained, arguments)
     console = Console(emoji=False, highlight=False)
-    console.print(f"{arguments.text} → {output.text}   (score {output.score:.3f})", markup=False)
-    if output.attention is None:
-        raise AttentioError(f"{arguments.run} was trained without attention, so there is none to look at")
-    tokens = {"source_tokens": output.source_tokens, "target_tokens": output.tokens}
-    print_alignment(output.attention, **tokens, console=console)
+    console.print(f"{view.title}   ({view.note})", markup=False)
+    tokens = {"source_tokens": view.source_tokens, "target_tokens": view.target_tokens}
+    print_alignment(view.weights, **tokens, console=console)
     name = re.sub(r"[^\w-]+", "-", arguments.text)[:60]
     default = arguments.run / "pictures" / f"{name}.png"
-    path = save_heat_map(
-        arguments.out or default, output.attention, **tokens, title=f"{arguments.text} → {output.text}"
-    )
+    path = save_heat_map(arguments.out or default, view.weights, **tokens, title=view.title)
     console.print(f"wrote {path}", markup=False, soft_wrap=True)
     return 0
+
+
+def _cross(trained: "Run", arguments: argparse.Namespace) -> View:
+    """From the tokens of a translation to those of its source."""
+    if arguments.layer or arguments.head:
+        raise AttentioError("--layer and --head are for language models; leave them out")
+    output = trained.translate([arguments.text], beam=arguments.beam)[0]
+    if output.attention is None:
+        raise AttentioError(f"{arguments.run} was trained without attention, so there is none to look at")
+    title, note = f"{arguments.text} → {output.text}", f"score {output.score:.3f}"
+    return View(title, note, output.attention, output.source_tokens, output.tokens)
+
+
+def _own(trained: "MaskedRun | CausalRun", arguments: argparse.Namespace) -> View:
+    """From the tokens of a text to one another."""
+    if arguments.beam:
+        raise AttentioError("--beam is for models that translate; leave it out")
+    tokens, weights = trained.attention(arguments.text)
+    layers, heads = weights.shape[:2]
+    for name, asked, count in (("layer", arguments.layer, layers), ("head", arguments.head, heads)):
+        if asked and asked > count:
+            raise AttentioError(f"--{name} {asked}: the model has {count} of them")
+    of_layer = weights[(arguments.layer or layers) - 1]
+    shown = of_layer[arguments.head - 1] if arguments.head else of_layer.mean(dim=0)
+    which = f"head {arguments.head}" if arguments.head else f"mean of {heads} heads"
+    return View(arguments.text, f"layer {arguments.layer or layers}, {which}", shown, tokens, tokens)
