@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from attentio.commands.build import Model, Tokenizers, build_model
-from attentio.commands.config import Config, load_config
+from attentio.commands.config import Config, DataConfig, DecodingConfig, ModelConfig, TextConfig, load_config
 from attentio.errors import AttentioError
+from attentio.export import huggingface
 from attentio.training.checkpoint import Checkpoints
 
 
@@ -22,11 +23,13 @@ class Loaded(NamedTuple):
 
 
 def load_directory(path: str | Path, *, checkpoint: str = "best") -> Loaded:
-    """Read a run directory; `checkpoint` is "best" or "last".
+    """Read a run directory, where `checkpoint` is "best" or "last", or a model directory of Hugging Face.
 
-    Raises AttentioError for a directory that is not a run, or whose files are missing, truncated or altered.
+    Raises AttentioError for a directory that is neither, or whose files are missing, truncated or altered.
     """
     path = Path(path)
+    if huggingface.is_directory(path):
+        return _pretrained(path)
     if not (path / "config.yaml").is_file():
         raise AttentioError(f"{path} is not a run directory: it has no config.yaml; `attentio train` makes one")
     config = load_config(str(path / "config.yaml"))
@@ -39,6 +42,21 @@ def load_directory(path: str | Path, *, checkpoint: str = "best") -> Loaded:
             f"{saved.path} does not fit {path / 'config.yaml'}: one of them has been changed since training"
         )
     return Loaded(path, config, tokenizers, model)
+
+
+def _pretrained(path: Path) -> Loaded:
+    """A model from elsewhere, with a configuration that says how to use it and nothing of how it was made."""
+    found = huggingface.read(path)
+    config = Config(
+        name=path.name,
+        data=DataConfig(train="", dev=""),
+        text=TextConfig(block=found.facts.max_length),
+        model=ModelConfig(type=found.kind),
+        decoding=DecodingConfig(beam=found.facts.beam),
+    )
+    # Its tokenizers are used as ours are; they only cannot be trained with.
+    tokenizers = Tokenizers(found.tokenizers[0], found.tokenizers[-1])  # type: ignore[arg-type]
+    return Loaded(path, config, tokenizers, found.model)
 
 
 def _copy(tensors: dict[str, Tensor], model: nn.Module) -> bool:

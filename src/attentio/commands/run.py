@@ -1,6 +1,6 @@
 """A trained model, read back from its run directory and ready to use."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from attentio.errors import AttentioError
 from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.masked_lm import MaskedLM
-from attentio.text.tokenizer import BOS, EOS, PAD, UNK
+from attentio.text.tokenizer import PAD
 
 LONGER_THAN_RATIO = 10
 """Tokens that any output may have besides max_length_ratio times its source's."""
@@ -97,12 +97,13 @@ class Run:
         )
         if n_best > decoding.beam:
             raise ValueError(f"n_best must be at most the beam, got {n_best} and a beam of {decoding.beam}")
-        encoded = self.encode([Pair(text, "") for text in texts])
+        tokenizer = self.tokenizers.source
+        sources = [[*ids, tokenizer.end] for ids in tokenizer.encode_all(texts)]
         found: list[list[Translation]] = [[] for _ in texts]
-        for indices, hypotheses in decode(self.model, encoded, decoding, n_best=n_best):
-            for index, best in zip(indices.tolist(), hypotheses, strict=True):
-                source = self.tokenizers.source.tokens(encoded.source(index))
-                found[index] = [self._translation(hypothesis, source) for hypothesis in best]
+        for indices, hypotheses in self._search(sources, decoding, n_best):
+            for index, best in zip(indices, hypotheses, strict=True):
+                tokens = tokenizer.tokens(sources[index])
+                found[index] = [self._translation(hypothesis, tokens) for hypothesis in best]
             progress(len(indices))
         return found
 
@@ -110,45 +111,49 @@ class Run:
         """The token ids of pairs."""
         return EncodedPairs.encode(pairs, *self.tokenizers)
 
+    def _search(
+        self, sources: Sequence[Sequence[int]], decoding: DecodingConfig, n_best: int
+    ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
+        """Translate the sources, the longest first; yields the numbers of each batch and its outputs."""
+        target = self.tokenizers.target
+        device = next(self.model.parameters()).device
+        all_lengths = np.array([len(source) for source in sources], dtype=np.int64)
+        for indices in length_sorted_batches(all_lengths, batch_size=decoding.batch_size):
+            rows = [torch.tensor(sources[index]) for index in indices]
+            padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD).to(device)
+            lengths = torch.from_numpy(all_lengths[indices]).to(device)
+            with torch.inference_mode():
+                hypotheses = search(
+                    self.model,
+                    self.model.start(self.model.encode(padded, lengths)),
+                    max_lengths=(lengths * decoding.max_length_ratio).long() + LONGER_THAN_RATIO,
+                    begin=target.begin,
+                    end=target.end,
+                    forbidden=sorted(set(target.special_ids) - {target.end}),
+                    beam=decoding.beam,
+                    length_penalty=decoding.length_penalty,
+                    n_best=n_best,
+                )
+            yield indices.tolist(), hypotheses
+
     def _translation(self, hypothesis: Hypothesis, source_tokens: list[str]) -> Translation:
         tokenizer = self.tokenizers.target
         attention = hypothesis.weights
         return Translation(
             text=tokenizer.decode(hypothesis.tokens),
-            tokens=tokenizer.tokens([*hypothesis.tokens, EOS]),
+            tokens=tokenizer.tokens([*hypothesis.tokens, tokenizer.end]),
             source_tokens=source_tokens,
             score=hypothesis.score,
             attention=None if attention is None else attention[:, : len(source_tokens)],
         )
 
 
-def decode(
-    model: EncoderDecoder, encoded: EncodedPairs, decoding: DecodingConfig, *, n_best: int = 1
-) -> Iterable[tuple[np.ndarray, list[list[Hypothesis]]]]:
-    """Translate the sources of `encoded`, the longest first; yields the numbers of each batch and its outputs."""
-    device = next(model.parameters()).device
-    for indices in length_sorted_batches(encoded.source_lengths, batch_size=decoding.batch_size):
-        batch = encoded.batch(indices)
-        lengths = batch.source_lengths.to(device)
-        with torch.inference_mode():
-            hypotheses = search(
-                model,
-                model.start(model.encode(batch.source.to(device), lengths)),
-                max_lengths=(lengths * decoding.max_length_ratio).long() + LONGER_THAN_RATIO,
-                begin=BOS,
-                end=EOS,
-                forbidden=(PAD, BOS, UNK),
-                beam=decoding.beam,
-                length_penalty=decoding.length_penalty,
-                n_best=n_best,
-            )
-        yield indices, hypotheses
-
-
 def load(path: str | Path, *, checkpoint: str = "best") -> Run | MaskedRun | CausalRun:
-    """Read a run directory, whatever kind of model is in it; `checkpoint` is "best" or "last".
+    """Read a run directory, whatever kind of model is in it, or BERT, GPT-2 or Marian from a directory of Hugging Face.
 
-    Raises AttentioError for a directory that is not a run, or whose files are missing, truncated or altered.
+    checkpoint: of a run, "best" or "last".
+
+    Raises AttentioError for a directory that is neither, or whose files are missing, truncated or altered.
     """
     loaded = load_directory(path, checkpoint=checkpoint)
     if isinstance(loaded.model, MaskedLM):

@@ -1,0 +1,91 @@
+"""Directories of Hugging Face at work: what attentio makes of them is what transformers makes of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_models import bert, gpt2, marian
+from tokenizers import Tokenizer as Library
+from tokenizers import decoders, models, pre_tokenizers, processors
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, pipeline
+
+from attentio.commands.language_runs import CausalRun, MaskedRun
+from attentio.commands.main import main
+from attentio.commands.run import Run, load
+from attentio.decoding.sampling import Sampling
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[START]"]
+WORDS = [f"w{i}" for i in range(31 - len(SPECIAL))]
+ROLES = {"pad_token": "[PAD]", "unk_token": "[UNK]", "mask_token": "[MASK]"}
+
+
+def saved(model: PreTrainedModel, folder: Path, *, before: str = "", after: str = "") -> PreTrainedTokenizerFast:
+    """The model with a tokenizer of 31 words; `before` and `after` are put around a text."""
+    model.save_pretrained(folder)
+    core = Library(models.WordLevel({word: i for i, word in enumerate([*SPECIAL, *WORDS])}, unk_token="[UNK]"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    core.decoder = decoders.Sequence([])
+    core.post_processor = processors.TemplateProcessing(
+        single=f"{before} $A {after}".strip(), special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    roles = ROLES | {"sep_token": "[SEP]", "cls_token": "[CLS]", "eos_token": "[SEP]"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, **roles)
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def test_bert_fills_holes_as_the_pipeline_does(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokenizer = saved(bert(), tmp_path, before="[CLS]", after="[SEP]")
+    text = "w3 [MASK] w7 w1 [MASK]"
+    theirs = pipeline("fill-mask", model=str(tmp_path), tokenizer=tokenizer, top_k=31)(text)
+    run = load(tmp_path)
+    assert isinstance(run, MaskedRun)
+    for hole, expected in zip(run.fill(text, top=5), theirs, strict=True):
+        # The pipeline says special tokens too.
+        ordinary = [one for one in expected if one["token_str"] not in SPECIAL][:5]
+        assert [one.token for one in hole] == [one["token_str"] for one in ordinary]
+        assert [one.probability for one in hole] == pytest.approx([one["score"] for one in ordinary], abs=1e-4)
+    capsys.readouterr()
+    assert main(["fill", str(tmp_path), "w3 [MASK] w7", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["holes"][0][0]["token"] in WORDS
+
+
+def test_gpt2_goes_on_as_generate_does(seed: int, tmp_path: Path) -> None:
+    theirs = gpt2()
+    tokenizer = saved(theirs, tmp_path)
+    run = load(tmp_path)
+    assert isinstance(run, CausalRun)
+    prompt = "w3 w1 w4"
+    ids = tokenizer(prompt, return_tensors="pt").input_ids
+    assert ids[0].tolist() == run.encode(prompt), "nothing is put before a text"
+    with torch.no_grad():
+        expected = theirs.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=9,
+            do_sample=False,
+            repetition_penalty=1.7,
+            suppress_tokens=[0, 1, 2, 4],
+            pad_token_id=0,
+        )
+    (found,) = run.generate(prompt, Sampling(temperature=0.0, repetition_penalty=1.7), max_tokens=9)
+    assert found.tokens == tokenizer.convert_ids_to_tokens(expected[0, 3:].tolist())
+
+
+def test_marian_translates_as_generate_does(seed: int, tmp_path: Path) -> None:
+    theirs = marian()
+    theirs.generation_config.bad_words_ids = [[0], [1], [2], [4], [5]]
+    tokenizer = saved(theirs, tmp_path, after="[SEP]")
+    run = load(tmp_path)
+    assert isinstance(run, Run)
+    text = "w3 w1 w4 w1"
+    batch = tokenizer(text, return_tensors="pt")
+    with torch.no_grad():
+        expected = theirs.generate(
+            batch.input_ids, attention_mask=batch.attention_mask, max_new_tokens=17, num_beams=1, do_sample=False
+        )
+    (found,) = run.translate([text], beam=1)
+    tokens = tokenizer.convert_ids_to_tokens(expected[0, 1:].tolist())
+    assert found.tokens[: len(tokens) - 1] == tokens[:-1]
+    assert found.source_tokens == ["w3", "w1", "w4", "w1", "[SEP]"]
