@@ -1,6 +1,7 @@
 """Directories of Hugging Face at work: what attentio makes of them is what transformers makes of them."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,28 @@ def test_gpt2_goes_on_as_generate_does(seed: int, tmp_path: Path) -> None:
         )
     (found,) = run.generate(prompt, Sampling(temperature=0.0, repetition_penalty=1.7), max_tokens=9)
     assert found.tokens == tokenizer.convert_ids_to_tokens(expected[0, 3:].tolist())
+
+
+def test_gpt2_is_measured_as_its_own_loss_says(seed: int, tmp_path: Path) -> None:
+    theirs = gpt2()
+    tokenizer = saved(theirs, tmp_path)
+    documents = ["w3 w1 w4", "w1 w5 w9 w2 w6", "w0"]
+    (tmp_path / "data.txt").write_text("\n".join(documents))
+    nats, tokens = 0.0, 0
+    for document in documents:
+        ids = torch.tensor([[3, *tokenizer(document).input_ids, 3]])
+        with torch.no_grad():
+            nats += float(theirs(ids, labels=ids).loss) * (ids.shape[1] - 1)
+        tokens += ids.shape[1] - 1
+    assert main(["evaluate", str(tmp_path), "--data", str(tmp_path / "data.txt")]) == 0
+    scores = json.loads((tmp_path / "evaluation" / "scores.json").read_text())["scores"]
+    assert math.log(scores[0]["value"]) == pytest.approx(nats / tokens, rel=1e-4)
+
+
+def test_data_to_measure_on_must_be_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved(gpt2(), tmp_path)
+    assert main(["evaluate", str(tmp_path)]) == 2
+    assert "names no data; give --data FILE" in capsys.readouterr().err
 
 
 def test_marian_translates_as_generate_does(seed: int, tmp_path: Path) -> None:

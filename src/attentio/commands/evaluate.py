@@ -40,12 +40,15 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.commands.run import Run, load
 
     trained = load(arguments.run)
+    data = arguments.data or trained.config.data.test or trained.config.data.dev
+    if not data:
+        raise AttentioError(f"{arguments.run} was not trained by attentio and names no data; give --data FILE")
     if isinstance(trained, Run):
-        return _evaluate_translation(trained, arguments)
-    return evaluate_language(trained, arguments)
+        return _evaluate_translation(trained, data, arguments)
+    return evaluate_language(trained, data, arguments)
 
 
-def _evaluate_translation(trained: "Run", arguments: argparse.Namespace) -> int:
+def _evaluate_translation(trained: "Run", data: str, arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -59,7 +62,7 @@ def _evaluate_translation(trained: "Run", arguments: argparse.Namespace) -> int:
     config = trained.config
     options: dict[str, Any] = {"units": config.evaluation.units, "bleu_tokenize": config.evaluation.bleu_tokenize}
     metrics = arguments.metrics.split(",") if arguments.metrics else config.evaluation.metrics
-    pairs = read_pairs(arguments.data or config.data.test or config.data.dev, bad_lines=config.data.bad_lines)
+    pairs = read_pairs(data, bad_lines=config.data.bad_lines)
     examples = group_references(pairs.pairs)
     references = [example.references for example in examples]
     score(["x"], [["x"]], metrics=metrics, **options)  # an unknown metric is told before the long work

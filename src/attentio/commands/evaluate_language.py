@@ -18,14 +18,13 @@ from attentio.evaluation.report import as_json, score_table
 from attentio.text.tokenizer import Tokenizer
 
 
-def evaluate_language(trained: MaskedRun | CausalRun, arguments: argparse.Namespace) -> int:
+def evaluate_language(trained: MaskedRun | CausalRun, data: str, arguments: argparse.Namespace) -> int:
     """Measure, write `scores.json` and print a table. Returns the exit code."""
     if arguments.beam or arguments.metrics:
         raise AttentioError("--beam and --metrics are for models that translate; leave them out")
     if arguments.pseudo_perplexity and isinstance(trained, CausalRun):
         raise AttentioError("--pseudo-perplexity is a figure of masked language models; leave it out")
-    config = trained.config
-    part = read_part(config, arguments.data or config.data.test or config.data.dev)
+    part = read_part(trained.config, data)
     console = Console(stderr=True, emoji=False, highlight=False)
     started = time.perf_counter()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
