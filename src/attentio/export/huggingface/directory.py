@@ -21,7 +21,7 @@ from attentio.export.huggingface.options import Theirs
 from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.masked_lm import MaskedLM
-from attentio.text import pretrained
+from attentio.text import pretrained, sentencepiece
 from attentio.text.pretrained import PretrainedTokenizer, read_json
 from attentio.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
 
@@ -187,11 +187,14 @@ def _read_weights(folder: Path) -> Tensors:
 
 
 def _read_tokenizers(folder: Path, kind: Kind, generation: dict[str, Any]) -> tuple[PretrainedTokenizer, ...]:
-    tokenizer = PretrainedTokenizer.read(folder)
     if kind != "encoder-decoder":
-        return (tokenizer,)
+        return (PretrainedTokenizer.read(folder),)
     own = folder / _TARGET
-    target = PretrainedTokenizer.read(own if (own / "tokenizer.json").is_file() else folder)
+    if not (folder / "tokenizer.json").is_file() and (folder / "source.spm").is_file():
+        source, target = sentencepiece.read_sides(folder)
+    else:
+        source = PretrainedTokenizer.read(folder)
+        target = PretrainedTokenizer.read(own if (own / "tokenizer.json").is_file() else folder)
     # A target begins with what the decoder is started with, which stands in no text.
     begin, end = generation.get("decoder_start_token_id"), generation.get("eos_token_id", target.end)
     if not isinstance(begin, int) or not isinstance(end, int):
@@ -200,7 +203,7 @@ def _read_tokenizers(folder: Path, kind: Kind, generation: dict[str, Any]) -> tu
             f"got {begin!r} and {end!r}"
         )
     target.begin, target.end = begin, end
-    return tokenizer, target
+    return source, target
 
 
 def _forbidden(generation: dict[str, Any]) -> tuple[int, ...]:
