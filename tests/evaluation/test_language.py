@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from attentio.errors import AttentioError
 from attentio.evaluation.language import UNASKED, Foreseen, foresee, masked_one_by_one, next_tokens
 
 PAD, UNK, BEGIN, END, MASK = range(5)
@@ -109,7 +110,7 @@ def test_batches_that_ask_for_nothing_are_passed_over_but_not_all_of_them(seed: 
     rows = [[BEGIN, 5, END]]
     silent, asking = batch(rows, [[PAD, PAD, PAD]]), batch(rows, [[PAD, 5, PAD]])
     assert foresee(model, [silent, asking]) == foresee(model, [asking])
-    with pytest.raises(ValueError, match="at least one token"):
+    with pytest.raises(AttentioError, match="no token of the data is asked for; give more text"):
         foresee(model, [silent])
 
 

@@ -90,6 +90,25 @@ def test_gpt2_is_measured_as_its_own_loss_says(seed: int, tmp_path: Path) -> Non
     assert math.log(scores[0]["value"]) == pytest.approx(nats / tokens, rel=1e-4)
 
 
+def test_bert_has_a_pseudo_perplexity(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    theirs = bert()
+    tokenizer = saved(theirs, tmp_path, before="[CLS]", after="[SEP]")
+    (tmp_path / "data.txt").write_text("w3 w1 w4 w8\n")
+    ids = tokenizer("w3 w1 w4 w8", return_tensors="pt").input_ids
+    nats = 0.0
+    for place in range(1, 5):
+        holed = ids.clone()
+        holed[0, place] = 4
+        with torch.no_grad():
+            nats -= float(theirs(holed).logits[0, place].log_softmax(-1)[ids[0, place]])
+    words = ["evaluate", str(tmp_path), "--data", str(tmp_path / "data.txt")]
+    assert main([*words, "--pseudo-perplexity", "9"]) == 0
+    (score,) = json.loads((tmp_path / "evaluation" / "scores.json").read_text())["scores"]
+    assert math.log(score["value"]) == pytest.approx(nats / 4, rel=1e-4)
+    assert main(words) == 2
+    assert "give --pseudo-perplexity N" in capsys.readouterr().err
+
+
 def test_data_to_measure_on_must_be_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved(gpt2(), tmp_path)
     assert main(["evaluate", str(tmp_path)]) == 2

@@ -63,17 +63,17 @@ def evaluate_language(trained: MaskedRun | CausalRun, data: str, arguments: argp
 
 def _masked(trained: MaskedRun, part: Part, pseudo: int, bar: Progress) -> tuple[Foreseen, list[Score]]:
     """The holes are those of every validation: the same seed draws them."""
-    config, tokenizer, model = trained.config, trained.tokenizer, trained.model
-    if not isinstance(tokenizer, Tokenizer):
-        raise AttentioError(f"{trained.path} was not trained by attentio; only models that were can be measured")
-    corpus = make_corpus(config, part, Tokenizers(tokenizer, tokenizer), seed=0)
-    numbers = corpus.epoch_batches(0)
-    holes = (corpus.load(one, 0) for one in bar.track(numbers, description="holes"))
-    found = foresee(model, holes)  # type: ignore[arg-type]
-    scores = [
-        Score("masked-accuracy", found.accuracy, True, None),
-        Score("masked-perplexity", found.perplexity, False, None),
-    ]
+    config, tokenizer = trained.config, trained.tokenizer
+    found, scores = None, []
+    if isinstance(tokenizer, Tokenizer):
+        corpus = make_corpus(config, part, Tokenizers(tokenizer, tokenizer), seed=0)
+        numbers = corpus.epoch_batches(0)
+        holes = (corpus.load(one, 0) for one in bar.track(numbers, description="holes"))
+        found = foresee(trained.model, holes)  # type: ignore[arg-type]
+        scores.append(Score("masked-accuracy", found.accuracy, True, None))
+        scores.append(Score("masked-perplexity", found.perplexity, False, None))
+    elif not pseudo:
+        raise AttentioError(f"{trained.path} does not say how to draw holes; give --pseudo-perplexity N")
     if pseudo:
         chosen = np.random.default_rng(0).permutation(len(part.items))[:pseudo]
         batches = masked_one_by_one(
@@ -83,8 +83,10 @@ def _masked(trained: MaskedRun, part: Part, pseudo: int, bar: Progress) -> tuple
             batch_tokens=config.training.batch_tokens,
         )
         copies = bar.track(batches, description="one by one", total=None)
-        alone = foresee(model, copies, unasked=UNASKED)  # type: ignore[arg-type]
+        alone = foresee(trained.model, copies, unasked=UNASKED)  # type: ignore[arg-type]
         scores.append(Score("pseudo-perplexity", alone.perplexity, False, None))
+        found = found or alone
+    assert found is not None
     return found, scores
 
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from attentio.errors import AttentioError
 from attentio.models.protocols import Trainable
 from attentio.text.tokenizer import PAD
 
@@ -84,7 +85,7 @@ def foresee(model: Trainable, batches: Iterable[Asked], *, unasked: int = PAD) -
     The model must be in eval mode.
 
     Raises:
-        ValueError: the batches ask for nothing.
+        AttentioError: the batches ask for nothing.
     """
     tokens, correct = 0, 0
     nats = torch.zeros((), dtype=torch.float64)
@@ -100,7 +101,7 @@ def foresee(model: Trainable, batches: Iterable[Asked], *, unasked: int = PAD) -
             correct += int((logits.argmax(-1) == right).sum())
             tokens += len(right)
     if not tokens:
-        raise ValueError("batches must ask for at least one token, got none")
+        raise AttentioError("nothing to measure: no token of the data is asked for; give more text")
     return Foreseen(tokens, float(nats), correct)
 
 
