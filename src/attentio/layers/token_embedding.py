@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from attentio.layers.dropout import Dropout
 from attentio.layers.positions import LearnedPositions, SinusoidalPositions
 
 
@@ -26,7 +27,7 @@ class TokenEmbedding(nn.Module):
         super().__init__()
         self.tokens, self.positions, self.norm = tokens, positions, norm
         self.scale = scale
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, tokens: Int[Tensor, "batch length"], positions: Int[Tensor, "*batch length"]

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from attentio.layers.cache import KeyValueCache
+from attentio.layers.dropout import Dropout
 from attentio.layers.feed_forward import Activation, FeedForward
 from attentio.layers.multihead import CrossAttention, Layout, MultiheadSource, SelfAttention
 
@@ -45,7 +46,7 @@ class TransformerBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.pre_norm = pre_norm
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.self_attention = SelfAttention(width, heads, key_value_heads=key_value_heads)
         self.self_attention_norm = make_norm(norm, width, eps)
         self.cross_attention = self.cross_attention_norm = None

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from attentio.layers.deferred import DeferredWeight
+from attentio.layers.dropout import Dropout
 from attentio.layers.global_attention import GlobalAttention
 from attentio.layers.local import LocalAttention
 from attentio.layers.readout import AttentionalReadout, DecoderView, Readout
@@ -38,7 +39,7 @@ class RecurrentEncoder(nn.Module):
         super().__init__()
         self.embedding, self.layers = embedding, nn.ModuleList(layers)
         self.features = self.summary_features = 2 * layers[-1].forwards.hidden_size
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, source: Int[Tensor, "batch source"], lengths: Int[Tensor, "batch"]) -> Memory:
         """Returns the memory; its summary is the last forward state beside the last backward one."""
@@ -131,7 +132,7 @@ class RecurrentDecoder(nn.Module):
         self.attention, self.readout = attention, readout
         self.query, self.context = query, context
         self.fed_features = layers[0].input_size - embedding.embedding_dim
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(readout.features, embedding.num_embeddings)
 
     def features(self, memory: Memory, target: Int[Tensor, "batch target"]) -> Float[Tensor, "batch target features"]:
