@@ -1,17 +1,17 @@
 """Masked language models: ours and transformers' BERT of the same size, trained for the same time on the same rows.
 
-    python benchmarks/masked_lm.py --data DIR --envs DIR --work DIR [--minutes 30] [--jobs ...] [--together]
+    python benchmarks/masked_lm.py --data DIR --envs DIR --work DIR [--minutes 30] [--jobs ..] [--together]
 
 | job | text | tokens |
 |---|---|---|
-| war-and-peace | English, a paragraph a line | 8,000 byte-pair pieces, as in the preset `masked-lm` |
+| war-and-peace | English, a paragraph a line | 8,000 unigram pieces |
 | korean-syllables | questions and answers, 1 line in 20 held out | characters |
 | korean-jamo | the same | Hangul taken apart into jamo |
 
-Ours is the preset `masked-lm` with its schedule fitted to the time. The peer is `BertForMaskedLM` with the same
-layers, width, heads and dropout, trained by `Trainer` with `DataCollatorForLanguageModeling` on the same rows with
-the same tokenizer, peak learning rate and tokens an update, rows of like length together (see
-`peer_side/language_model_training.py`).
+Ours is the preset `masked-lm` with its schedule fitted to the time; what else is given (--key.sub value) goes to
+`attentio train`. The peer is `BertForMaskedLM` with the same layers, width, heads and dropout, trained by `Trainer`
+with `DataCollatorForLanguageModeling` on the same rows with the same tokenizer, peak learning rate and, on average,
+as many tokens an update, rows of like length together (see `peer_side/language_model_training.py`).
 
 Masked accuracy: the per cent of the masked tokens of the dev text that are guessed right. Both sides answer the very
 same questions: the dev rows with our holes (15% of the tokens; 80% masked, 10% replaced, 10% left), written to a
@@ -49,15 +49,11 @@ def options_of(job: str, data: Path, work: Path) -> dict[str, str]:
     """What `attentio train masked-lm` is given beside its budget."""
     if job == "war-and-peace":
         train, dev = data / "text" / "war-and-peace.train.txt.gz", data / "text" / "war-and-peace.dev.txt"
-        return {"--data.train": str(train), "--data.dev": str(dev)}
-    train, dev = corpora.korean_chatbot(data, work)
-    return {
-        "--data.train": str(train),
-        "--data.dev": str(dev),
-        "--text.source.tokenizer": "char",
-        "--text.source.vocab_size": "null",
-        "--text.source.jamo": str(job == "korean-jamo").lower(),
-    }
+        tokenizer = {"--text.source.tokenizer": "unigram", "--text.source.vocab_size": "8000"}
+    else:
+        train, dev = corpora.korean_chatbot(data, work)
+        tokenizer = {"--text.source.tokenizer": "char", "--text.source.jamo": str(job == "korean-jamo").lower()}
+    return {"--data.train": str(train), "--data.dev": str(dev), "--data.test": str(dev), **tokenizer}
 
 
 def questions(config: Config, tokenizers: Tokenizers) -> list[MaskedBatch]:
@@ -115,10 +111,10 @@ def whole_rows(batch: MaskedBatch) -> Iterable[torch.Tensor]:
     return [row[:length] for row, length in zip(whole, lengths.tolist(), strict=True)]
 
 
-def measure(job: str, data: Path, work: Path, python: Path, minutes: float, threads: int, together: bool) -> dict:
+def measure(options: dict[str, str], work: Path, python: Path, *, minutes: float, threads: int, together: bool) -> dict:
     both = same_time.train(
         preset="masked-lm",
-        options=options_of(job, data, work),
+        options=options,
         prepare=prepare,
         minutes=minutes,
         python=python,
@@ -171,7 +167,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0, help="of training, each side")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--together", action="store_true", help="both sides at once, half of the threads each")
-    arguments = parser.parse_args()
+    arguments, rest = parser.parse_known_args()
+    overrides = dict(zip(rest[::2], rest[1::2], strict=True))
     python = peers.environment("transformers", arguments.envs)
     path = HERE / "results" / "masked_lm.json"
     machine = {"machine": platform.machine(), "cpus": os.cpu_count(), "python": platform.python_version()}
@@ -181,7 +178,12 @@ def main() -> None:
         work = arguments.work / "masked-lm" / job
         work.mkdir(parents=True, exist_ok=True)
         document["jobs"][job] = measure(
-            job, arguments.data, work, python, arguments.minutes, arguments.threads, arguments.together
+            options_of(job, arguments.data, work) | overrides,
+            work,
+            python,
+            minutes=arguments.minutes,
+            threads=arguments.threads,
+            together=arguments.together,
         )
         text = json.dumps(document, indent=2, ensure_ascii=False)
         for folder, name in ((arguments.work, "WORK"), (arguments.data, "DATA")):  # no path of this machine
