@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from attentio.commands.compare import Outcome, _write
+
 
 @pytest.mark.parametrize(
     ("content", "told"),
@@ -28,6 +30,24 @@ def test_a_wrong_file_of_variants_is_told(tmp_path: Path, attentio: Callable, co
     assert told in said.err
     assert said.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_variants_of_another_type_are_not_compared(tmp_path: Path, attentio: Callable) -> None:
+    path = tmp_path / "variants.yaml"
+    path.write_text("base: luong\nvariants: {a: {}, b: {model.type: causal-lm}}")
+    said = attentio("compare", path, "--out", tmp_path / "out")
+    assert said.code == 2
+    assert "the variants differ in model.type" in said.err
+
+
+def test_language_models_have_a_table_and_no_curve_by_source_length(tmp_path: Path) -> None:
+    facts = {"by_source_length": [], "parameters": 7, "peak_megabytes": 3.0, "seconds": 60.0}
+    outcomes = [
+        Outcome(variant=name, scores={"perplexity": value}, target_tokens_per_second=5.0, **facts)
+        for name, value in (("a", 3.25), ("b", 4.5))
+    ]
+    assert [path.name for path in _write(tmp_path, outcomes)] == ["compare.json", "compare.md", "compare.png"]
+    assert "| a | 3.25 | 5 | 1.0 | 3 | 7 |" in (tmp_path / "compare.md").read_text()
 
 
 def test_variants_need_names_of_their_own(attentio: Callable, tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
             f"the variants differ in training.{', training.'.join(BUDGET)}; give them one budget, "
             f"for instance with --training.max_steps N"
         )
+    if len({config.model.type for config in variants.values()}) > 1:
+        raise AttentioError("the variants differ in model.type, and so in what is measured; compare those of one type")
     console = Console(emoji=False, highlight=False)
     folder: Path = arguments.out
     outcomes = []
@@ -157,7 +159,7 @@ def _table(outcomes: Sequence[Outcome]) -> Any:
 
 
 def _write(folder: Path, outcomes: Sequence[Outcome]) -> list[Path]:
-    """The table as JSON and Markdown, and two pictures."""
+    """The table as JSON and Markdown, and one or two pictures."""
     from attentio.evaluation.by_length import LengthBin
     from attentio.evaluation.metrics import Score
     from attentio.inspection.curves import save_comparison, save_quality_by_length
@@ -173,9 +175,7 @@ def _write(folder: Path, outcomes: Sequence[Outcome]) -> list[Path]:
         for outcome in outcomes
     }
     rows = [(one.variant, one.scores[metric], one.target_tokens_per_second) for one in outcomes]
-    return [
-        as_json,
-        as_markdown,
-        save_comparison(folder / "compare.png", rows, quality=metric),
-        save_quality_by_length(folder / "by-length.png", bins),
-    ]
+    written = [as_json, as_markdown, save_comparison(folder / "compare.png", rows, quality=metric)]
+    if any(bins.values()):  # not of language models
+        written.append(save_quality_by_length(folder / "by-length.png", bins))
+    return written
