@@ -81,6 +81,9 @@ def test_a_translator_is_exported_as_told(shared: str, trained: Callable, attent
     assert said.code == 0
     assert ("target" in said.out) == (shared == "false")
     assert isinstance(run_snippet(said.out, "abc"), str)
+    again = attentio("export", run / "huggingface", "--to", "huggingface")
+    assert again.code == 2
+    assert "in that format already" in again.err
 
 
 def test_what_cannot_be_exported_is_told_on_one_line(toy: Any, attentio: Callable) -> None:

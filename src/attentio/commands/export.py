@@ -30,12 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.commands.loading import load_directory
+    from attentio.errors import AttentioError
     from attentio.export.huggingface import write
+    from attentio.text.tokenizer import Tokenizer
 
     loaded = load_directory(arguments.run)
+    tokenizers = [tokenizer for tokenizer in loaded.tokenizers if isinstance(tokenizer, Tokenizer)]
+    if not tokenizers:
+        raise AttentioError(f"{arguments.run} is in that format already; copy it")
     out: Path = arguments.out or arguments.run / "huggingface"
     decoding = loaded.config.decoding
-    write(loaded.model, loaded.tokenizers, out, beam=decoding.beam, length_penalty=decoding.length_penalty)
+    write(loaded.model, tokenizers, out, beam=decoding.beam, length_penalty=decoding.length_penalty)
     print(f"wrote {out}; to open it:\n\n{_snippet(out, loaded.config.model.type)}")
     return 0
 

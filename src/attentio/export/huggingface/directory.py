@@ -49,12 +49,10 @@ _BY_MODEL_TYPE: dict[str, Kind] = {"bert": "masked-lm", "gpt2": "causal-lm", "ma
 class Facts(NamedTuple):
     """What a directory says about using its model.
 
-    max_length: most tokens of a sequence, the special ones included.
-    forbidden: ids that are never to be produced. beam: hypotheses; 1 for greedy search.
+    max_length: most tokens of a sequence, the special ones included. beam: hypotheses; 1 for greedy search.
     """
 
     max_length: int
-    forbidden: tuple[int, ...]
     beam: int
 
 
@@ -102,7 +100,6 @@ def read(folder: Path) -> Pretrained:
     generation = content | (read_json(folder / _GENERATION) if (folder / _GENERATION).is_file() else {})
     facts = Facts(
         max_length=theirs.count("n_positions" if kind == "causal-lm" else "max_position_embeddings"),
-        forbidden=_forbidden(generation),
         beam=int(generation.get("num_beams") or 1),
     )
     tokenizers = _read_tokenizers(folder, kind, generation)
@@ -204,8 +201,3 @@ def _read_tokenizers(folder: Path, kind: Kind, generation: dict[str, Any]) -> tu
         )
     target.begin, target.end = begin, end
     return source, target
-
-
-def _forbidden(generation: dict[str, Any]) -> tuple[int, ...]:
-    alone = [ids[0] for ids in generation.get("bad_words_ids") or () if len(ids) == 1]
-    return tuple(sorted({*alone, *(generation.get("suppress_tokens") or ())}))
