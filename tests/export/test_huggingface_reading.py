@@ -150,3 +150,19 @@ def test_reading_uses_up_no_random_number(seed: int, tmp_path: Path) -> None:
     before = torch.get_rng_state()
     read(tmp_path)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@torch.no_grad()
+def test_embeddings_shared_but_not_with_the_output_are_known(seed: int, tmp_path: Path) -> None:
+    """As versions before 5 wrote them."""
+    theirs = marian(tie_word_embeddings=False)
+    theirs.model.encoder.embed_tokens.weight.copy_(theirs.model.shared.weight)
+    theirs.model.decoder.embed_tokens.weight.copy_(theirs.model.shared.weight)
+    path = save(theirs, tmp_path) / "model.safetensors"
+    tensors = load_file(path)
+    del tensors["model.encoder.embed_tokens.weight"], tensors["model.decoder.embed_tokens.weight"]
+    save_file(tensors, path)
+    source, lengths, mask = rows()
+    target = torch.randint(VOCABULARY, (3, 5))
+    expected = theirs(source, attention_mask=mask, decoder_input_ids=target).logits
+    assert_same(read(tmp_path).model(source, lengths, target), expected)

@@ -13,7 +13,7 @@ from attentio.models.transformer_presets import TransformerSizes, transformer_de
 POSITIONS = 1024
 """Tokens that a written model takes: sinusoidal positions have no end here, but transformers makes a table of them."""
 
-BIAS = "final_logits_bias"
+BIAS, SHARED = "final_logits_bias", "model.shared.weight"
 
 
 def config(model: EncoderDecoder) -> dict[str, Any]:
@@ -104,8 +104,12 @@ def build(theirs: Theirs) -> EncoderDecoder:
 
 def fill(model: EncoderDecoder, found: Tensors, source: str) -> None:
     """Put the tensors of `model.safetensors` into the model that `build` made."""
+    found = dict(found)
     if BIAS in found:
-        found = {**found, BIAS: found[BIAS].flatten()}
+        found[BIAS] = found[BIAS].flatten()
+    for side in ("encoder", "decoder"):  # shared, though the output layer is not: only old versions did that
+        if SHARED in found:
+            found.setdefault(f"model.{side}.embed_tokens.weight", found[SHARED])
     load_theirs(model, found, _entries(model), blocks=("model.encoder.layers.", "model.decoder.layers."), source=source)
 
 
@@ -130,7 +134,7 @@ def _entries(model: EncoderDecoder) -> list[Entry]:
     tied = decoder.output.weight is decoder.embedding.tokens.weight
     source, target = "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"
     if _shared(model):
-        source = target = "model.shared.weight"
+        source = target = SHARED
     found = [
         Entry("encoder.embedding.tokens.weight", (source,)),
         Entry("decoder.embedding.tokens.weight", (target,)),
