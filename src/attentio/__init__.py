@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from attentio.attention.call import Attended
     from attentio.attention.compare import Additive, Dot, Location, ScaledDot
     from attentio.attention.mask import Mask, causal, keep, padding, segments, window
-    from attentio.commands.language_runs import CausalRun, MaskedRun
+    from attentio.commands.causal_run import CausalRun
+    from attentio.commands.masked_run import MaskedRun
     from attentio.commands.run import Run, Translation, load
     from attentio.decoding.sampling import Sampling
     from attentio.layers.torch_multihead import MultiheadAttention
@@ -45,7 +46,8 @@ __all__ = [
 # Where each name lives. It is fetched when first used, so that `import attentio` and `attentio --help` do not
 # wait for torch.
 _HOMES = {
-    "attentio.commands.language_runs": ("CausalRun", "MaskedRun"),
+    "attentio.commands.causal_run": ("CausalRun",),
+    "attentio.commands.masked_run": ("MaskedRun",),
     "attentio.decoding.sampling": ("Sampling",),
     "attentio.commands.run": ("Run", "Translation", "load"),
     "attentio.attention.attend": ("attend", "explain"),

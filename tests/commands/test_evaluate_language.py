@@ -10,7 +10,8 @@ import pytest
 import torch
 from toy_texts import part_of_the_round
 
-from attentio.commands.language_runs import CausalRun, MaskedRun
+from attentio.commands.causal_run import CausalRun
+from attentio.commands.masked_run import MaskedRun
 from attentio.text.tokenizer import MASK
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from toy_texts import ROUND
 
-from attentio.commands.language_runs import CausalRun, Piece
+from attentio.commands.causal_run import CausalRun, Piece
 
 GREEDY = ("--greedy", "--max-tokens", "5")
 

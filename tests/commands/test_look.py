@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from attentio.commands.language_runs import CausalRun, MaskedRun
+from attentio.commands.causal_run import CausalRun
+from attentio.commands.masked_run import MaskedRun
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

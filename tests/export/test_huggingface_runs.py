@@ -11,8 +11,9 @@ from tokenizers import Tokenizer as Library
 from tokenizers import decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, pipeline
 
-from attentio.commands.language_runs import CausalRun, MaskedRun
+from attentio.commands.causal_run import CausalRun
 from attentio.commands.main import main
+from attentio.commands.masked_run import MaskedRun
 from attentio.commands.run import Run, load
 from attentio.decoding.sampling import Sampling
 

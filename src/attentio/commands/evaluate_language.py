@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from attentio.commands.build import Tokenizers
+from attentio.commands.causal_run import CausalRun
 from attentio.commands.corpora import Part, make_corpus, read_part
-from attentio.commands.language_runs import CausalRun, MaskedRun
+from attentio.commands.masked_run import MaskedRun
 from attentio.errors import AttentioError
 from attentio.evaluation.language import UNASKED, Foreseen, foresee, masked_one_by_one, next_tokens
 from attentio.evaluation.metrics import Score

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from attentio.commands.language_runs import Candidate
+    from attentio.commands.masked_run import Candidate
 
 HELP = "fill the holes, written [MASK], of a text"
 TAKES_OVERRIDES = False
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from rich.console import Console
 
-    from attentio.commands.language_runs import MaskedRun
+    from attentio.commands.masked_run import MaskedRun
     from attentio.errors import AttentioError
 
     trained = MaskedRun.load(arguments.run)

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
-    from attentio.commands.language_runs import CausalRun
+    from attentio.commands.causal_run import CausalRun
     from attentio.decoding.sampling import Sampling
     from attentio.errors import AttentioError
 

@@ -13,7 +13,8 @@ from attentio.errors import AttentioError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from attentio.commands.language_runs import CausalRun, MaskedRun
+    from attentio.commands.causal_run import CausalRun
+    from attentio.commands.masked_run import MaskedRun
     from attentio.commands.run import Run
 
 HELP = "show which tokens each token looked at"

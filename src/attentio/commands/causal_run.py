@@ -1,136 +1,20 @@
-"""Trained language models, ready to use: one that fills holes, one that goes on with a text."""
+"""A trained causal language model, ready to use: it goes on with a text."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from attentio.commands.config import Config
+from attentio.commands.language import VERBS, AnyTokenizer, SelfAttention, check_known, needed
 from attentio.commands.loading import Loaded, load_directory
 from attentio.decoding.sampling import Sampled, Sampling, sample
 from attentio.errors import AttentioError
+from attentio.layers.linear import unchanging_weights
 from attentio.layers.positions import LearnedPositions
 from attentio.models.causal_lm import CausalLM
-from attentio.models.masked_lm import MaskedLM
-from attentio.text.pretrained import PretrainedTokenizer
 from attentio.text.tokenizer import Tokenizer
-
-HOLES = ("[MASK]", "<mask>")
-"""What a person may write where a token is missing."""
-
-VERBS = {"encoder-decoder": "translate", "masked-lm": "fill", "causal-lm": "generate"}
-"""What each kind of model is for."""
-
-AnyTokenizer = Tokenizer | PretrainedTokenizer
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What may stand in a hole.
-
-    text: the whole text with the token in its hole, and every other hole filled with its most probable token.
-    probability: that the model gives to the token there, of its whole vocabulary.
-    """
-
-    token: str
-    text: str
-    probability: float
-
-
-class SelfAttention(NamedTuple):
-    """Who looks at whom in a text: [layers, heads, tokens that look, tokens that are looked at]."""
-
-    tokens: list[str]
-    weights: Float[Tensor, "layers heads length length"]
-
-
-class MaskedRun:
-    """A masked language model with its tokenizer, as one thing that fills holes."""
-
-    def __init__(self, path: Path, config: Config, tokenizer: AnyTokenizer, model: MaskedLM) -> None:
-        self.path, self.config, self.tokenizer = path, config, tokenizer
-        self.model = model.eval()
-        self.begin = _needed(tokenizer.begin, "begin", path)
-        self.end = _needed(tokenizer.end, "end", path)
-        self.mask = _needed(tokenizer.mask, "mask", path)
-
-    @classmethod
-    def load(cls, path: str | Path, *, checkpoint: str = "best") -> "MaskedRun":
-        """Read a run directory; `checkpoint` is "best" or "last".
-
-        Raises AttentioError for one that holds another kind of model, or is damaged.
-        """
-        return cls.of(load_directory(path, checkpoint=checkpoint))
-
-    @classmethod
-    def of(cls, loaded: Loaded) -> "MaskedRun":
-        """The run of what was loaded; AttentioError if that is another kind of model."""
-        if not isinstance(loaded.model, MaskedLM):
-            verb = VERBS[loaded.config.model.type]
-            raise AttentioError(f"{loaded.path} is no masked language model; use `attentio {verb}`")
-        return cls(loaded.path, loaded.config, loaded.tokenizers.source, loaded.model)
-
-    def fill(self, text: str, *, top: int = 5) -> list[list[Candidate]]:
-        """For each [MASK] in the text, in order, the `top` most probable tokens, best first.
-
-        All holes are predicted from one reading of the text, each as if it were the only question: tokens that
-        are best in their holes need not go together.
-
-        Raises AttentioError for a text without [MASK], or with words that the vocabulary does not know.
-        """
-        if top < 1:
-            raise ValueError(f"top must be at least 1, got {top}")
-        ids = self.encode(text)
-        holes = [place for place, token in enumerate(ids) if token == self.mask]
-        if not holes:
-            raise AttentioError("no [MASK] in the text; write one where a word is missing")
-        with torch.inference_mode():
-            features = self.model.features(torch.tensor([ids]), torch.tensor([len(ids)]))
-            probabilities = self.model.output(features[0, holes]).softmax(-1)
-        ordinary = probabilities.index_fill(1, torch.tensor(sorted(self.tokenizer.special_ids)), -1.0)
-        found = ordinary.topk(min(top, ordinary.shape[1] - len(self.tokenizer.special_ids)))
-        best = list(ids)
-        for place, token in zip(holes, found.indices[:, 0].tolist(), strict=True):
-            best[place] = token
-        return [
-            [
-                Candidate(
-                    token=self.tokenizer.tokens([token])[0],
-                    text=self.tokenizer.decode([*best[:place], token, *best[place + 1 :]]),
-                    probability=probability,
-                )
-                for token, probability in zip(tokens, chances, strict=True)
-            ]
-            for place, tokens, chances in zip(holes, found.indices.tolist(), found.values.tolist(), strict=True)
-        ]
-
-    def attention(self, text: str) -> SelfAttention:
-        """The attention of every layer and head when the model reads a text, which may have holes."""
-        ids = self.encode(text)
-        with torch.inference_mode():
-            blocks = self.model.attention(torch.tensor([ids]), torch.tensor([len(ids)]))
-        return SelfAttention(
-            self.tokenizer.tokens(ids), torch.stack([block.own[0] for block in blocks if block.own is not None])
-        )
-
-    def encode(self, text: str) -> list[int]:
-        """The ids that the model reads for a text that may have holes."""
-        ids = self.tokenizer.encode_with_holes(text)
-        _check_known(text, ids, self.tokenizer)
-        return [self.begin, *ids, self.end]
-
-    def rows(self, documents: Sequence[str]) -> list[list[int]]:
-        """The ids of documents without holes, as the model reads them: long ones in several rows."""
-        room = self.config.text.block - 2
-        return [
-            [self.begin, *ids[start : start + room], self.end]
-            for ids in self.tokenizer.encode_all(documents)
-            for start in range(0, len(ids), room)
-        ]
 
 
 @dataclass(frozen=True)
@@ -163,7 +47,7 @@ class CausalRun:
     def __init__(self, path: Path, config: Config, tokenizer: AnyTokenizer, model: CausalLM) -> None:
         self.path, self.config, self.tokenizer = path, config, tokenizer
         self.model = model.eval()
-        self.end = _needed(tokenizer.end, "end", path)
+        self.end = needed(tokenizer.end, "end", path)
 
     @classmethod
     def load(cls, path: str | Path, *, checkpoint: str = "best") -> "CausalRun":
@@ -199,7 +83,9 @@ class CausalRun:
         Raises AttentioError for a prompt with words that the vocabulary does not know, or one that is too long.
         """
         ids = self.encode(prompt)
-        steps = list(self._draw(ids, sampling or Sampling(), samples, self._limit(ids, max_tokens), seed))
+        limit = self._limit(ids, max_tokens)
+        with unchanging_weights():
+            steps = list(self._draw(ids, sampling or Sampling(), samples, limit, seed))
         tokens = torch.stack([step.tokens[0] for step in steps], dim=1)
         log_probs = torch.stack([step.log_probs[0] for step in steps], dim=1).double().sum(1)
         lengths = torch.stack([step.live[0] for step in steps], dim=1).sum(1)
@@ -246,7 +132,7 @@ class CausalRun:
     def encode(self, prompt: str) -> list[int]:
         """The ids that the model reads for a prompt: at least one."""
         ids = self.tokenizer.encode(prompt)
-        _check_known(prompt, ids, self.tokenizer)
+        check_known(prompt, ids, self.tokenizer)
         if self.tokenizer.begin is not None:
             return [self.tokenizer.begin, *ids]
         return ids or [self.end]  # a tokenizer such as GPT-2's: texts follow the end of others
@@ -299,19 +185,3 @@ class CausalRun:
 def _may_grow(letter: str) -> bool:
     """Whether a jamo after it could join it: an initial consonant, or a Hangul syllable without a final consonant."""
     return "\u1100" <= letter <= "\u1112" or ("가" <= letter <= "힣" and (ord(letter) - ord("가")) % 28 == 0)
-
-
-def _needed(token: int | None, name: str, path: Path) -> int:
-    if token is None:
-        raise AttentioError(f"{path}: the tokenizer has no {name} token, which this kind of model needs")
-    return token
-
-
-def _check_known(text: str, ids: Sequence[int], tokenizer: AnyTokenizer) -> None:
-    if tokenizer.unknown is None or tokenizer.unknown not in ids:
-        return
-    for hole in HOLES:
-        text = text.replace(hole, " ")
-    parts = [*text.split(), *text]
-    unknown = next((part for part in parts if tokenizer.unknown in tokenizer.encode(part)), text)
-    raise AttentioError(f"the model's vocabulary does not know {unknown!r}; write something else there")
