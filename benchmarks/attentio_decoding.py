@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from attentio.commands.run import Run
+from attentio.commands.loading import load_directory
 from attentio.decoding.search import search
 from attentio.text.tokenizer import BOS, EOS, PAD, UNK
 
@@ -19,7 +19,7 @@ def main() -> None:
     job_file, result_file = map(Path, sys.argv[1:])
     job = json.loads(job_file.read_text(encoding="utf-8"))
     torch.set_num_threads(job["threads"])
-    model = Run.load(job["run"], checkpoint="last").model
+    model = load_directory(job["run"]).model.eval()
     with torch.no_grad():
         model.output.bias[job["silent"]] = job["silent_bias"]
 

@@ -26,8 +26,8 @@ import attentio_run
 import corpora
 import peers
 
-from attentio.commands.run import Run
-from attentio.data.batches import length_sorted_batches
+from attentio.commands.loading import load_directory
+from attentio.data.batches import EncodedPairs, length_sorted_batches
 from attentio.data.pairs import read_pairs
 from attentio.text.tokenizer import BOS, EOS, PAD, UNK
 
@@ -54,14 +54,13 @@ def prepare(data: Path, work: Path, *, updates: int, sentences: int, threads: in
         threads=threads,
         log=work / "export.txt",
     )
-    trained = Run.load(run, checkpoint="last")
-    encoded = trained.encode(read_pairs(corpus.train).pairs[:sentences])
+    tokenizers = load_directory(run).tokenizers
+    encoded = EncodedPairs.encode(read_pairs(corpus.train).pairs[:sentences], *tokenizers)
     batches = [
         [encoded.source(i) for i in batch.tolist()]
         for batch in length_sorted_batches(encoded.source_lengths, batch_size=64)
     ]
     single = [[encoded.source(i)] for i in range(min(64, sentences))]
-    tokenizer = trained.tokenizers.target
     job = {
         "threads": threads,
         "run": str(run),
@@ -69,7 +68,7 @@ def prepare(data: Path, work: Path, *, updates: int, sentences: int, threads: in
         "steps": STEPS,
         "silent": [PAD, UNK, BOS, EOS],
         "silent_bias": SILENT_BIAS,
-        "tokens": tokenizer.tokens(range(tokenizer.size)),
+        "tokens": tokenizers.target.tokens(range(tokenizers.target.size)),
         "rows": [
             {"name": "greedy, batch 64", "beam": 1, "batches": batches},
             {"name": "beam 5, batch 64", "beam": 5, "batches": batches},
