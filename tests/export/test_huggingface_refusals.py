@@ -86,6 +86,7 @@ def set_config(folder: Path, **values: Any) -> None:
         (bert, {"is_decoder": True}, "is_decoder is True; only False"),
         (bert, {"position_embedding_type": "relative_key"}, "position_embedding_type is 'relative_key'"),
         (bert, {"hidden_act": "mish"}, "hidden_act is 'mish'"),
+        (bert, {"hidden_act": ["gelu"]}, "hidden_act is ['gelu']"),
         (bert, {"hidden_size": "12"}, "hidden_size must be a whole number of at least 1, got '12'"),
         (bert, {"num_attention_heads": 5}, "multiple of the number of heads"),
         (bert, {"num_hidden_layers": None}, "has no num_hidden_layers"),
@@ -128,6 +129,15 @@ def test_a_missing_or_truncated_file_is_named(name: str, tmp_path: Path) -> None
     assert name in refused(lambda: read(tmp_path))
     path.unlink()
     assert name in refused(lambda: read(tmp_path))
+
+
+def test_an_index_without_its_parts_is_refused(tmp_path: Path) -> None:
+    save(gpt2(), tmp_path)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text('{"weight_map": []}')
+    assert "has no weight_map" in refused(lambda: read(tmp_path))
+    index.write_text('{"weight_map": {"transformer.wte.weight": "../elsewhere.safetensors"}}')
+    assert f"{tmp_path} has no elsewhere.safetensors" in refused(lambda: read(tmp_path))
 
 
 def test_a_missing_tensor_is_named(tmp_path: Path) -> None:

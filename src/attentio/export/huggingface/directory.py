@@ -166,7 +166,10 @@ def _read_weights(folder: Path) -> Tensors:
     names = [_WEIGHTS]
     index = folder / f"{_WEIGHTS}.index.json"
     if index.is_file():
-        names = sorted({Path(str(name)).name for name in read_json(index).get("weight_map", {}).values()})
+        parts = read_json(index).get("weight_map")
+        if not isinstance(parts, dict):
+            raise AttentioError(f"{index} has no weight_map; copy it again")
+        names = sorted({Path(str(name)).name for name in parts.values()})
     found: Tensors = {}
     for name in names:
         path = folder / name

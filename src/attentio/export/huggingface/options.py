@@ -138,7 +138,7 @@ class Theirs:
     def activation(self, key: str) -> Activation:
         """An activation that `layers.feed_forward` has."""
         value = self._value(key, None)
-        if value not in ACTIVATIONS:
+        if not isinstance(value, str) or value not in ACTIVATIONS:
             raise AttentioError(f"{self.source}: {key} is {value!r}; what can be read is {', '.join(ACTIVATIONS)}")
         return ACTIVATIONS[value]
 
