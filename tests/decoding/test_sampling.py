@@ -105,8 +105,9 @@ def test_a_filter_keeps_what_its_definition_says(seed: int, keep, definition, va
 
 
 def test_top_p_counts_the_token_that_reaches_it() -> None:
+    assert keep_top_p(torch.zeros(4), 0.5).isfinite().tolist() == [True, True, False, False]
     logits = torch.tensor([0.5, 0.25, 0.125, 0.125]).log()
-    assert keep_top_p(logits, 0.5).isfinite().tolist() == [True, False, False, False]
+    assert keep_top_p(logits, 0.49).isfinite().tolist() == [True, False, False, False]
     assert keep_top_p(logits, 0.51).isfinite().tolist() == [True, True, False, False]
     assert keep_top_p(logits, 0.8).isfinite().tolist() == [True, True, True, False], "of equal ones the lower id"
     assert keep_top_p(logits, 1.0).isfinite().all()

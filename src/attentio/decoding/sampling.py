@@ -130,7 +130,7 @@ def sample(
             token = _draw(allowed, sampling, generator).masked_fill(~live, end)
             log_probs = logits.log_softmax(-1).gather(-1, token[..., None]).squeeze(-1).masked_fill(~live, 0.0)
         yield Sampled(token, log_probs, weights, live)
-        live = live & (token != end)
+        live = token != end
         if not live.any():
             return
 
