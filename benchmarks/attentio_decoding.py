@@ -12,6 +12,7 @@ import torch
 
 from attentio.commands.loading import load_directory
 from attentio.decoding.search import search
+from attentio.layers.linear import unchanging_weights
 from attentio.text.tokenizer import BOS, EOS, PAD, UNK
 
 
@@ -42,11 +43,12 @@ def main() -> None:
         return [best[0].tokens for best in found]
 
     result = {}
-    for row in job["rows"]:
-        decode(row["batches"][0], row["beam"])
-        started = time.perf_counter()
-        outputs = [output for batch in row["batches"] for output in decode(batch, row["beam"])]
-        result[row["name"]] = {"seconds": time.perf_counter() - started, "outputs": outputs}
+    with unchanging_weights():  # as in `Run.candidates`
+        for row in job["rows"]:
+            decode(row["batches"][0], row["beam"])
+            started = time.perf_counter()
+            outputs = [output for batch in row["batches"] for output in decode(batch, row["beam"])]
+            result[row["name"]] = {"seconds": time.perf_counter() - started, "outputs": outputs}
     result_file.write_text(json.dumps(result), encoding="utf-8")
 
 

@@ -41,10 +41,11 @@ class Tokenizers(NamedTuple):
             self.target.save(folder / "target.json")
 
     @classmethod
-    def load(cls, folder: Path) -> "Tokenizers":
-        """Read what `save` wrote; AttentioError as `Tokenizer.load`."""
+    def load(cls, folder: Path, config: Config) -> "Tokenizers":
+        """Read what `save` wrote for this configuration; AttentioError as `Tokenizer.load`."""
         source = Tokenizer.load(folder / "source.json")
-        return cls(source, Tokenizer.load(folder / "target.json") if (folder / "target.json").exists() else source)
+        shared = config.text.shared or config.model.type != "encoder-decoder"
+        return cls(source, source if shared else Tokenizer.load(folder / "target.json"))
 
 
 def build_tokenizers(config: Config, pairs: Sequence[Pair]) -> Tokenizers:

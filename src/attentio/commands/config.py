@@ -83,7 +83,7 @@ class TransformerConfig:
     feed_forward: int = _at_least_1(1024)
     norm: Literal["layer", "rms"] = "layer"
     pre_norm: bool = False
-    activation: Literal["relu", "gelu", "gelu-tanh", "swiglu"] = "relu"
+    activation: Literal["relu", "gelu", "gelu-tanh", "silu", "swiglu"] = "relu"
     positions: Literal["sinusoidal", "learned", "rotary", "alibi", "none"] = "sinusoidal"
     max_length: int = _at_least_1(512)
     window: int | None = _at_least_0(None)

@@ -74,6 +74,7 @@ def _evaluate_translation(trained: "Run", data: str, arguments: argparse.Namespa
         found = trained.candidates(
             [example.source for example in examples],
             beam=arguments.beam,
+            attention=False,
             progress=lambda done: bar.advance(task, done),
         )
     seconds = time.perf_counter() - started

@@ -33,7 +33,7 @@ def load_directory(path: str | Path, *, checkpoint: str = "best") -> Loaded:
     if not (path / "config.yaml").is_file():
         raise AttentioError(f"{path} is not a run directory: it has no config.yaml; `attentio train` makes one")
     config = load_config(str(path / "config.yaml"))
-    tokenizers = Tokenizers.load(path / "tokenizer")
+    tokenizers = Tokenizers.load(path / "tokenizer", config)
     with torch.random.fork_rng(devices=[]):  # the first weights are not kept, so no random number is used up
         model = build_model(config.model, tokenizers, seed=0)
     saved = Checkpoints(path).load(checkpoint, "model.safetensors")

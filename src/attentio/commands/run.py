@@ -19,6 +19,7 @@ from attentio.data.batches import EncodedPairs, length_sorted_batches
 from attentio.data.pairs import Pair
 from attentio.decoding.search import Hypothesis, search
 from attentio.errors import AttentioError
+from attentio.layers.linear import unchanging_weights
 from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.masked_lm import MaskedLM
@@ -79,11 +80,13 @@ class Run:
         length_penalty: float | None = None,
         max_length_ratio: float | None = None,
         batch_size: int | None = None,
+        attention: bool = True,
         progress: Callable[[int], None] = lambda done: None,
     ) -> list[list[Translation]]:
         """The `n_best` outputs for each text, best first.
 
-        Options that are None are as configured. progress: told how many more texts are done, as they are.
+        Options that are None are as configured. attention: whether the outputs carry it, which takes time.
+        progress: told how many more texts are done, as they are.
         """
         asked = {
             "beam": beam,
@@ -102,11 +105,12 @@ class Run:
         tokenizer = self.tokenizers.source
         sources = [[*ids, tokenizer.end] for ids in tokenizer.encode_all(texts)]
         found: list[list[Translation]] = [[] for _ in texts]
-        for indices, hypotheses in self._search(sources, decoding, n_best):
-            for index, best in zip(indices, hypotheses, strict=True):
-                tokens = tokenizer.tokens(sources[index])
-                found[index] = [self._translation(hypothesis, tokens) for hypothesis in best]
-            progress(len(indices))
+        with unchanging_weights():
+            for indices, hypotheses in self._search(sources, decoding, n_best, attention):
+                for index, best in zip(indices, hypotheses, strict=True):
+                    tokens = tokenizer.tokens(sources[index])
+                    found[index] = [self._translation(hypothesis, tokens) for hypothesis in best]
+                progress(len(indices))
         return found
 
     def encode(self, pairs: Iterable[Pair]) -> EncodedPairs:
@@ -114,7 +118,7 @@ class Run:
         return EncodedPairs.encode(pairs, *self.tokenizers)
 
     def _search(
-        self, sources: Sequence[Sequence[int]], decoding: DecodingConfig, n_best: int
+        self, sources: Sequence[Sequence[int]], decoding: DecodingConfig, n_best: int, attention: bool
     ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
         """Translate the sources, the longest first; yields the numbers of each batch and its outputs."""
         target = self.tokenizers.target
@@ -135,6 +139,7 @@ class Run:
                     beam=decoding.beam,
                     length_penalty=decoding.length_penalty,
                     n_best=n_best,
+                    need_weights=attention,
                 )
             yield indices.tolist(), hypotheses
 

@@ -76,7 +76,8 @@ def train(config: Config, folder: Path) -> int:
 
         def translate(texts: list[str]) -> list[str]:
             assert isinstance(model, EncoderDecoder)
-            return [output.text for output in Run(folder, config, tokenizers, model).translate(texts, beam=1)]
+            found = Run(folder, config, tokenizers, model).candidates(texts, beam=1, attention=False)
+            return [best[0].text for best in found]
 
         trainer = Trainer(
             model,
@@ -145,7 +146,7 @@ def _prepare(folder: Path, config: Config, train_part: "Part", dev_part: "Part",
         for part, fact in facts.items():
             if known[part] != fact["sha256"]:
                 raise AttentioError(f"{fact['name']} has changed since {folder} was begun; choose another --run")
-        tokenizers = Tokenizers.load(folder / "tokenizer")
+        tokenizers = Tokenizers.load(folder / "tokenizer", config)
     else:
         tokenizers = learn_tokenizers(config, train_part)
         tokenizers.save(folder / "tokenizer")

@@ -55,6 +55,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
                     n_best=n_best,
                     beam=beam,
                     length_penalty=arguments.length_penalty,
+                    attention=False,
                     progress=lambda done: bar.advance(task, done),
                 )
             )

@@ -18,8 +18,8 @@ class Hypothesis(NamedTuple):
     tokens: the produced ids, without the end token.
     score: log_prob / gnmt_penalty(len(tokens) + 1, alpha); what the search maximises.
     log_prob: natural logarithm of the probability the model gives to the tokens and the end token.
-    weights: the attention that produced each token, the end token last; None for a model without attention, or if not wanted.
-        The source axis is as wide as the decoder gave it: that of the longest source in the batch.
+    weights: the attention that produced each token, the end token last; None for a model without attention, or if
+        not wanted. The source axis is as wide as the decoder gave it: that of the longest source in the batch.
     finished: the model itself ended here. False when the maximum length ended the hypothesis although
         another token was more probable than the end: the output is cut off.
     """

@@ -12,21 +12,23 @@ from torch.nn import functional as F
 
 from attentio.layers.product import product, suits_onednn
 
-_PACK_ROWS = range(2, 257)
-"""Numbers of rows that are worth oneDNN's own order of the weights: for one row there is nothing to gain, for many the
-product itself takes far longer than putting the weights in order."""
+_FEW_ROWS = 256
+"""Up to here it pays to put the weights in the order that the product wants them in; for more rows the product itself
+takes far longer than that."""
 
-_Packs = dict[tuple[int, int], Tensor]
+_Packs = dict[tuple[nn.Module, int], Tensor]
 _packs: ContextVar[_Packs | None] = ContextVar("packs", default=None)
 
 
 @contextmanager
 def unchanging_weights() -> Iterator[None]:
-    """Inside, no weight changes, so every `Linear` may put its weights in oneDNN's order once and use them again.
+    """Inside, no weight changes, so every `Linear` may reorder its weights once and use them again.
 
-    It pays for many products with few rows, as in decoding. The orders are forgotten at the end.
+    It pays for many products with few rows, as in decoding. The reordered copies are forgotten at the end of the
+    outermost of these.
     """
-    token = _packs.set({})
+    outer = _packs.get()
+    token = _packs.set({} if outer is None else outer)
     try:
         yield
     finally:
@@ -45,17 +47,24 @@ class Linear(nn.Linear):
             return _Linear.apply(inputs, weight, self.bias)
         packs = _packs.get()
         rows = inputs.numel() // inputs.shape[-1]
-        if rows == 1:
-            return F.linear(inputs, weight, self.bias)
-        if packs is None or rows not in _PACK_ROWS:
+        if packs is None or rows > _FEW_ROWS:
             return product(inputs, weight, self.bias)
         about = 1 << (rows - 1).bit_length()
-        packed = packs.get((id(self), about))
+        packed = packs.get((self, about))
         if packed is None:
-            packed = packs[id(self), about] = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), about)
+            packed = packs[self, about] = _reordered(weight.detach(), about)
+        if rows == 1:
+            return F.linear(inputs, packed, self.bias)
         flat = inputs.reshape(rows, inputs.shape[-1])
         outputs = torch.ops.mkldnn._linear_pointwise(flat, packed, self.bias, "none", [], "")
         return outputs.view(*inputs.shape[:-1], weight.shape[0])
+
+
+def _reordered(weight: Tensor, rows: int) -> Tensor:
+    """For one row, columns that lie together; for more, oneDNN's own order."""
+    if rows == 1:
+        return weight.T.contiguous().T
+    return torch.ops.mkldnn._reorder_linear_weight(weight, rows)
 
 
 class _Linear(torch.autograd.Function):
@@ -72,7 +81,8 @@ class _Linear(torch.autograd.Function):
         multiply = _differentiable if torch.is_grad_enabled() else product
         needs_inputs, needs_weight, _ = ctx.needs_input_grad
         grad_inputs = multiply(rows, weight.T).view(inputs.shape) if needs_inputs else None
-        grad_weight = multiply(rows.T, flat.T) if needs_weight else None
+        # Here MKL has the advantage: it reads both where they lie, which oneDNN would first transpose.
+        grad_weight = rows.T @ flat if needs_weight else None
         return grad_inputs, grad_weight, rows.sum(0) if ctx.has_bias else None
 
 
