@@ -12,6 +12,10 @@ from attentio.layers.linear import unchanging_weights
 from attentio.models.protocols import StepDecoder
 
 
+_WORTH_LEAVING = 0.75
+"""Sentences that are done leave the batch when no more than this share of it is still open."""
+
+
 class Hypothesis(NamedTuple):
     """One output of the search.
 
@@ -85,7 +89,8 @@ def search(
     its maximum length a hypothesis may only end, and pays the model's price for it, so that every `log_prob`
     is that of a complete output. Probabilities are the model's own: excluding tokens renormalises nothing.
 
-    A sentence leaves the batch as soon as nothing can change its `n_best` any more. A live hypothesis can
+    A sentence is done as soon as nothing can change its `n_best` any more; it leaves the batch together with others,
+    because taking rows out of the decoder's state copies the rest. A live hypothesis can
     reach at most log_prob / lp(max_length + 1), because extending it never raises its log-probability and lp
     grows with the length; when even the best live one cannot beat the n_best-th ended one, going on is of no
     use. The result is therefore that of running to the maximum length, and it does not depend on the other
@@ -130,9 +135,11 @@ def search(
 
         live = growth.log_probs.masked_fill(ended, -math.inf)
         best = torch.cat([best, scores], dim=1).topk(n_best).values
-        stay = (live.amax(dim=1) / longest_penalty > best[:, -1]).nonzero().squeeze(1)
+        open_ = live.amax(dim=1) / longest_penalty > best[:, -1]
+        live = live.masked_fill(~open_[:, None], -math.inf)
+        stay = open_.nonzero().squeeze(1)
         token, parents, state = growth.tokens, growth.parents, step.state
-        if len(stay) < len(rows):
+        if len(stay) <= len(rows) * _WORTH_LEAVING:
             rows, token, parents, live, best = (x[stay] for x in (rows, token, parents, live, best))
             max_lengths, longest_penalty = max_lengths[stay], longest_penalty[stay]
             state = state.keep(stay) if len(stay) else state
