@@ -11,7 +11,6 @@ from torch import Tensor
 from attentio.layers.linear import unchanging_weights
 from attentio.models.protocols import StepDecoder
 
-
 _WORTH_LEAVING = 0.75
 """Sentences that are done leave the batch when no more than this share of it is still open."""
 
