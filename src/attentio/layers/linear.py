@@ -61,9 +61,10 @@ class Linear(nn.Linear):
 
 
 def _reordered(weight: Tensor, rows: int) -> Tensor:
-    """For one row, columns that lie together; for more, oneDNN's own order."""
+    """For one row the longer axis outermost, as MKL is quickest; for more, oneDNN's own order."""
     if rows == 1:
-        return weight.T.contiguous().T
+        outputs, inputs = weight.shape
+        return weight.T.contiguous().T if outputs > inputs else weight
     return torch.ops.mkldnn._reorder_linear_weight(weight, rows)
 
 
