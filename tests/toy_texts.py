@@ -15,12 +15,12 @@ model:
   dropout: 0.0
   transformer: {{width: 32, heads: 2, feed_forward: 64, positions: rotary}}
 training:
-  max_steps: 250
+  max_steps: 600
   batch_tokens: 512
-  learning_rate: 0.01
+  learning_rate: 0.005
   warmup: 20
   label_smoothing: 0.0
-  validate_every: 250
+  validate_every: 600
   log_every: 50
   seed: {seed}
 """

@@ -1,5 +1,6 @@
 """What a configuration may say, and what is told about a wrong one."""
 
+import re
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -7,7 +8,8 @@ from typing import Any, get_type_hints
 import pytest
 import yaml
 
-from attentio.commands.config import Config, load_config, preset_names, to_yaml
+from attentio.commands.config import load_config, preset_names, to_yaml
+from attentio.commands.options import Config
 from attentio.errors import AttentioError
 
 
@@ -171,3 +173,22 @@ def test_an_incomplete_or_broken_file_is_named(tmp_path: Path, content: str | by
     message = refused(path)
     assert str(path) in message
     assert told in message
+
+
+def test_a_preset_with_other_training_data_does_not_keep_its_own_test_set() -> None:
+    assert load_config("transformer").data.test == "dates:test"
+    assert load_config("transformer", ["--data.train=mine.tsv"]).data.test is None
+    assert load_config("transformer", ["--data.train=mine.tsv", "--data.test=held-out.tsv"]).data.test == "held-out.tsv"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["--masking.rate=2"], "masking.rate must be above 0 and at most 1; got 2"),
+        (["--masking.mask=0.9", "--masking.random=0.2"], "masking.mask + masking.random must be at most 1"),
+        (["--text.block=200"], "text.block must be at most model.transformer.max_length"),
+    ],
+)
+def test_what_a_language_model_cannot_do_is_told_before_anything_is_read(overrides: list[str], message: str) -> None:
+    with pytest.raises(AttentioError, match=re.escape(message)):
+        load_config("masked-lm", overrides)

@@ -11,8 +11,8 @@ import torch
 from tokenizers import decoders, models, pre_tokenizers
 
 from attentio.commands.causal_run import CausalRun
-from attentio.commands.config import Config, DataConfig, ModelConfig
 from attentio.commands.masked_run import MaskedRun
+from attentio.commands.options import Config, DataConfig, ModelConfig
 from attentio.commands.run import Run, load
 from attentio.decoding.sampling import Sampled, Sampling
 from attentio.errors import AttentioError

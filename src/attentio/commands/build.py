@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from attentio.commands.config import Config, ModelConfig, SideConfig
+from attentio.commands.options import Config, ModelConfig, SideConfig
 from attentio.data.pairs import Pair
 from attentio.errors import AttentioError
 from attentio.models.causal_lm import CausalLM

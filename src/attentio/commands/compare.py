@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from attentio.commands.config import Config, load_config, to_yaml
+from attentio.commands.config import load_config, to_yaml
+from attentio.commands.options import Config
 from attentio.errors import AttentioError
 
 HELP = "train several variants with the same budget and put them in one table"
@@ -47,14 +48,14 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from rich.console import Console
 
     variants = _variants(arguments.variants, overrides)
+    if len({config.model.type for config in variants.values()}) > 1:
+        raise AttentioError("the variants differ in model.type, and so in what is measured; compare those of one type")
     budgets = {tuple(getattr(config.training, key) for key in BUDGET) for config in variants.values()}
     if len(budgets) > 1:
         raise AttentioError(
             f"the variants differ in training.{', training.'.join(BUDGET)}; give them one budget, "
             f"for instance with --training.max_steps N"
         )
-    if len({config.model.type for config in variants.values()}) > 1:
-        raise AttentioError("the variants differ in model.type, and so in what is measured; compare those of one type")
     console = Console(emoji=False, highlight=False)
     folder: Path = arguments.out
     outcomes = []

@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from attentio.commands.build import Tokenizers, build_text_tokenizer, build_tokenizers
-from attentio.commands.config import Config
+from attentio.commands.options import Config
 from attentio.data.batches import EncodedPairs, PairBatches
 from attentio.data.masked_texts import MaskedTexts
 from attentio.data.masking import Masking

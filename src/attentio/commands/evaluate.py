@@ -108,5 +108,5 @@ def _evaluate_translation(trained: "Run", data: str, arguments: argparse.Namespa
         table.print(f"skipped {len(pairs.skipped):,} bad lines; the first: {pairs.skipped[0]}", markup=False)
     table.print(score_table(scores))
     table.print(length_table(bins))
-    console.print(f"wrote {folder / 'scores.json'} and {folder / 'outputs.tsv'}")
+    console.print(f"wrote {folder / 'scores.json'} and {folder / 'outputs.tsv'}", soft_wrap=True)
     return 0

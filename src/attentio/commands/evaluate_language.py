@@ -58,7 +58,7 @@ def evaluate_language(trained: MaskedRun | CausalRun, data: str, arguments: argp
     if unknown:
         table.print(f"{unknown:,} tokens are unknown to the vocabulary; what they stand for is not measured")
     table.print(score_table(scores, title=title))
-    console.print(f"wrote {folder / 'scores.json'}")
+    console.print(f"wrote {folder / 'scores.json'}", soft_wrap=True)
     return 0
 
 

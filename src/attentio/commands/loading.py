@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from attentio.commands.build import Model, Tokenizers, build_model
-from attentio.commands.config import Config, DataConfig, DecodingConfig, ModelConfig, TextConfig, load_config
+from attentio.commands.config import load_config
+from attentio.commands.options import Config, DataConfig, DecodingConfig, ModelConfig, TextConfig
 from attentio.errors import AttentioError
 from attentio.export import huggingface
 from attentio.training.checkpoint import Checkpoints

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from attentio.commands.process import settle
 from attentio.errors import AttentioError
 
 VERBS = ("train", "translate", "fill", "generate", "evaluate", "compare", "look", "export")
@@ -14,9 +15,7 @@ VERBS = ("train", "translate", "fill", "generate", "evaluate", "compare", "look"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit code: 0, 2 for a user's mistake, 128 + n when stopped by signal n."""
-    # Read when torch is loaded, which no verb has done yet. Threads that wait for each other by spinning come to a
-    # standstill where anything else wants the cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    settle()
     parser = argparse.ArgumentParser(
         prog="attentio",
         description="Attention from A to Z: train it, use it, look inside.",

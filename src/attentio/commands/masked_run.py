@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from attentio.commands.config import Config
 from attentio.commands.language import VERBS, AnyTokenizer, SelfAttention, check_known, needed
 from attentio.commands.loading import Loaded, load_directory
+from attentio.commands.options import Config
 from attentio.errors import AttentioError
 from attentio.models.masked_lm import MaskedLM
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from attentio.commands.build import Tokenizers
 from attentio.commands.causal_run import CausalRun
-from attentio.commands.config import Config, DecodingConfig
 from attentio.commands.language import VERBS
 from attentio.commands.loading import Loaded, load_directory
 from attentio.commands.masked_run import MaskedRun
+from attentio.commands.options import Config, DecodingConfig
 from attentio.data.batches import EncodedPairs, length_sorted_batches
 from attentio.data.pairs import Pair
 from attentio.decoding.search import Hypothesis, search

@@ -11,7 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from attentio.commands.config import Config, TrainingConfig, load_config, preset_names, to_yaml
+from attentio.commands.config import load_config, preset_names, to_yaml
+from attentio.commands.options import Config, TrainingConfig
 from attentio.errors import AttentioError
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def train(config: Config, folder: Path) -> int:
             fabric=Fabric(accelerator="auto", devices=1, precision=options.precision),
             corpus=make_corpus(config, train_part, tokenizers, seed=options.seed),
             validate=make_validation(
-                config, dev_part, tokenizers, translate, lambda text: console.print(text, markup=False)
+                config, dev_part, tokenizers, translate, lambda text: console.print(text, markup=False, soft_wrap=True)
             ),
         )
         if checkpoints.exists():
@@ -106,11 +107,17 @@ def train(config: Config, folder: Path) -> int:
     if received:
         console.print(f"stopped and saved at step {progress.step}; the same command goes on from there")
         return 128 + received[0]
-    use = {"encoder-decoder": "translate", "masked-lm": "fill", "causal-lm": "generate"}[config.model.type]
+    use = {
+        "encoder-decoder": f"translate {folder}",
+        "masked-lm": f'fill {folder} "a text with a [MASK] in it"',
+        "causal-lm": f'generate {folder} "a beginning"',
+    }[config.model.type]
     console.print(
         f"finished at step {progress.step}; the best was step {progress.best_step}. Now try\n"
-        f"  attentio evaluate {folder}\n  attentio {use} {folder}",
+        f"  attentio evaluate {folder}\n  attentio {use}",
         highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
     return 0
 
@@ -173,9 +180,11 @@ def _introduce(
     model: "nn.Module",
 ) -> None:
     for part in (train_part, dev_part):
-        console.print(f"{part.name}: {len(part.items):,} {part.unit}")
+        console.print(f"{part.name}: {len(part.items):,} {part.unit}", markup=False, soft_wrap=True)
         if part.skipped:
-            console.print(f"  skipped {len(part.skipped):,} bad lines; the first: {part.skipped[0]}", markup=False)
+            console.print(
+                f"  skipped {len(part.skipped):,} bad lines; the first: {part.skipped[0]}", markup=False, soft_wrap=True
+            )
     parameters = sum(parameter.numel() for parameter in model.parameters())
     sizes = dict.fromkeys(f"{tokenizer.size:,}" for tokenizer in tokenizers)
     console.print(

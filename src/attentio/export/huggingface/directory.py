@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from attentio.errors import AttentioError
@@ -96,7 +96,7 @@ def read(folder: Path) -> Pretrained:
             raise
         except ValueError as error:  # sizes that do not go together
             raise AttentioError(f"{folder / _CONFIG}: {error}") from None
-    architecture.fill(model, _read_weights(folder), str(folder / _WEIGHTS))
+    architecture.fill(model, _read_weights(folder, ARCHITECTURES[kind].theirs), str(folder / _WEIGHTS))
     generation = content | (read_json(folder / _GENERATION) if (folder / _GENERATION).is_file() else {})
     facts = Facts(
         max_length=theirs.count("n_positions" if kind == "causal-lm" else "max_position_embeddings"),
@@ -154,15 +154,16 @@ def write(
     _write_json(folder / _CONFIG, config | special | {"dtype": "float32"})
     if kind != "masked-lm":
         _write_json(folder / _GENERATION, generation)
-    save_file(tensors, folder / _WEIGHTS, metadata={"format": "pt"})
+    # Not `save_file`, whose files only their owner may read.
+    (folder / _WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _read_weights(folder: Path) -> Tensors:
-    """`model.safetensors`, or the parts that its index names, in float32."""
+def _read_weights(folder: Path, opener: str) -> Tensors:
+    """`model.safetensors`, or the parts that its index names, in float32. opener: the class of transformers for it."""
     names = [_WEIGHTS]
     index = folder / f"{_WEIGHTS}.index.json"
     if index.is_file():
@@ -177,7 +178,7 @@ def _read_weights(folder: Path) -> Tensors:
             pickled = " (pytorch_model.bin is a pickle, which can run code)" if any(folder.glob("*.bin")) else ""
             raise AttentioError(
                 f"{folder} has no {name}{pickled}; write one with transformers: "
-                f"AutoModel.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+                f"{opener}.from_pretrained(FOLDER).save_pretrained(FOLDER)"
             )
         try:
             found |= load_file(path)
