@@ -35,8 +35,9 @@ import torch
 from safetensors.torch import save_file
 
 from attentio.commands.build import Tokenizers
-from attentio.commands.config import Config, load_config
+from attentio.commands.config import load_config
 from attentio.commands.corpora import make_corpus, read_part
+from attentio.commands.options import Config
 from attentio.data.masked_texts import MaskedBatch
 from attentio.text.tokenizer import PAD
 

@@ -33,8 +33,9 @@ import peers
 import product_limit
 from safetensors.torch import save_file
 
-from attentio.commands.config import Config, load_config
+from attentio.commands.config import load_config
 from attentio.commands.corpora import learn_tokenizers, make_corpus, read_part
+from attentio.commands.options import Config
 
 HERE = Path(__file__).parent
 CONFIG = "multi30k_transformer"
