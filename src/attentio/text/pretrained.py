@@ -15,6 +15,8 @@ from tokenizers import pre_tokenizers, processors
 from attentio.errors import AttentioError
 from attentio.text.tokenizer import BOS, EOS, MASK_TOKEN, PAD, SPECIAL_TOKENS, UNK, Tokenizer
 
+ABSENT = "\ufffe"
+"""No character: begins the entries that a tokenizer never makes of text, though a model may say them."""
 _ROLES = {
     "end": ("sep_token", "eos_token"),
     "pad": ("pad_token",),
@@ -131,7 +133,7 @@ class PretrainedTokenizer:
             piece = self.core.id_to_token(i)
             if piece is None:
                 raise ValueError(f"ids must be in the vocabulary, got {i}")
-            pieces.append(piece)
+            pieces.append(piece.removeprefix(ABSENT))
         return pieces
 
     def _check(self, texts: Sequence[str]) -> None:

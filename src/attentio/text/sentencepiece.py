@@ -13,12 +13,11 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers
 
 from attentio.errors import AttentioError
-from attentio.text.pretrained import PretrainedTokenizer, read_json
+from attentio.text.pretrained import ABSENT, PretrainedTokenizer, read_json
 
 _END, _UNKNOWN, _PAD = "</s>", "<unk>", "<pad>"
 _NORMAL, _USER_DEFINED = 1, 4
 _UNIGRAM = 1
-_ABSENT = "\ufffe"  # no character: begins the entries that this side's model never makes
 
 
 class _Model(NamedTuple):
@@ -64,7 +63,7 @@ def _core(model: _Model, vocabulary: dict[str, int]) -> tokenizers.Tokenizer:
     codes = [piece for piece in vocabulary if piece.startswith(">>") and piece.endswith("<<")]
     made = {*scores, *codes, _END, _UNKNOWN, _PAD}
     entries = [
-        (piece if piece in made else _ABSENT + piece, scores.get(piece, lowest))
+        (piece if piece in made else ABSENT + piece, scores.get(piece, lowest))
         for piece in sorted(vocabulary, key=vocabulary.__getitem__)
     ]
     core = tokenizers.Tokenizer(models.Unigram(entries, unk_id=vocabulary[_UNKNOWN]))
@@ -78,7 +77,7 @@ def _core(model: _Model, vocabulary: dict[str, int]) -> tokenizers.Tokenizer:
     core.pre_tokenizer = pre_tokenizers.Metaspace()
     core.decoder = decoders.Sequence(
         [
-            decoders.Replace(_ABSENT, ""),
+            decoders.Replace(ABSENT, ""),
             decoders.Metaspace(),
             decoders.Fuse(),
             decoders.Replace(tokenizers.Regex(r"^\s+|\s+$"), ""),
