@@ -8,12 +8,16 @@ import sys
 import time
 from pathlib import Path
 
-import torch
+from attentio.commands.process import settle
 
-from attentio.commands.loading import load_directory
-from attentio.decoding.search import search
-from attentio.layers.linear import unchanging_weights
-from attentio.text.tokenizer import BOS, EOS, PAD, UNK
+settle()  # as the command does, before torch is loaded
+
+import torch  # noqa: E402
+
+from attentio.commands.loading import load_directory  # noqa: E402
+from attentio.decoding.search import search  # noqa: E402
+from attentio.layers.linear import unchanging_weights  # noqa: E402
+from attentio.text.tokenizer import BOS, EOS, PAD, UNK  # noqa: E402
 
 
 def main() -> None:
