@@ -12,8 +12,8 @@ _NEVER = 2**31 - 1
 def settle() -> None:
     """Make torch quick on a CPU; to be called before torch is loaded, which is when OpenMP reads its settings.
 
-    Threads that wait for each other spin for a moment only: where anything else wants the cores, endless spinning
-    brings them to a standstill. Freed memory is kept: by default glibc hands big blocks back to the kernel and gets
+    Threads that wait for each other spin for a moment and then sleep, which leaves the cores to others that want
+    them. Freed memory is kept: by default glibc hands big blocks back to the kernel and gets
     them again a page at a time, at every step of a training.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", str(_SPINS))
