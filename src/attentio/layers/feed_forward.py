@@ -17,7 +17,7 @@ class FeedForward(nn.Module):
     relu        max(0, x)                     Vaswani et al. 2017, equation 2
     gelu        x Phi(x)                      Hendrycks & Gimpel 2016, as BERT
     gelu-tanh   its approximation by tanh     as GPT-2
-    silu        x sigmoid(x)                  Hendrycks & Gimpel 2016, section 3; Marian's "swish"
+    silu        x sigmoid(x)                  Hendrycks & Gimpel 2016; Marian's "swish"
     swiglu      down(silu(gate(x)) * up(x))   Shazeer 2020, equation 6; with biases where `bias`
     """
 
