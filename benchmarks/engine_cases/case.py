@@ -1,0 +1,44 @@
+"""What a measurement of the engines consists of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+Run = Callable[[], object]
+"""One timed call."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Ours and the peers on one problem.
+
+    name: the problem and its sizes. backward: whether the call computes gradients too.
+    ours, peers: make a call ready, compiling it if need be, and return it; a peer that is not installed raises
+        ImportError.
+    targets: how many times faster than each peer ours is meant to be.
+    products: floating-point operations of the matrix products that no implementation can avoid.
+    tanhs: numbers of tanh that no implementation can avoid, recomputation for the backward pass included.
+    """
+
+    name: str
+    backward: bool
+    ours: Callable[[], Run]
+    peers: dict[str, Callable[[], Run]]
+    targets: dict[str, float] = field(default_factory=dict)
+    products: float = 0.0
+    tanhs: float = 0.0
+
+
+def with_backward(compute: Callable[..., Tensor], *tensors: Tensor) -> Run:
+    """A call of compute(*tensors) and of its gradients with respect to those that require them."""
+    wanted = [tensor for tensor in tensors if tensor.requires_grad]
+    upstream = torch.randn_like(compute(*tensors))
+
+    def run() -> None:
+        for tensor in wanted:
+            tensor.grad = None
+        compute(*tensors).backward(upstream)
+
+    return run
