@@ -11,21 +11,22 @@ import attentio as at
 
 
 def test_explain_names_the_engine_and_why_not_the_others():
-    explanation = at.explain(*inputs(), need_weights=True)
+    explanation = at.explain(*inputs(), score=at.Location(), need_weights=True)
     assert explanation.engine == "reference"
-    assert "need_weights" in explanation.others["sdpa"]
+    assert "Location" in explanation.others["sdpa"]
     assert str(explanation).startswith("reference: ")
     assert "\n  not sdpa: " in str(explanation)
 
 
-def test_explain_names_the_score_that_an_engine_cannot_compute():
-    explanation = at.explain(*inputs(), score=at.Additive(torch.ones(11)))
-    assert explanation.engine == "reference"
-    assert "Additive" in explanation.others["sdpa"]
+def test_explain_says_why_an_engine_that_could_is_not_the_fastest():
+    short, long = (at.explain(*inputs(q=n, k=n)) for n in (7, 1009))
+    assert short.engine == "short"
+    assert "it could" in short.others["sdpa"]
+    assert long.engine == "sdpa"
+    assert "would leave the cache" in long.others["short"]
 
 
 def test_an_engine_asked_for_by_name_is_the_one_that_runs():
-    assert at.explain(*inputs()).engine == "sdpa"
     explanation = at.explain(*inputs(), engine="reference")
     assert explanation.engine == "reference"
     assert "asked for" in explanation.reason
@@ -44,7 +45,7 @@ BOOL = torch.ones(5, 7, dtype=torch.bool)
         ({"bias": BOOL}, r"bias is added to the scores.*torch\.bool; write mask=at\.keep"),
         ({"bias": torch.zeros(7, 5)}, r"bias must broadcast.*got \[7, 5\]"),
         ({"dropout": 1.0}, "dropout must be a probability.*got 1.0"),
-        ({"engine": "magic"}, "engine must be one of sdpa, .*reference, got 'magic'"),
+        ({"engine": "magic"}, "engine must be one of .*sdpa, .*reference, got 'magic'"),
         ({"engine": "sdpa", "need_weights": True}, 'engine="sdpa" cannot do this call: .*need_weights'),
         ({"score": at.Dot}, r"score must be an instance, got the class; write Dot\("),
         ({"score": at.Additive(torch.ones(13))}, r"vector must have one weight.*11 features, got \[13\]"),

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from attentio.attention.call import Attended, Call, require_broadcast
 from attentio.attention.compare import ScaledDot, Score
-from attentio.attention.engines import reference, sdpa
+from attentio.attention.engines import reference, sdpa, short
 from attentio.attention.mask import Mask
 
-ENGINES: dict[str, ModuleType] = {"sdpa": sdpa, "reference": reference}
-"""The fastest first: the first that does not refuse a call runs it."""
+ENGINES: dict[str, ModuleType] = {"short": short, "sdpa": sdpa, "reference": reference}
+"""The first that neither refuses a call nor yields to another engine runs it."""
 
 
 def attend(
@@ -99,9 +99,10 @@ def explain(
     """
     call = _check(query, key, value, score, mask, bias, dropout, need_weights)
     chosen = _choose(call, engine)
-    why = "asked for by name" if engine else "the fastest that can do this call"
+    why = "asked for by name" if engine else "the fastest for this call"
+    instead = f"it could, but {chosen} is " + ("asked for" if engine else "faster")
     others = {
-        name: module.refuses(call) or f"it could, but {chosen} is " + ("asked for" if engine else "faster")
+        name: module.refuses(call) or module.yields(call) or instead
         for name, module in ENGINES.items()
         if name != chosen
     }
@@ -110,7 +111,9 @@ def explain(
 
 def _choose(call: Call, engine: str | None) -> str:
     if engine is None:
-        return next(name for name, module in ENGINES.items() if module.refuses(call) is None)
+        return next(
+            name for name, module in ENGINES.items() if module.refuses(call) is None and module.yields(call) is None
+        )
     if engine not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
     refusal = ENGINES[engine].refuses(call)

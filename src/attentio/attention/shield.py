@@ -1,10 +1,11 @@
 """NaN and inf in masked keys and values: they cannot reach the result, nor a gradient.
 
 A weight of 0 is no protection, since 0 * NaN = NaN, forward and backward. So a call with a mask whose keys or
-values are not all finite is done again with zeros in their place; then the queries that *may* attend to one
-of them get NaN added, as is their due. On the CPU an engine asks first, which costs one sum; anywhere else
-the question would stall the device or break the graph of a compiled or exported model, so there the shield is
-always up: it costs a pass over keys and values and one over the mask, never another product.
+values are not all finite is done with zeros in their place; then the queries that *may* attend to one of them
+get NaN added, as is their due. On the CPU an engine first does without and looks whether what came out is finite,
+which costs one sum; anywhere else the question would stall the device or break the graph of a compiled or exported
+model, so there the shield is always up: it costs a pass over keys and values and one over the mask, never another
+product.
 """
 
 import math
@@ -24,6 +25,25 @@ def known_finite(*tensors: Tensor) -> bool:
     # The sum of a tensor with NaN or inf is NaN or inf. A sum that only overflows costs the detour, not
     # correctness.
     return all(t.device.type == "cpu" and math.isfinite(t.detach().sum().item()) for t in tensors)
+
+
+def guarded(compute: Callable[[Call, Tensor], Attended], call: Call, allowed: Bool[Tensor, "... _ _"]) -> Attended:
+    """`compute(call, allowed)` as it is where that is known to be safe, `shielded` elsewhere."""
+    if call.key.device.type == "cpu" and not torch.compiler.is_compiling():
+        attended = compute(call, allowed)
+        if came_out_finite(attended.context, call):
+            return attended
+    return shielded(compute, call, allowed)
+
+
+def came_out_finite(context: Float[Tensor, "batch *heads q dv"], call: Call) -> bool:
+    """Whether nothing that is not finite can have come through a weight of 0, now or in the backward pass.
+
+    A finite context has seen no NaN. But a masked key, or a value in a block that is left out, leaves no trace in it
+    and would come out of the backward pass.
+    """
+    backward = torch.is_grad_enabled() and (call.query.requires_grad or call.key.requires_grad)
+    return known_finite(context, call.key, call.value) if backward else known_finite(context)
 
 
 def shielded(compute: Callable[[Call, Tensor], Attended], call: Call, allowed: Bool[Tensor, "... _ _"]) -> Attended:

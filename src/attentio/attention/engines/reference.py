@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from attentio.attention.call import Attended, Call
 from attentio.attention.normalize import normalize
-from attentio.attention.shield import known_finite, shielded
+from attentio.attention.shield import guarded
 
 SUMMARY = "the equation in plain torch, any score, with weights"
 
@@ -16,13 +16,13 @@ def refuses(call: Call) -> str | None:
     return None
 
 
+def yields(call: Call) -> str | None:
+    return None
+
+
 def run(call: Call) -> Attended:
     allowed = call.allowed()
-    if allowed is None:
-        return _compute(call, None)
-    if not known_finite(call.key, call.value):
-        return shielded(_compute, call, allowed)
-    return _compute(call, allowed)
+    return _compute(call, None) if allowed is None else guarded(_compute, call, allowed)
 
 
 def _compute(call: Call, allowed: Bool[Tensor, "... _ _"] | None) -> Attended:

@@ -1,5 +1,6 @@
 """torch's fused scaled_dot_product_attention: dot products without ever holding all the weights."""
 
+import torch
 from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import functional as F
@@ -8,7 +9,7 @@ from attentio.attention.call import Attended, Call
 from attentio.attention.compare import Dot, ScaledDot, require_same_features
 from attentio.attention.mask import Causal
 from attentio.attention.normalize import empty_rows
-from attentio.attention.shield import known_finite, shielded
+from attentio.attention.shield import came_out_finite, guarded
 
 SUMMARY = "torch's fused kernel for dot products"
 
@@ -23,16 +24,21 @@ def refuses(call: Call) -> str | None:
     return None
 
 
+def yields(call: Call) -> str | None:
+    return None
+
+
 def run(call: Call) -> Attended:
     require_same_features(call.query, call.key)
     if call.mask is None:
         return _compute(call, None)
-    finite = known_finite(call.key, call.value)
-    if finite and call.bias is None and _is_torch_causal(call):
-        return _compute(call, None, is_causal=True)
+    if call.bias is None and _is_torch_causal(call) and not torch.compiler.is_compiling():
+        attended = _compute(call, None, is_causal=True)
+        if came_out_finite(attended.context, call):
+            return attended
     allowed = call.allowed()
     assert allowed is not None
-    return _compute(call, allowed) if finite else shielded(_compute, call, allowed)
+    return guarded(_compute, call, allowed)
 
 
 def _is_torch_causal(call: Call) -> bool:
