@@ -75,13 +75,17 @@ class Additive:
     def __call__(
         self, query: Float[Tensor, "batch *heads q d"], key: Float[Tensor, "batch *heads k d"]
     ) -> Float[Tensor, "batch *heads q k"]:
+        self.require_fitting(query, key)
+        # In place: the sum is [.., q, k, d], by far the largest tensor here, and nobody else needs it.
+        return (query[..., :, None, :] + key[..., None, :, :]).tanh_() @ self.vector
+
+    def require_fitting(self, query: Tensor, key: Tensor) -> None:
+        """Raises ValueError where query, key and vector differ in their number of features."""
         require_same_features(query, key)
         if self.vector.shape != key.shape[-1:]:
             raise ValueError(
                 f"vector must have one weight for each of the {key.shape[-1]} features, got {list(self.vector.shape)}"
             )
-        # In place: the sum is [.., q, k, d], by far the largest tensor here, and nobody else needs it.
-        return (query[..., :, None, :] + key[..., None, :, :]).tanh_() @ self.vector
 
 
 @dataclass(frozen=True)

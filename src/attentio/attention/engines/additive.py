@@ -1,0 +1,287 @@
+"""Bahdanau's comparison, v . tanh(q + k), without ever holding the sums q + k, which take d times the memory of the
+scores: `kernels/additive.py` computes them in the processor's registers, and once more for the gradients.
+
+Where numba cannot help, on another device or without numba, plain torch does the same in chunks of queries. Nothing
+but the weights is kept for the backward pass.
+"""
+
+import functools
+import warnings
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from attentio.attention.call import Attended, Call
+from attentio.attention.compare import Additive
+from attentio.attention.normalize import normalize
+from attentio.attention.shield import guarded
+
+SUMMARY = "v . tanh(q + k) in the processor's registers, a division a pair and feature"
+
+_FEW = 2
+"""Queries, up to which all of attention is one kernel: measured, see docs/engines.md."""
+
+_SMALL = 1 << 18
+"""Pairs times features, up to which waking other threads costs more than they save."""
+
+_CHUNK = 1 << 22
+"""Numbers that plain torch holds of q + k at a time."""
+
+
+class _Reach(NamedTuple):
+    """How far exp(2 x) is exact: for |k| <= all_of_one, a q beyond clamp has the same tanh(q + k) as the clamp."""
+
+    all_of_one: float
+    clamp: float
+
+
+_REACH = {torch.float32: _Reach(34.0, 43.0), torch.float64: _Reach(300.0, 345.0)}
+
+
+def refuses(call: Call) -> str | None:
+    if type(call.score) is not Additive:
+        return f"it compares by v . tanh(q + k) only, and score is {type(call.score).__name__}"
+    if 0 in call.query.shape or 0 in call.key.shape:
+        return "there are no queries, no keys or no features"
+    return None
+
+
+def yields(call: Call) -> str | None:
+    return None
+
+
+def run(call: Call) -> Attended:
+    assert isinstance(call.score, Additive)
+    call.score.require_fitting(call.query, call.key)
+    allowed = call.allowed()
+    skips = not torch.compiler.is_compiling() and not call.dropout and _in_one_kernel(call.query)
+    return _compute(call, allowed) if allowed is None or skips else guarded(_compute, call, allowed)
+
+
+def _compute(call: Call, allowed: Bool[Tensor, "... _ _"] | None) -> Attended:
+    assert isinstance(call.score, Additive)
+    dtype = call.query.dtype
+    exact = torch.float64 if dtype == torch.float64 else torch.float32
+    query, key, value, vector = (t.to(exact) for t in (call.query, call.key, call.value, call.score.vector))
+    bias = None if call.bias is None else call.bias.to(exact)
+    # A custom operator can be compiled and exported; a Function costs less to call.
+    operation = _operator if torch.compiler.is_compiling() else _Function.apply
+    context, weights = operation(query, key, value, vector, allowed, bias)
+    if call.dropout:
+        context = F.dropout(weights, call.dropout) @ value
+    return Attended(context.to(dtype), weights.to(dtype) if call.need_weights else None)
+
+
+def _forward(
+    query: Float[Tensor, "batch *heads q d"],
+    key: Float[Tensor, "batch *heads k d"],
+    value: Float[Tensor, "batch *heads k dv"],
+    vector: Float[Tensor, "d"],
+    allowed: Bool[Tensor, "... _ _"] | None,
+    bias: Float[Tensor, "... _ _"] | None,
+) -> tuple[Float[Tensor, "batch *heads q dv"], Float[Tensor, "batch *heads q k"]]:
+    """Context and weights."""
+    shape = (*query.shape[:-1], key.shape[-2])
+    kernels = _kernels() if query.device.type == "cpu" else None
+    pairs = _pairs(allowed, query.new_ones((), dtype=torch.bool), shape), _pairs(bias, query.new_zeros(()), shape)
+    if kernels is not None and _in_one_kernel(query):
+        context, weights = query.new_empty(*query.shape[:-1], value.shape[-1]), query.new_empty(shape)
+        inputs = (*_flat(query, key, value), vector, *pairs, allowed is not None)
+        kernels.run(kernels.attend_few, *_arrays(*inputs, *_flat(context, weights)), threads=_threads(query, key))
+        return context, weights
+    powers = None if kernels is None else _exponentials(query, key)
+    if kernels is not None and powers is not None:
+        scores = query.new_empty(shape)
+        kernels.run(
+            kernels.scores, *_arrays(*_flat(*powers), vector, *pairs, *_flat(scores)), threads=_threads(query, key)
+        )
+    else:
+        scores = _scores_in_chunks(query, key, vector)
+        scores = scores if bias is None else scores + bias
+        scores = scores if allowed is None else scores.masked_fill(~allowed, float("-inf"))
+    weights = normalize(scores)
+    return weights @ value, weights
+
+
+def _backward(
+    grad_context: Float[Tensor, "batch *heads q dv"] | None,
+    grad_weights: Float[Tensor, "batch *heads q k"] | None,
+    query: Float[Tensor, "batch *heads q d"],
+    key: Float[Tensor, "batch *heads k d"],
+    value: Float[Tensor, "batch *heads k dv"],
+    vector: Float[Tensor, "d"],
+    weights: Float[Tensor, "batch *heads q k"],
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Float[Tensor, "batch *heads q k"]]:
+    """Gradients of query, key, value, vector and scores."""
+    grad_context = (
+        value.new_zeros(()).expand(*query.shape[:-1], value.shape[-1]) if grad_context is None else grad_context
+    )
+    kernels = _kernels() if query.device.type == "cpu" else None
+    if kernels is not None and _in_one_kernel(query):
+        grad_weights = weights.new_zeros(()).expand_as(weights) if grad_weights is None else grad_weights
+        found = [torch.empty_like(t, memory_format=torch.contiguous_format) for t in (query, key, value, weights)]
+        of_vector = vector.new_empty(found[0].flatten(0, -3).shape[0], *vector.shape)
+        *flat, of_scores = _flat(*found)
+        inputs = (*_flat(grad_context), grad_weights.flatten(0, -3), *_flat(query, key, value), vector, *_flat(weights))
+        kernels.run(
+            kernels.attend_few_gradients, *_arrays(*inputs, *flat, of_vector, of_scores), threads=_threads(query, key)
+        )
+        return found[0], found[1], found[2], of_vector.sum(0), found[3]
+    of_value = weights.transpose(-1, -2) @ grad_context
+    of_weights = grad_context @ value.transpose(-1, -2)
+    if grad_weights is not None:
+        of_weights += grad_weights
+    of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
+    del of_weights
+    powers = None if kernels is None else _exponentials(query, key)
+    if kernels is None or powers is None:
+        of_query, of_key, of_plain_vector = _gradients_in_chunks(query, key, vector, of_scores)
+        return of_query, of_key, of_value, of_plain_vector, of_scores
+    found = [torch.empty_like(power) for power in powers]
+    flat = _flat(*found)
+    of_vector = vector.new_empty(flat[0].shape[0], *vector.shape)
+    kernels.run(
+        kernels.score_gradients,
+        *_arrays(*_flat(*powers), vector, *_flat(of_scores), *flat, of_vector),
+        threads=_threads(query, key),
+    )
+    return found[0], found[1], of_value, of_vector.sum(0), of_scores
+
+
+class _Function(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Any:
+        output = _forward(*inputs)
+        _keep(ctx, inputs, output)
+        ctx.set_materialize_grads(False)
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *upstream: Tensor | None) -> Any:
+        return _differentiate(_backward, ctx, *upstream)
+
+
+def _keep(ctx: Any, inputs: Any, output: Any) -> None:
+    query, key, value, vector, _, bias = inputs
+    ctx.save_for_backward(query, key, value, vector, output[1])
+    ctx.bias_shape = None if bias is None else bias.shape
+
+
+def _differentiate(gradients: Callable[..., Any], ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
+    *found, of_scores = gradients(*upstream, *ctx.saved_tensors)
+    return *found, None, None if ctx.bias_shape is None else of_scores.sum_to_size(ctx.bias_shape)
+
+
+_operator = torch.library.custom_op(
+    "attentio::additive",
+    _forward,
+    mutates_args=(),
+    schema="(Tensor query, Tensor key, Tensor value, Tensor vector, Tensor? allowed, Tensor? bias) -> (Tensor, Tensor)",
+)
+_gradients_operator = torch.library.custom_op(
+    "attentio::additive_gradients",
+    _backward,
+    mutates_args=(),
+    schema="(Tensor? grad_context, Tensor? grad_weights, Tensor query, Tensor key, Tensor value, Tensor vector, "
+    "Tensor weights) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
+_operator.register_autograd(functools.partial(_differentiate, _gradients_operator), setup_context=_keep)
+
+
+@_operator.register_fake
+def _(query: Tensor, key: Tensor, value: Tensor, vector: Tensor, allowed: Any, bias: Any) -> tuple[Tensor, Tensor]:
+    lead = query.shape[:-1]
+    return query.new_empty(*lead, value.shape[-1]), query.new_empty(*lead, key.shape[-2])
+
+
+@_gradients_operator.register_fake
+def _(grad_context: Any, grad_weights: Any, *others: Tensor) -> tuple[Tensor, ...]:
+    return tuple(tensor.new_empty(tensor.shape) for tensor in others)
+
+
+def _scores_in_chunks(query: Tensor, key: Tensor, vector: Tensor) -> Float[Tensor, "batch *heads q k"]:
+    chunks = query.split(_queries_at_once(key), dim=-2)
+    return torch.cat([(q[..., :, None, :] + key[..., None, :, :]).tanh_() @ vector for q in chunks], dim=-2)
+
+
+def _gradients_in_chunks(
+    query: Tensor, key: Tensor, vector: Tensor, of_scores: Float[Tensor, "batch *heads q k"]
+) -> tuple[Tensor, Tensor, Tensor]:
+    size = _queries_at_once(key)
+    of_query, of_key, of_vector = [], torch.zeros_like(key), torch.zeros_like(vector)
+    for q, upstream in zip(query.split(size, dim=-2), of_scores.split(size, dim=-2), strict=True):
+        tanh = (q[..., :, None, :] + key[..., None, :, :]).tanh_()
+        of_vector += upstream.flatten() @ tanh.flatten(0, -2)
+        slope = tanh.square_().neg_().add_(1.0).mul_(upstream[..., None])
+        of_query.append(slope.sum(-2) * vector)
+        of_key += slope.sum(-3) * vector
+    return torch.cat(of_query, dim=-2), of_key, of_vector
+
+
+def _queries_at_once(key: Tensor) -> int:
+    return max(1, _CHUNK // key.numel())
+
+
+def _in_one_kernel(query: Tensor) -> bool:
+    return (
+        query.shape[-2] <= _FEW
+        and query.dtype != torch.float64
+        and query.device.type == "cpu"
+        and _kernels() is not None
+    )
+
+
+def _exponentials(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor] | None:
+    """exp(2 q) and exp(2 k); None where both q and k are too large for the product to be exact."""
+    reach = _REACH[query.dtype]
+    if not any(max(-low, high) <= reach.all_of_one for low, high in (_range(query), _range(key))):
+        return None
+    powers = (tensor.clamp(-reach.clamp, reach.clamp).mul_(2.0).exp_() for tensor in (query, key))
+    return next(powers), next(powers)
+
+
+def _range(tensor: Tensor) -> tuple[float, float]:
+    low, high = tensor.aminmax()
+    return low.item(), high.item()
+
+
+def _pairs(tensor: Tensor | None, neutral: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Said of each pair: [batch, heads, q, k], expanded and not copied."""
+    tensor = (neutral if tensor is None else tensor).expand(shape)
+    return tensor if len(shape) == 4 else tensor.unsqueeze(1)
+
+
+def _flat(*tensors: Tensor) -> list[Tensor]:
+    """Batch and heads as one axis."""
+    return [tensor.contiguous().flatten(0, -3) for tensor in tensors]
+
+
+def _threads(query: Tensor, key: Tensor) -> int:
+    return torch.get_num_threads() if query.numel() * key.shape[-2] > _SMALL else 1
+
+
+def _arrays(*arguments: Any) -> list[Any]:
+    return [argument.detach().numpy() if isinstance(argument, Tensor) else argument for argument in arguments]
+
+
+@functools.cache
+def _kernels() -> ModuleType | None:
+    """The compiled loops; None, and once a warning, where there can be none."""
+    try:
+        from attentio.attention.kernels import additive
+
+        additive.start(threads=torch.get_num_threads())
+    except Exception as error:
+        warnings.warn(
+            f"additive attention runs in plain torch, about ten times slower: numba cannot compile here ({error!r})",
+            stacklevel=2,
+        )
+        return None
+    return additive
