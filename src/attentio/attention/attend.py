@@ -16,10 +16,16 @@ from torch import Tensor
 
 from attentio.attention.call import Attended, Call, require_broadcast
 from attentio.attention.compare import ScaledDot, Score
-from attentio.attention.engines import additive, reference, sdpa, short
+from attentio.attention.engines import additive, blocks, reference, sdpa, short
 from attentio.attention.mask import Mask
 
-ENGINES: dict[str, ModuleType] = {"additive": additive, "short": short, "sdpa": sdpa, "reference": reference}
+ENGINES: dict[str, ModuleType] = {
+    "additive": additive,
+    "blocks": blocks,
+    "short": short,
+    "sdpa": sdpa,
+    "reference": reference,
+}
 """The first that neither refuses a call nor yields to another engine runs it."""
 
 

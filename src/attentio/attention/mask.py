@@ -6,21 +6,39 @@ position i + k - q.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-_SHOWN_POSITIONS = 16
-_SHOWN_PICTURES = 3
+from attentio.attention.mask_picture import draw
+
+Device = torch.device | str | None
+
+
+class Pairs(NamedTuple):
+    """Query `i` and key `j` of head `h` in sequence `b`: index tensors that broadcast together.
+
+    shift: the key position of query 0, where the last query stands at the last key: k - q.
+    """
+
+    b: Tensor
+    h: Tensor
+    i: Tensor
+    j: Tensor
+    shift: int
 
 
 @dataclass(frozen=True, eq=False)
 class Mask:
     """Who may attend to whom. Made by the functions below, combined with `&`, `|` and `~`; `str` draws it."""
 
-    def materialize(self, q_len: int, k_len: int, device: torch.device | str | None = None) -> Bool[Tensor, "... _ _"]:
+    def allows(self, at: Pairs) -> Bool[Tensor, "..."]:
+        """The rule itself, for any pairs of a query and a key."""
+        raise NotImplementedError
+
+    def materialize(self, q_len: int, k_len: int, device: Device = None) -> Bool[Tensor, "... _ _"]:
         """The mask for this many queries and keys: a tensor that broadcasts to [q, k], [batch, q, k] or
         [batch, heads, q, k]; a mask of three axes says nothing of heads. `device` None: where the mask's own
         tensors are, or torch's default.
@@ -28,7 +46,17 @@ class Mask:
         Raises:
             ValueError: a tensor inside the mask was made for another number of queries or keys.
         """
-        raise NotImplementedError
+        self.require_fit(q_len, k_len)
+        return self.part(range(q_len), range(k_len), k_len - q_len, device)
+
+    def part(self, queries: range, keys: range, shift: int, device: Device = None) -> Bool[Tensor, "... _ _"]:
+        """materialize(q, k)[..., queries, keys], where k - q = shift, without making the rest of it."""
+        i = torch.arange(queries.start, queries.stop, device=device)[:, None]
+        j = torch.arange(keys.start, keys.stop, device=device)
+        return self.allows(Pairs(i, i, i, j, shift))
+
+    def require_fit(self, q_len: int, k_len: int) -> None:
+        """Raises ValueError where a tensor inside the mask was made for another number of queries or keys."""
 
     def natural_size(self) -> tuple[int | None, int | None]:
         """How many queries and keys the mask was made for, where it says so."""
@@ -44,16 +72,15 @@ class Mask:
         return Not(self)
 
     def __str__(self) -> str:
-        return _draw(self)
+        return draw(self)
 
 
 @dataclass(frozen=True, eq=False)
 class Causal(Mask):
     align: Literal["end", "start"]
 
-    def materialize(self, q_len: int, k_len: int, device: torch.device | str | None = None) -> Bool[Tensor, "q k"]:
-        shift = k_len - q_len if self.align == "end" else 0
-        return torch.ones(q_len, k_len, dtype=torch.bool, device=device).tril(shift)
+    def allows(self, at: Pairs) -> Bool[Tensor, "..."]:
+        return at.j <= (at.i + at.shift if self.align == "end" else at.i)
 
     def __repr__(self) -> str:
         return f"causal(align={self.align!r})"
@@ -64,10 +91,9 @@ class Window(Mask):
     before: int
     after: int
 
-    def materialize(self, q_len: int, k_len: int, device: torch.device | str | None = None) -> Bool[Tensor, "q k"]:
-        here = k_len - q_len
-        everything = torch.ones(q_len, k_len, dtype=torch.bool, device=device)
-        return everything.tril(here + self.after).triu(here - self.before)
+    def allows(self, at: Pairs) -> Bool[Tensor, "..."]:
+        away = at.j - (at.i + at.shift)
+        return (away >= -self.before) & (away <= self.after)
 
     def __repr__(self) -> str:
         return f"window(before={self.before}, after={self.after})"
@@ -77,11 +103,12 @@ class Window(Mask):
 class Padding(Mask):
     lengths: Int[Tensor, "batch"]
 
-    def materialize(
-        self, q_len: int, k_len: int, device: torch.device | str | None = None
-    ) -> Bool[Tensor, "batch 1 k"]:
+    def allows(self, at: Pairs) -> Bool[Tensor, "..."]:
+        return at.j < self.lengths.to(at.j.device)[at.b]
+
+    def part(self, queries: range, keys: range, shift: int, device: Device = None) -> Bool[Tensor, "batch 1 _"]:
         lengths = self.lengths.to(device)
-        return torch.arange(k_len, device=lengths.device) < lengths[:, None, None]
+        return torch.arange(keys.start, keys.stop, device=lengths.device) < lengths[:, None, None]
 
     def natural_size(self) -> tuple[int | None, int | None]:
         return None, int(self.lengths.max())
@@ -95,13 +122,18 @@ class Segments(Mask):
     query_ids: Int[Tensor, "batch q"]
     key_ids: Int[Tensor, "batch k"]
 
-    def materialize(
-        self, q_len: int, k_len: int, device: torch.device | str | None = None
-    ) -> Bool[Tensor, "batch q k"]:
+    def allows(self, at: Pairs) -> Bool[Tensor, "..."]:
+        return self.query_ids.to(at.i.device)[at.b, at.i] == self.key_ids.to(at.j.device)[at.b, at.j]
+
+    def part(self, queries: range, keys: range, shift: int, device: Device = None) -> Bool[Tensor, "batch _ _"]:
+        of_queries = self.query_ids[:, queries.start : queries.stop].to(device)
+        of_keys = self.key_ids[:, keys.start : keys.stop].to(device)
+        return of_queries[:, :, None] == of_keys[:, None, :]
+
+    def require_fit(self, q_len: int, k_len: int) -> None:
         for name, ids, needed in (("query_ids", self.query_ids, q_len), ("key_ids", self.key_ids, k_len)):
             if ids.shape[1] != needed:
                 raise ValueError(f"{name} must hold {needed} positions, got shape {list(ids.shape)}")
-        return self.query_ids.to(device)[:, :, None] == self.key_ids.to(device)[:, None, :]
 
     def natural_size(self) -> tuple[int | None, int | None]:
         return self.query_ids.shape[1], self.key_ids.shape[1]
@@ -114,14 +146,25 @@ class Segments(Mask):
 class Keep(Mask):
     allowed: Bool[Tensor, "... q k"]
 
-    def materialize(self, q_len: int, k_len: int, device: torch.device | str | None = None) -> Bool[Tensor, "... _ _"]:
+    def allows(self, at: Pairs) -> Bool[Tensor, "..."]:
+        axes = {2: (at.i, at.j), 3: (at.b, at.i, at.j), 4: (at.b, at.h, at.i, at.j)}[self.allowed.ndim]
+        index = [0 * at_axis if n == 1 else at_axis for at_axis, n in zip(axes, self.allowed.shape, strict=True)]
+        return self.allowed.to(at.j.device)[tuple(index)]
+
+    def part(self, queries: range, keys: range, shift: int, device: Device = None) -> Bool[Tensor, "... _ _"]:
+        part = self.allowed
+        for axis, places in ((-2, queries), (-1, keys)):
+            if part.shape[axis] not in (1, len(places)):
+                part = part.narrow(axis, places.start, len(places))
+        return part if device is None else part.to(device)
+
+    def require_fit(self, q_len: int, k_len: int) -> None:
         q_have, k_have = self.allowed.shape[-2:]
         if q_have not in (1, q_len) or k_have not in (1, k_len):
             raise ValueError(
                 f"keep(tensor) must broadcast to {q_len} queries and {k_len} keys in its last two axes, "
                 f"got {list(self.allowed.shape)}"
             )
-        return self.allowed if device is None else self.allowed.to(device)
 
     def natural_size(self) -> tuple[int | None, int | None]:
         q_have, k_have = self.allowed.shape[-2:]
@@ -137,11 +180,19 @@ class Combined(Mask):
     operator: Literal["&", "|"]
     right: Mask
 
-    def materialize(self, q_len: int, k_len: int, device: torch.device | str | None = None) -> Bool[Tensor, "... _ _"]:
-        left, right = (mask.materialize(q_len, k_len, device) for mask in (self.left, self.right))
+    def allows(self, at: Pairs) -> Bool[Tensor, "..."]:
+        left, right = self.left.allows(at), self.right.allows(at)
+        return left & right if self.operator == "&" else left | right
+
+    def part(self, queries: range, keys: range, shift: int, device: Device = None) -> Bool[Tensor, "... _ _"]:
+        left, right = (mask.part(queries, keys, shift, device) for mask in (self.left, self.right))
         if {left.ndim, right.ndim} == {3, 4}:
             left, right = with_heads(left), with_heads(right)
         return left & right if self.operator == "&" else left | right
+
+    def require_fit(self, q_len: int, k_len: int) -> None:
+        self.left.require_fit(q_len, k_len)
+        self.right.require_fit(q_len, k_len)
 
     def natural_size(self) -> tuple[int | None, int | None]:
         (left_q, left_k), (right_q, right_k) = self.left.natural_size(), self.right.natural_size()
@@ -155,8 +206,14 @@ class Combined(Mask):
 class Not(Mask):
     inner: Mask
 
-    def materialize(self, q_len: int, k_len: int, device: torch.device | str | None = None) -> Bool[Tensor, "... _ _"]:
-        return ~self.inner.materialize(q_len, k_len, device)
+    def allows(self, at: Pairs) -> Bool[Tensor, "..."]:
+        return ~self.inner.allows(at)
+
+    def part(self, queries: range, keys: range, shift: int, device: Device = None) -> Bool[Tensor, "... _ _"]:
+        return ~self.inner.part(queries, keys, shift, device)
+
+    def require_fit(self, q_len: int, k_len: int) -> None:
+        self.inner.require_fit(q_len, k_len)
 
     def natural_size(self) -> tuple[int | None, int | None]:
         return self.inner.natural_size()
@@ -245,24 +302,3 @@ def _require_mask(other: object) -> Mask:
         f"a mask combines with another mask, got a bare {type(other).__name__}; "
         "write keep(t) for a bool tensor in which True = may attend"
     )
-
-
-def _draw(mask: Mask) -> str:
-    """A picture a sequence (and head): a line a query, ■ where it may attend, · where not."""
-    q_len, k_len = mask.natural_size()
-    q_len, k_len = q_len or k_len or 6, k_len or q_len or 6
-    allowed = mask.materialize(q_len, k_len)
-    allowed = allowed.expand(*allowed.shape[:-2], q_len, k_len)
-    lines = [f"{mask!r}: {q_len} queries (down), {k_len} keys (across), ■ = may attend"]
-    places = list(torch.cartesian_prod(*map(torch.arange, allowed.shape[:-2]))) if allowed.ndim > 2 else []
-    for place in places[:_SHOWN_PICTURES] or [None]:
-        index = () if place is None else tuple(place.reshape(-1).tolist())
-        if index:
-            lines.append(", ".join(f"{axis} {i}" for axis, i in zip(("sequence", "head"), index, strict=False)))
-        for row in allowed[index][:_SHOWN_POSITIONS, :_SHOWN_POSITIONS].tolist():
-            lines.append(" ".join("■" if may else "·" for may in row) + (" …" if k_len > len(row) else ""))
-        if q_len > _SHOWN_POSITIONS:
-            lines.append("⋮")
-    if len(places) > _SHOWN_PICTURES:
-        lines.append(f"and {len(places) - _SHOWN_PICTURES} more")
-    return "\n".join(lines)
