@@ -284,6 +284,20 @@ def test_finished_says_whether_the_model_itself_would_end(seed: int) -> None:
             assert hypothesis.finished == (willing or len(hypothesis.tokens) < limits[i])
 
 
+@pytest.mark.parametrize(("beam", "block"), [(1, 1), (1, 2), (2, 1), (3, 1)])
+def test_looking_for_the_best_tokens_block_by_block_finds_the_same(
+    seed: int, beam: int, block: int, monkeypatch
+) -> None:
+    decoder = RandomRnn()
+    memory = decoder.memory([3, 5, 2])
+    expected = run(decoder, memory, [6, 5, 7], beam=beam)
+    monkeypatch.setattr("attentio.decoding.search._MANY_SCORES", 0)
+    monkeypatch.setattr("attentio.decoding.search._BLOCK", block)
+    for found, wanted in zip(run(decoder, memory, [6, 5, 7], beam=beam), expected, strict=True):
+        assert [each.tokens for each in found] == [each.tokens for each in wanted]
+        assert [each.score for each in found] == [each.score for each in wanted]
+
+
 def test_forbidden_tokens_never_appear_and_their_probability_is_not_shared_out(seed: int) -> None:
     logits = torch.randn(3, 8, VOCAB)
     logits[..., [PAD, BEGIN, 4]] += 10

@@ -15,6 +15,10 @@ _WORTH_LEAVING = 0.75
 """Sentences that are done leave the batch when no more than this share of it is still open."""
 
 
+_BLOCK, _MANY_SCORES = 64, 2**16
+"""See `_most_probable`."""
+
+
 class Hypothesis(NamedTuple):
     """One output of the search.
 
@@ -185,15 +189,37 @@ def _extend(
     finished = (log_probs[:, :, end] >= top) | ~full[:, None]
 
     # One row for each hypothesis: filling rows by number is far cheaper than a mask over the vocabulary.
-    totals = log_probs.add_(live[:, :, None]).flatten(0, 1)
-    ends = totals[:, end].clone()
-    totals.index_fill_(0, full.repeat_interleave(parents).nonzero().squeeze(1), -math.inf)
-    totals[:, end] = ends
-    totals.index_fill_(0, dead.flatten().nonzero().squeeze(1), -math.inf)
+    rows = log_probs.flatten(0, 1)
+    ends = rows[:, end].clone()
+    rows.index_fill_(0, full.repeat_interleave(parents).nonzero().squeeze(1), -math.inf)
+    rows[:, end] = ends
+    rows.index_fill_(0, dead.flatten().nonzero().squeeze(1), -math.inf)
+    found, tokens = _most_probable(log_probs, beam)
     # With few tokens the beam needs some steps to fill: 1, vocab, vocab ** 2, ...
-    best, choice = totals.view(len(live), -1).topk(min(beam, parents * vocab))
-    parent = choice // vocab
-    return _Growth(parent, choice % vocab, best, finished.gather(1, parent))
+    best, choice = (found + live[:, :, None]).flatten(1).topk(min(beam, parents * vocab))
+    parent = choice // found.shape[2]
+    return _Growth(parent, tokens.flatten(1).gather(1, choice), best, finished.gather(1, parent))
+
+
+def _most_probable(
+    log_probs: Float[Tensor, "batch parent vocab"], count: int
+) -> tuple[Float[Tensor, "batch parent some"], Int[Tensor, "batch parent some"]]:
+    """Some tokens of each hypothesis, the `count` most probable among them: their log-probabilities and ids.
+
+    The best of a vocabulary are in the blocks of tokens with the best maxima. Maxima are found several times as fast
+    as the best few, so only the blocks that count are handed on.
+    """
+    vocab = log_probs.shape[2]
+    ids = torch.arange(vocab, device=log_probs.device).expand(log_probs.shape)
+    if log_probs.numel() < _MANY_SCORES or vocab <= (count + 1) * _BLOCK:
+        return log_probs, ids
+    whole = vocab - vocab % _BLOCK
+    blocks = log_probs[:, :, :whole].unflatten(2, (-1, _BLOCK))
+    best = blocks.amax(dim=3).topk(count).indices[..., None]
+    found = [blocks.take_along_dim(best, dim=2).flatten(2), log_probs[:, :, whole:]]
+    return torch.cat(found, dim=2), torch.cat(
+        [(best * _BLOCK + ids[0, 0, :_BLOCK]).flatten(2), ids[:, :, whole:]], dim=2
+    )
 
 
 def _is_identity(parents: Int[Tensor, "batch beam"], previous: int) -> bool:

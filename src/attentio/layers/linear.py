@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from attentio.layers.product import product, suits_onednn
 
-_FEW_ROWS = 256
+_FEW_ROWS = 512
 """Up to here it pays to put the weights in the order that the product wants them in; for more rows the product itself
 takes far longer than that."""
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from attentio.attention.attend import attend
 from attentio.attention.call import Attended
-from attentio.attention.mask import Mask
+from attentio.attention.mask import Mask, keep
 from attentio.layers.cache import KeyValueCache
 from attentio.layers.linear import Linear
 from attentio.layers.positions import Rotation
@@ -40,6 +40,11 @@ class MultiheadSource(NamedTuple):
     keys: Float[Tensor, "batch heads source d"]
     values: Float[Tensor, "batch heads source d"]
     mask: Mask | None
+
+    def for_steps(self) -> "MultiheadSource":
+        """The same, laid out to be read at every step: in one piece, its mask worked out."""
+        mask = None if self.mask is None else keep(self.mask.materialize(1, self.keys.shape[2], self.keys.device))
+        return MultiheadSource(self.keys.contiguous(), self.values.contiguous(), mask)
 
 
 class SelfAttention(nn.Module):

@@ -64,7 +64,7 @@ class TransformerState:
         """See `models.protocols.DecoderState`."""
         lengths = self.lengths[rows]
         mask = real_keys(lengths, self.sources[0].keys.shape[2])
-        sources = tuple(MultiheadSource(one.keys[rows], one.values[rows], mask) for one in self.sources)
+        sources = tuple(MultiheadSource(one.keys[rows], one.values[rows], mask).for_steps() for one in self.sources)
         return TransformerState(sources, lengths, self.slots.keep(rows), tuple(c.keep(rows) for c in self.caches))
 
 
@@ -91,7 +91,8 @@ class TransformerDecoder(nn.Module):
         """The state before the first token: keys and values of the source, made once."""
         slots = Slots.read(0, memory.outputs.device)
         caches = self.stack.empty_caches(memory.outputs.shape[0], memory.outputs)
-        return TransformerState(self._sources(memory), memory.lengths, slots, caches)
+        sources = tuple(source.for_steps() for source in self._sources(memory))
+        return TransformerState(sources, memory.lengths, slots, caches)
 
     def step(self, token: Int[Tensor, "batch beam"], state: TransformerState, *, need_weights: bool = True) -> Step:
         """Read `token` and score the next one; the weights are the last block's cross-attention, mean over heads."""
