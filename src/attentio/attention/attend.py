@@ -16,12 +16,13 @@ from torch import Tensor
 
 from attentio.attention.call import Attended, Call, require_broadcast
 from attentio.attention.compare import ScaledDot, Score
-from attentio.attention.engines import additive, blocks, reference, sdpa, short
+from attentio.attention.engines import additive, blocks, flex, reference, sdpa, short
 from attentio.attention.mask import Mask
 
 ENGINES: dict[str, ModuleType] = {
     "additive": additive,
     "blocks": blocks,
+    "flex": flex,
     "short": short,
     "sdpa": sdpa,
     "reference": reference,

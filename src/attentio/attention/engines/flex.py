@@ -1,0 +1,93 @@
+"""torch's FlexAttention: on a GPU one compiled kernel passes over the blocks that a mask empties."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+
+from attentio.attention.call import Attended, Call
+from attentio.attention.compare import Dot, ScaledDot, require_same_features
+from attentio.attention.mask import Mask, Pairs
+from attentio.attention.shield import guarded
+from attentio.attention.structure import sequences_and_heads
+
+SUMMARY = "torch's FlexAttention, which skips what the mask empties"
+
+
+def refuses(call: Call) -> str | None:
+    if call.query.device.type == "cpu":
+        return "on a CPU it has no backward pass"
+    if type(call.score) not in (Dot, ScaledDot):
+        return f"it compares by dot products only, and score is {type(call.score).__name__}"
+    if call.need_weights or call.dropout:
+        return "it never holds the weights: it can neither return them nor drop any"
+    if call.bias is not None and call.bias.requires_grad:
+        return "it has no gradient of a bias"
+    if call.query.dtype == torch.float64:
+        return "its kernel has no float64"
+    if min(call.query.shape[-1], call.value.shape[-1]) < 16 or 0 in (call.query.shape[-2], call.key.shape[-2]):
+        return "its kernel needs a query, a key, and 16 features"
+    if torch.compiler.is_compiling():
+        return "it compiles a kernel of its own"
+    return None
+
+
+def yields(call: Call) -> str | None:
+    if call.mask is None:
+        return "nothing is masked, so there is nothing to skip"
+    if call.query.shape[-2] < 1024:
+        return "preparing its blocks pays from about 1,024 queries on"
+    return None
+
+
+def run(call: Call) -> Attended:
+    require_same_features(call.query, call.key)
+    allowed = call.allowed()
+    return _compute(call, None) if allowed is None else guarded(_compute, call, allowed)
+
+
+def _compute(call: Call, allowed: Bool[Tensor, "... _ _"] | None) -> Attended:
+    query, key, value = call.query, call.key, call.value
+    if query.ndim == 3:
+        query, key, value = query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
+    kernel = flex_attention if query.device.type == "cpu" else _compiled()
+    context = kernel(
+        query,
+        key,
+        value,
+        score_mod=None if call.bias is None else _adding(_four_axes(call)),
+        block_mask=None if call.mask is None else _block_mask(call.mask, query.shape[-2], key.shape[-2], query.device),
+        scale=1.0 if isinstance(call.score, Dot) else call.score.scale,  # type: ignore[attr-defined]
+    )
+    return Attended(context.squeeze(1) if call.query.ndim == 3 else context, None)
+
+
+@cache
+def _compiled() -> Any:
+    return torch.compile(flex_attention)
+
+
+def _block_mask(mask: Mask, q_len: int, k_len: int, device: torch.device) -> BlockMask:
+    """The mask's own rule, as FlexAttention asks for it."""
+    batch, heads = (n if n > 1 else None for n in sequences_and_heads(mask))
+
+    # FlexAttention counts a function's arguments, which a function wrapped by a run-time checker of types hides.
+    allows = lambda b, h, i, j: mask.allows(Pairs(b, h, i, j, k_len - q_len))  # noqa: E731
+    return create_block_mask(allows, batch, heads, q_len, k_len, device=str(device))
+
+
+def _four_axes(call: Call) -> Tensor:
+    assert call.bias is not None
+    bias = call.bias.unsqueeze(1) if call.query.ndim == 3 and call.bias.ndim == 3 else call.bias
+    return bias.reshape((1,) * (4 - bias.ndim) + bias.shape)
+
+
+def _adding(bias: Tensor) -> Callable[..., Tensor]:
+    def at(*place: Tensor) -> Tensor:
+        return bias[tuple(axis if n > 1 else 0 * axis for axis, n in zip(place, bias.shape, strict=True))]
+
+    return lambda score, b, h, i, j: score + at(b, h, i, j)
