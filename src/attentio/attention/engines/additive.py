@@ -24,11 +24,12 @@ from attentio.attention.shield import guarded
 
 SUMMARY = "v . tanh(q + k) in the processor's registers, a division a pair and feature"
 
-_FEW = 2
+_FEW = 4
 """Queries, up to which all of attention is one kernel: measured, see docs/engines.md."""
 
-_SMALL = 1 << 18
-"""Pairs times features, up to which waking other threads costs more than they save."""
+_TINY, _SMALL = 1 << 13, 1 << 18
+"""Pairs times features. Up to _TINY, plain torch is done before the loops are called (32 against 46 microseconds for
+480 of them, but 780 against 200 for 250,000); up to _SMALL, waking other threads costs more than they save."""
 
 _CHUNK = 1 << 22
 """Numbers that plain torch holds of q + k at a time."""
@@ -53,6 +54,9 @@ def refuses(call: Call) -> str | None:
 
 
 def yields(call: Call) -> str | None:
+    work = call.query.numel() * call.key.shape[-2]
+    if work <= _TINY and call.query.device.type == "cpu":
+        return f"{work:,} times tanh are done before it is called: from {_TINY:,} on it is faster"
     return None
 
 
@@ -70,12 +74,19 @@ def _compute(call: Call, allowed: Bool[Tensor, "... _ _"] | None) -> Attended:
     exact = torch.float64 if dtype == torch.float64 else torch.float32
     query, key, value, vector = (t.to(exact) for t in (call.query, call.key, call.value, call.score.vector))
     bias = None if call.bias is None else call.bias.to(exact)
-    # A custom operator can be compiled and exported; a Function costs less to call.
-    operation = _operator if torch.compiler.is_compiling() else _Function.apply
-    context, weights = operation(query, key, value, vector, allowed, bias)
+    inputs = (query, key, value, vector, allowed, bias)
+    context, weights = _operation(inputs)(*inputs)
     if call.dropout:
         context = F.dropout(weights, call.dropout) @ value
     return Attended(context.to(dtype), weights.to(dtype) if call.need_weights else None)
+
+
+def _operation(inputs: tuple[Tensor | None, ...]) -> Callable[..., tuple[Tensor, Tensor]]:
+    """A custom operator can be compiled and exported; a Function costs less to call, and a function least."""
+    if torch.compiler.is_compiling():
+        return _operator
+    differentiable = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs)
+    return _Function.apply if differentiable else _forward
 
 
 def _forward(
@@ -89,7 +100,7 @@ def _forward(
     """Context and weights."""
     shape = (*query.shape[:-1], key.shape[-2])
     kernels = _kernels() if query.device.type == "cpu" else None
-    pairs = _pairs(allowed, query.new_ones((), dtype=torch.bool), shape), _pairs(bias, query.new_zeros(()), shape)
+    pairs = _pairs(allowed, True, query, shape), _pairs(bias, 0.0, query, shape)
     if kernels is not None and _in_one_kernel(query):
         context, weights = query.new_empty(*query.shape[:-1], value.shape[-1]), query.new_empty(shape)
         inputs = (*_flat(query, key, value), vector, *pairs, allowed is not None)
@@ -124,8 +135,8 @@ def _backward(
     )
     kernels = _kernels() if query.device.type == "cpu" else None
     if kernels is not None and _in_one_kernel(query):
-        grad_weights = weights.new_zeros(()).expand_as(weights) if grad_weights is None else grad_weights
-        found = [torch.empty_like(t, memory_format=torch.contiguous_format) for t in (query, key, value, weights)]
+        grad_weights = _everywhere(0.0, weights.dtype, weights.shape) if grad_weights is None else grad_weights
+        found = [t.new_empty(t.shape) for t in (query, key, value, weights)]
         of_vector = vector.new_empty(found[0].flatten(0, -3).shape[0], *vector.shape)
         *flat, of_scores = _flat(*found)
         inputs = (*_flat(grad_context), grad_weights.flatten(0, -3), *_flat(query, key, value), vector, *_flat(weights))
@@ -143,7 +154,7 @@ def _backward(
     if kernels is None or powers is None:
         of_query, of_key, of_plain_vector = _gradients_in_chunks(query, key, vector, of_scores)
         return of_query, of_key, of_value, of_plain_vector, of_scores
-    found = [torch.empty_like(power) for power in powers]
+    found = [t.new_empty(t.shape) for t in (query, key)]
     flat = _flat(*found)
     of_vector = vector.new_empty(flat[0].shape[0], *vector.shape)
     kernels.run(
@@ -252,15 +263,21 @@ def _range(tensor: Tensor) -> tuple[float, float]:
     return low.item(), high.item()
 
 
-def _pairs(tensor: Tensor | None, neutral: Tensor, shape: tuple[int, ...]) -> Tensor:
+def _pairs(tensor: Tensor | None, neutral: float | bool, like: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Said of each pair: [batch, heads, q, k], expanded and not copied."""
-    tensor = (neutral if tensor is None else tensor).expand(shape)
+    tensor = _everywhere(neutral, like.dtype, shape) if tensor is None else tensor.expand(shape)
     return tensor if len(shape) == 4 else tensor.unsqueeze(1)
+
+
+@functools.lru_cache(maxsize=64)
+def _everywhere(number: float | bool, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+    """One number in the place of all; nobody writes to it."""
+    return torch.full((), number, dtype=torch.bool if isinstance(number, bool) else dtype, device="cpu").expand(shape)
 
 
 def _flat(*tensors: Tensor) -> list[Tensor]:
     """Batch and heads as one axis."""
-    return [tensor.contiguous().flatten(0, -3) for tensor in tensors]
+    return [tensor.contiguous() if tensor.ndim == 3 else tensor.contiguous().flatten(0, -3) for tensor in tensors]
 
 
 def _threads(query: Tensor, key: Tensor) -> int:

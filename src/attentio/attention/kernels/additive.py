@@ -179,16 +179,15 @@ def attend_few_gradients(
         gv = grad_v[n]
         gv[:] = zero
         grad_q[n] = zero
-        grad_k[n] = zero
-        grad_value[n] = zero
         for i in range(q_len):
             up, gq, of_row = grad_context[n, i], grad_q[n, i], grad_scores[n, i]
             common = zero
             for j in range(k_len):
+                weight, seen, given = weights[n, i, j], value[n, j], grad_value[n, j]
+                if i == 0:
+                    given[:] = zero
                 of_row[j] = zero
-                weight = weights[n, i, j]
                 if weight != zero:
-                    seen, given = value[n, j], grad_value[n, j]
                     acc = zero
                     for f in range(up.size):
                         acc += up[f] * seen[f]
@@ -196,22 +195,18 @@ def attend_few_gradients(
                     of_row[j] = weight * (acc + grad_weights[n, i, j])
                     common += of_row[j]
             for j in range(k_len):
-                weight = weights[n, i, j]
+                weight, gk = weights[n, i, j], grad_k[n, j]
+                if i == 0:
+                    gk[:] = zero
                 if weight != zero:
                     of_row[j] -= weight * common
-                    s, gk = of_row[j], grad_k[n, j]
+                    s = of_row[j]
                     for f in range(d):
                         t = tanh(query[n, i, f] + key[n, j, f])
                         gv[f] += s * t
-                        u = s - s * t * t
+                        u = vector[f] * (s - s * t * t)
                         gq[f] += u
                         gk[f] += u
-        for i in range(q_len):
-            for f in range(d):
-                grad_q[n, i, f] *= vector[f]
-        for j in range(k_len):
-            for f in range(d):
-                grad_k[n, j, f] *= vector[f]
 
 
 def _array(number: Any, axes: int, layout: str = "C") -> Any:
@@ -259,22 +254,21 @@ def start(*, threads: int) -> None:
 
 def run(function: Callable[..., None], *arguments: Any, threads: int) -> None:
     """`function`, one of the above, compiled and called, with up to so many threads where that is safe."""
-    number = numba.typeof(arguments[0]).dtype
     parallel = threads > 1 and not _forked
     if parallel:
         numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-    _compiled(function, number, parallel)(*arguments)
+    _compiled(function, arguments[0].dtype, parallel)(*arguments)
 
 
 @functools.cache
-def _compiled(function: Any, number: Any, parallel: bool) -> Callable[..., None]:
+def _compiled(function: Any, dtype: Any, parallel: bool) -> Callable[..., None]:
     if parallel and numba.config.THREADING_LAYER == "default":
         numba.config.THREADING_LAYER = "omp"
     # Under a name of its own, by which the compilations kept on disk are told apart.
     plain = inspect.unwrap(function)  # numba cannot read the tests' checks of types, if any
     named = FunctionType(plain.__code__, plain.__globals__)
     named.__qualname__ = plain.__name__ + ("_parallel" if parallel else "_serial")
-    signature = types.void(*_arguments(function.__name__, number))
+    signature = types.void(*_arguments(function.__name__, numba.from_dtype(dtype)))
     compiled = functools.partial(njit, signature, fastmath=FASTMATH, error_model="numpy", parallel=parallel)
     try:
         return compiled(cache=True)(named)
