@@ -72,8 +72,11 @@ def _blocks(mask: Mask, q_len: int, k_len: int, size: int) -> list[Block]:
 
 
 def _part(mask: Mask, queries: range, keys: range, shift: int) -> tuple[Tensor | None, Tensor | None]:
-    allowed = with_heads(mask.part(queries, keys, shift))
-    if allowed.all():  # So it is of no keys, too.
+    if not keys:
         return None, None
-    some = allowed.any(dim=-1, keepdim=True)
-    return allowed, None if some.all() else ~some
+    allowed = with_heads(mask.part(queries, keys, shift))
+    numbers = allowed.view(torch.uint8)  # see `structure._of_tensor`
+    if numbers.amin():
+        return None, None
+    some = numbers.amax(dim=-1, keepdim=True)
+    return allowed, None if some.amin() else some == 0

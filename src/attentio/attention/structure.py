@@ -19,7 +19,8 @@ class Reach(NamedTuple):
 
 
 def reach(mask: Mask, first: Int[Tensor, "blocks"], last: Int[Tensor, "blocks"], q_len: int, k_len: int) -> Reach:
-    """The reach of the blocks of queries first <= i <= last, of `q_len` queries that meet `k_len` keys.
+    """The reach of the blocks of queries first <= i <= last, of `q_len` queries that meet `k_len` keys; there is at
+    least one of each.
 
     It is the smallest one for every mask made by a function of `mask`, and may be larger for a combination of them;
     of `~` nothing is known.
@@ -100,8 +101,6 @@ def _within(start: Tensor, stop: Tensor, k_len: int) -> Reach:
 
 def _of_segments(mask: Segments, first: Tensor, last: Tensor, k_len: int) -> Reach:
     """From the first to the last key whose id occurs among the block's queries."""
-    if k_len == 0:
-        return Reach(torch.zeros_like(first)[None], torch.zeros_like(first)[None])
     queries, keys = mask.query_ids.cpu().contiguous(), mask.key_ids.cpu()
     ids, places = keys.sort(dim=1, stable=True)
     low, high = (torch.searchsorted(ids, queries, right=right) for right in (False, True))
@@ -117,16 +116,12 @@ def _of_segments(mask: Segments, first: Tensor, last: Tensor, k_len: int) -> Rea
 
 def _of_tensor(allowed: Tensor, first: Tensor, last: Tensor, k_len: int) -> Reach:
     """From the first to the last True of any query of the block, in any head."""
-    allowed = allowed.cpu()
-    allowed = allowed.any(1) if allowed.ndim == 4 else allowed
-    allowed = allowed[None] if allowed.ndim == 2 else allowed
-    allowed = allowed.expand(-1, -1, k_len)
-    if allowed.shape[1] == 1:
-        some = allowed.expand(-1, len(first), -1)
-    else:
-        some = torch.stack([allowed[:, block].any(1) for block in _slices(first, last)], 1)
-    if k_len == 0:
-        return Reach(some.new_zeros(some.shape[:2], dtype=torch.long), some.new_zeros(some.shape[:2], dtype=torch.long))
+    numbers = allowed.cpu().view(torch.uint8)  # torch finds the largest of numbers 25 times faster than any True
+    numbers = numbers.amax(1) if numbers.ndim == 4 else numbers
+    numbers = numbers[None] if numbers.ndim == 2 else numbers
+    if numbers.shape[1] > 1:
+        numbers = torch.stack([numbers[:, block].amax(1) for block in _slices(first, last)], 1)
+    some = numbers.bool().expand(-1, len(first), k_len)
     keys = torch.arange(k_len)
     return Reach(torch.where(some, keys, k_len).amin(2), torch.where(some, keys + 1, 0).amax(2))
 
