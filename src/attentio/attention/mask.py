@@ -1,8 +1,7 @@
 """Masks: who may attend to whom. True = may attend, everywhere.
 
-A mask is an expression, not yet a tensor: `causal() & padding(lengths)` is written once and fits any number
-of queries and keys. Where they differ in number, the last query stands at the last key: query i is at key
-position i + k - q.
+A mask is an expression, not yet a tensor: `causal() & padding(lengths)` is written once and fits any number of queries
+and keys. Where they differ in number, the last query stands at the last key: query i is at key position i + k - q.
 """
 
 from dataclasses import dataclass
@@ -18,10 +17,7 @@ Device = torch.device | str | None
 
 
 class Pairs(NamedTuple):
-    """Query `i` and key `j` of head `h` in sequence `b`: index tensors that broadcast together.
-
-    shift: the key position of query 0, where the last query stands at the last key: k - q.
-    """
+    """Query `i` and key `j` of head `h` in sequence `b`, index tensors that broadcast together; shift is k - q."""
 
     b: Tensor
     h: Tensor
@@ -126,9 +122,8 @@ class Segments(Mask):
         return self.query_ids.to(at.i.device)[at.b, at.i] == self.key_ids.to(at.j.device)[at.b, at.j]
 
     def part(self, queries: range, keys: range, shift: int, device: Device = None) -> Bool[Tensor, "batch _ _"]:
-        of_queries = self.query_ids[:, queries.start : queries.stop].to(device)
-        of_keys = self.key_ids[:, keys.start : keys.stop].to(device)
-        return of_queries[:, :, None] == of_keys[:, None, :]
+        q_ids, k_ids = self.query_ids[:, queries.start : queries.stop], self.key_ids[:, keys.start : keys.stop]
+        return q_ids.to(device)[:, :, None] == k_ids.to(device)[:, None, :]
 
     def require_fit(self, q_len: int, k_len: int) -> None:
         for name, ids, needed in (("query_ids", self.query_ids, q_len), ("key_ids", self.key_ids, k_len)):
