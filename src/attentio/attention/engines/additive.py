@@ -130,9 +130,8 @@ def _backward(
     weights: Float[Tensor, "batch *heads q k"],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Float[Tensor, "batch *heads q k"]]:
     """Gradients of query, key, value, vector and scores."""
-    grad_context = (
-        value.new_zeros(()).expand(*query.shape[:-1], value.shape[-1]) if grad_context is None else grad_context
-    )
+    if grad_context is None:
+        grad_context = value.new_zeros(*query.shape[:-1], value.shape[-1])
     kernels = _kernels() if query.device.type == "cpu" else None
     if kernels is not None and _in_one_kernel(query):
         grad_weights = _everywhere(0.0, weights.dtype, weights.shape) if grad_weights is None else grad_weights

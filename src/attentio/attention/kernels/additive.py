@@ -254,9 +254,10 @@ def start(*, threads: int) -> None:
 
 def run(function: Callable[..., None], *arguments: Any, threads: int) -> None:
     """`function`, one of the above, compiled and called, with up to so many threads where that is safe."""
+    threads = min(threads, numba.config.NUMBA_NUM_THREADS)
     parallel = threads > 1 and not _forked
     if parallel:
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        numba.set_num_threads(threads)
     _compiled(function, arguments[0].dtype, parallel)(*arguments)
 
 
