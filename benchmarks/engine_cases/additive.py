@@ -73,9 +73,10 @@ def _keras(batch: int, queries: int, keys: int) -> Callable[..., Tensor]:
 MEMORY_SIZES = {"batch": 8, "queries": 1024, "keys": 1024, "features": FEATURES}
 
 _MEMORY = """
-import json, resource, sys
+import json, sys
 import torch
 import attentio as at
+from engine_cases.case import peak_kilobytes
 
 batch, queries, keys, features, threads = map(int, sys.argv[1:])
 torch.set_num_threads(threads)
@@ -89,18 +90,22 @@ def tensors(queries, keys):
 
 step(*tensors(64, 64))  # so that compiling is not counted
 inputs = tensors(queries, keys)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_kilobytes()
 step(*inputs)
-print(json.dumps((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024))
+print(json.dumps((peak_kilobytes() - before) / 1024))
 """
 
 
 def memory(threads: int) -> dict[str, float]:
     """MiB beyond the inputs, forward and backward: ours at its peak; what PyTorch must hold, its sums and their
     gradient."""
-    sizes = [str(size) for size in (*MEMORY_SIZES.values(), threads)]
+    program = [sys.executable, "-c", _MEMORY, *(str(size) for size in (*MEMORY_SIZES.values(), threads))]
     done = subprocess.run(
-        [sys.executable, "-c", _MEMORY, *sizes], check=True, capture_output=True, text=True, cwd=Path(__file__).parent
+        [sys.executable, "-c", _MEMORY, *sizes],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
     )
     sums = 4.0 * torch.Size(MEMORY_SIZES.values()).numel() / 2**20
     return {"attentio": json.loads(done.stdout), "eager, at least": 2 * sums, "target": 300.0}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -29,6 +30,12 @@ class Case:
     targets: dict[str, float] = field(default_factory=dict)
     products: float = 0.0
     tanhs: float = 0.0
+
+
+def peak_kilobytes() -> int:
+    """The most memory that this process has had so far. (`ru_maxrss` begins with the parent's.)"""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.split("VmHWM:")[1].split()[0])
 
 
 def with_backward(compute: Callable[..., Tensor], *tensors: Tensor) -> Run:

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import torch
-from engine_cases.case import Case, Run, with_backward
 from torch import Tensor
 from torch.nn import functional as F
 
 import attentio as at
+from engine_cases.case import Case, Run, with_backward
 
 HEADS, FEATURES = 8, 64
 LENGTHS = (32, 64, 128, 256, 512, 1024, 2048, 4096)

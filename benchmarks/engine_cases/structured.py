@@ -1,24 +1,22 @@
 """Masks that leave most pairs out: windows, packed documents, padded batches; and how windows scale.
 
-    cd benchmarks; python -m engine_cases.structured        the scaling alone: time and memory per token
-
 The packed documents and the lengths of a batch are drawn anew in every run.
 """
 
 import json
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
-from engine_cases.case import Case, Run, with_backward
 from torch import Tensor
 from torch.nn import functional as F
 
 import attentio as at
+from engine_cases.case import Case, Run, peak_kilobytes, with_backward
 
 HEADS, FEATURES = 8, 64
 SCALING_LENGTHS = tuple(2**n for n in range(10, 17))
@@ -78,9 +76,21 @@ def _flex(allowed: Tensor) -> Callable[..., Tensor]:
     return partial(torch.compile(flex_attention), block_mask=blocks)
 
 
-def scaling(length: int) -> dict[str, float]:
-    """Forward and backward of a window of 129 over `length` tokens: microseconds and peak kilobytes per token, beyond
-    the tensors given. To be asked in a fresh process, whose peak is this call's."""
+def window_scaling(threads: int) -> dict[str, list[dict[str, float]]]:
+    """Forward and backward of a window of 129 over ever more tokens, each in a process of its own."""
+    rows = []
+    for length in SCALING_LENGTHS:
+        command = [sys.executable, "-m", __name__, str(length), str(threads)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+        rows.append(json.loads(done.stdout))
+    return {"rows": rows}
+
+
+EXTRAS = {"window scaling": window_scaling}
+
+
+def _scaling(length: int) -> dict[str, float]:
+    """Microseconds and peak kilobytes per token, beyond the tensors given."""
     tensors = [torch.randn(1, HEADS, length, FEATURES, requires_grad=True) for _ in range(3)]
     upstream = torch.randn(1, HEADS, length, FEATURES)
     warm = [torch.randn(1, HEADS, 1024, FEATURES, requires_grad=True) for _ in range(3)]
@@ -91,9 +101,9 @@ def scaling(length: int) -> dict[str, float]:
             tensor.grad = None
         at.attend(*tensors, mask=at.window(64, 64)).context.backward(upstream)
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_kilobytes()
     run()
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    grown = peak_kilobytes() - before
     fastest = float("inf")
     for _ in range(5):
         began = time.perf_counter()
@@ -102,13 +112,6 @@ def scaling(length: int) -> dict[str, float]:
     return {"length": length, "us_per_token": 1e6 * fastest / length, "kb_per_token": grown / length}
 
 
-def main() -> None:
-    if len(sys.argv) == 2:
-        print(json.dumps(scaling(int(sys.argv[1]))))
-        return
-    for length in SCALING_LENGTHS:
-        subprocess.run([sys.executable, "-m", __spec__.name, str(length)], check=True)
-
-
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(int(sys.argv[2]))
+    print(json.dumps(_scaling(int(sys.argv[1]))))

@@ -42,7 +42,7 @@ def pairs_met(mask: Mask, batch: int, q_len: int, k_len: int, size: int) -> tupl
 
 
 def plan(mask: Mask, batch: int, q_len: int, k_len: int, size: int) -> list[Rows]:
-    """Blocks of `size` queries that hold all that `mask` allows.
+    """Blocks of `size` queries, and larger ones without a mask, that hold all that `mask` allows.
 
     Raises:
         ValueError: a tensor inside the mask was made for another number of queries or keys.
@@ -67,7 +67,11 @@ def _blocks(mask: Mask, q_len: int, k_len: int, size: int) -> list[Block]:
         place = (len(queries), len(keys), begin - i)
         if not stationary or place not in seen:
             seen[place] = _part(mask, queries, keys, k_len - q_len)
-        blocks.append(Block(slice(i, queries.stop), slice(begin, end), *seen[place]))
+        block = Block(slice(i, queries.stop), slice(begin, end), *seen[place])
+        if blocks and block.allowed is blocks[-1].allowed is None and block.keys == blocks[-1].keys:
+            # Neighbours that see all of the same keys are one block.
+            block = block._replace(queries=slice(blocks.pop().queries.start, queries.stop))
+        blocks.append(block)
     return blocks
 
 

@@ -68,7 +68,8 @@ def run(call: Call) -> Attended:
     batch, heads, q_len, _ = call.query.shape
     assert call.mask is not None
     rows = plan(call.mask, batch, q_len, call.key.shape[-2], _block_size(heads))
-    if not _is_plain_product(call):
+    # Without masks inside the blocks they are few and large, which is what torch's kernel is made for.
+    if all(block.allowed is None for row in rows for block in row.blocks) or not _is_plain_product(call):
         return _one_by_one(call, rows)
     require_same_features(call.query, call.key)
     scale = 1.0 if isinstance(call.score, Dot) else call.score.scale  # type: ignore[attr-defined]
@@ -129,11 +130,15 @@ def _assemble(call: Call, plan: list[Rows], found: list[Attended]) -> Attended:
     contexts, weights = [], []
     for rows in plan:
         of_rows = [(block.keys, next(parts)) for block in rows.blocks]
-        contexts.append(torch.cat([part.context for _, part in of_rows], dim=2))
+        contexts.append(_joined([part.context for _, part in of_rows], dim=2))
         if call.need_weights:
             wide = [F.pad(part.weights, (at.start, k_len - at.stop)) for at, part in of_rows]  # type: ignore[arg-type]
-            weights.append(torch.cat(wide, dim=2))
-    return Attended(torch.cat(contexts), torch.cat(weights) if call.need_weights else None)
+            weights.append(_joined(wide, dim=2))
+    return Attended(_joined(contexts, dim=0), _joined(weights, dim=0) if call.need_weights else None)
+
+
+def _joined(parts: list[Tensor], dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
 
 
 class _Pieces(torch.autograd.Function):
