@@ -23,11 +23,7 @@ def way(result: dict) -> str:
 
 def draw_ratios(results: list[dict]) -> Path:
     bars = [
-        (
-            f"{result['name'].split(',')[0] if 'additive' not in result['name'] else result['name']}, {way(result)}",
-            peer,
-            ratio,
-        )
+        (f"{result['name']}, {way(result)}", peer, ratio)
         for result in results
         for peer, ratio in result["ratios"].items()
     ][::-1]

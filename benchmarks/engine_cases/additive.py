@@ -100,13 +100,7 @@ def memory(threads: int) -> dict[str, float]:
     """MiB beyond the inputs, forward and backward: ours at its peak; what PyTorch must hold, its sums and their
     gradient."""
     program = [sys.executable, "-c", _MEMORY, *(str(size) for size in (*MEMORY_SIZES.values(), threads))]
-    done = subprocess.run(
-        [sys.executable, "-c", _MEMORY, *sizes],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[1],
-    )
+    done = subprocess.run(program, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
     sums = 4.0 * torch.Size(MEMORY_SIZES.values()).numel() / 2**20
     return {"attentio": json.loads(done.stdout), "eager, at least": 2 * sums, "target": 300.0}
 
