@@ -57,7 +57,7 @@ def draw_masks(masks, kind, layout, dtype):
 
 
 def assert_same(got, expected):
-    tolerance = 1e-10 if expected.dtype == torch.float64 else 2e-5
+    tolerance = 1e-10 if expected.dtype == torch.float64 else 1e-4
     torch.testing.assert_close(got, expected, rtol=tolerance, atol=tolerance)
 
 

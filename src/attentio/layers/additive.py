@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from attentio.attention.compare import Additive
+from attentio.layers.linear import Linear
 
 
 class AdditiveScore(nn.Module):
@@ -23,8 +24,8 @@ class AdditiveScore(nn.Module):
 
     def __init__(self, *, query_features: int, memory_features: int, features: int) -> None:
         super().__init__()
-        self.query = nn.Linear(query_features, features)
-        self.key = nn.Linear(memory_features, features, bias=False)
+        self.query = Linear(query_features, features)
+        self.key = Linear(memory_features, features, bias=False)
         self.vector = nn.Parameter(torch.empty(features).uniform_(-1, 1) / math.sqrt(features))
 
     def keys(self, memory: Float[Tensor, "batch source memory"]) -> Float[Tensor, "batch source d"]:

@@ -35,20 +35,29 @@ def unchanging_weights() -> Iterator[None]:
         _packs.reset(token)
 
 
+def linear(
+    inputs: Float[Tensor, "*batch inputs"],
+    weight: Float[Tensor, "outputs inputs"],
+    bias: Float[Tensor, "outputs"] | None = None,
+) -> Float[Tensor, "*batch outputs"]:
+    """x W^T + b, as torch.nn.functional.linear in everything but speed (float32 on a CPU): one product forward;
+    backward one for the inputs and one for the weight."""
+    if not suits_onednn(inputs, weight):
+        return F.linear(inputs, weight, bias)
+    if _differentiable(inputs, weight):
+        return _Linear.apply(inputs, weight, bias)
+    return product(inputs, weight, bias)
+
+
 class Linear(nn.Linear):
     """x W^T + b, as torch.nn.Linear in everything but speed (float32 on a CPU)."""
 
     def forward(self, inputs: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
-        """One product forward; backward one for the inputs and one for the weight."""
-        weight = self.weight
-        if not suits_onednn(inputs, weight):
-            return F.linear(inputs, weight, self.bias)
-        if torch.is_grad_enabled() and (inputs.requires_grad or weight.requires_grad):
-            return _Linear.apply(inputs, weight, self.bias)
-        packs = _packs.get()
+        """`linear`, inside `unchanging_weights` with reordered weights."""
+        weight, packs = self.weight, _packs.get()
         rows = inputs.numel() // inputs.shape[-1]
-        if packs is None or rows > _FEW_ROWS:
-            return product(inputs, weight, self.bias)
+        if packs is None or rows > _FEW_ROWS or _differentiable(inputs, weight) or not suits_onednn(inputs, weight):
+            return linear(inputs, weight, self.bias)
         about = 1 << (rows - 1).bit_length()
         packed = packs.get((self, about))
         if packed is None:
@@ -79,7 +88,7 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         inputs, weight = ctx.saved_tensors
         rows, flat = grads[0].flatten(0, -2), inputs.flatten(0, -2)
-        multiply = _differentiable if torch.is_grad_enabled() else product
+        multiply = F.linear if torch.is_grad_enabled() else product
         needs_inputs, needs_weight, _ = ctx.needs_input_grad
         grad_inputs = multiply(rows, weight.T).view(inputs.shape) if needs_inputs else None
         # Here MKL has the advantage: it reads both where they lie, which oneDNN would first transpose.
@@ -87,5 +96,5 @@ class _Linear(torch.autograd.Function):
         return grad_inputs, grad_weight, rows.sum(0) if ctx.has_bias else None
 
 
-def _differentiable(inputs: Tensor, weight: Tensor) -> Tensor:
-    return F.linear(inputs, weight)
+def _differentiable(inputs: Tensor, weight: Tensor) -> bool:
+    return torch.is_grad_enabled() and (inputs.requires_grad or weight.requires_grad)

@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from attentio.attention.compare import Dot, Location
+from attentio.layers.linear import Linear
 
 
 class DotScore(nn.Module):
@@ -40,7 +41,7 @@ class GeneralScore(DotScore):
 
     def __init__(self, *, query_features: int, memory_features: int) -> None:
         super().__init__(query_features=query_features, memory_features=query_features)
-        self.key = nn.Linear(memory_features, query_features, bias=False)
+        self.key = Linear(memory_features, query_features, bias=False)
 
     def keys(self, memory: Float[Tensor, "batch source memory"]) -> Float[Tensor, "batch source d"]:
         """W h."""
@@ -56,7 +57,7 @@ class LocationScore(nn.Module):
     def __init__(self, *, query_features: int, reach: int) -> None:
         super().__init__()
         self.reach = reach
-        self.query = nn.Linear(query_features, reach, bias=False)
+        self.query = Linear(query_features, reach, bias=False)
 
     def keys(self, memory: Float[Tensor, "batch source memory"]) -> Float[Tensor, "batch source d"]:
         """Not looked at by this score."""

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from attentio.layers.deferred import DeferredWeight
+from attentio.layers.linear import Linear, linear
 
 
 class DecoderView(NamedTuple):
@@ -59,7 +60,7 @@ class AttentionalReadout(nn.Module):
     def forward(self, view: DecoderView, weight: DeferredWeight | None = None) -> Float[Tensor, "*batch features"]:
         assert view.context is not None
         joined = torch.cat([view.context, view.current], dim=-1)
-        return (joined @ self.weight.T if weight is None else weight(joined)).tanh()
+        return (linear(joined, self.weight) if weight is None else weight(joined)).tanh()
 
 
 class MaxoutReadout(nn.Module):
@@ -72,7 +73,7 @@ class MaxoutReadout(nn.Module):
     def __init__(self, *, embedding: int, hidden: int, memory_features: int, features: int) -> None:
         super().__init__()
         self.features = features
-        self.linear = nn.Linear(hidden + embedding + memory_features, 2 * features)
+        self.linear = Linear(hidden + embedding + memory_features, 2 * features)
 
     def forward(self, view: DecoderView) -> Float[Tensor, "*batch features"]:
         assert view.context is not None

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from attentio.layers.deferred import DeferredWeight
+from attentio.layers.linear import linear
 
 State = tuple[Tensor, ...]
 """What a layer carries from step to step, its output first: (h, c) of an LSTM, (h,) of a GRU; each [.., hidden]."""
@@ -49,7 +50,7 @@ class LSTM(nn.LSTM):
     def project(self, inputs: Float[Tensor, "*batch known"]) -> Float[Tensor, "*batch gates"]:
         """The part of the gates that the known inputs (the first columns of W) give."""
         known = self.weight_ih_l0[:, : inputs.shape[-1]]
-        return nn.functional.linear(inputs, known, self.bias_ih_l0 + self.bias_hh_l0)
+        return linear(inputs, known, self.bias_ih_l0 + self.bias_hh_l0)
 
     def stepper(self, fed: int) -> Stepper:
         """The step, for one pass through a sequence; `fed` features of x arrive at the step itself."""
@@ -98,7 +99,7 @@ class GRU(nn.Module):
 
     def project(self, inputs: Float[Tensor, "*batch known"]) -> Float[Tensor, "*batch gates"]:
         """The part of z, r and n that the known inputs (the first columns of W) give."""
-        return nn.functional.linear(inputs, self.weight_input[:, : inputs.shape[-1]], self.bias)
+        return linear(inputs, self.weight_input[:, : inputs.shape[-1]], self.bias)
 
     def stepper(self, fed: int) -> Stepper:
         """The step, for one pass through a sequence; `fed` features of x arrive at the step itself."""

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from attentio.layers.deferred import DeferredWeight
 from attentio.layers.dropout import Dropout
 from attentio.layers.global_attention import GlobalAttention
+from attentio.layers.linear import Linear
 from attentio.layers.local import LocalAttention
 from attentio.layers.readout import AttentionalReadout, DecoderView, Readout
 from attentio.layers.recurrence import Bidirectional, Recurrence, State, Stepper
@@ -59,7 +60,7 @@ class Bridge(nn.Module):
     def __init__(self, *, summary: int, layers: int, states: int, hidden: int, backward_only: bool) -> None:
         super().__init__()
         self.layers, self.states, self.backward_only = layers, states, backward_only
-        self.linear = nn.Linear(summary // 2 if backward_only else summary, layers * states * hidden)
+        self.linear = Linear(summary // 2 if backward_only else summary, layers * states * hidden)
 
     def forward(self, summary: Float[Tensor, "batch summary"]) -> tuple[State, ...]:
         if self.backward_only:
@@ -133,7 +134,7 @@ class RecurrentDecoder(nn.Module):
         self.query, self.context = query, context
         self.fed_features = layers[0].input_size - embedding.embedding_dim
         self.dropout = Dropout(dropout)
-        self.output = nn.Linear(readout.features, embedding.num_embeddings)
+        self.output = Linear(readout.features, embedding.num_embeddings)
 
     def features(self, memory: Memory, target: Int[Tensor, "batch target"]) -> Float[Tensor, "batch target features"]:
         """Teacher-forced: what `output` turns into the logits of the token after each of `target`."""
