@@ -38,7 +38,8 @@ ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu-tanh": "gelu_new"}
 
 def prepare(run: Path, folder: Path) -> dict:
     """Write the tokens of both parts for the peer; say what it is to train."""
-    config, tokenizer = load_config(str(run / "config.yaml")), Tokenizers.load(run / "tokenizer").source
+    config = load_config(str(run / "config.yaml"))
+    tokenizer = Tokenizers.load(run / "tokenizer", config).source
     tensors = {}
     for name, spec in (("train.tokens", config.data.train), ("dev.tokens", config.data.dev)):
         encoded = tokenizer.encode_all(read_part(config, spec).items)

@@ -65,7 +65,8 @@ def questions(config: Config, tokenizers: Tokenizers) -> list[MaskedBatch]:
 
 def prepare(run: Path, folder: Path) -> dict:
     """Write the training rows, the dev questions and the tokenizer for the peer; say what it is to train."""
-    config, tokenizers = load_config(str(run / "config.yaml")), Tokenizers.load(run / "tokenizer")
+    config = load_config(str(run / "config.yaml"))
+    tokenizers = Tokenizers.load(run / "tokenizer", config)
     content = json.loads((run / "tokenizer" / "source.json").read_text(encoding="utf-8"))
     (folder / "tokenizer.json").write_text(json.dumps(content["tokenizer"]), encoding="utf-8")
     corpus = make_corpus(config, read_part(config, config.data.train), tokenizers, seed=config.training.seed)
@@ -136,7 +137,8 @@ def measure(options: dict[str, str], work: Path, python: Path, *, minutes: float
 
 def commonest_token_accuracy(run: Path) -> float:
     """The per cent of the dev questions whose answer is the most frequent token of the training text."""
-    config, tokenizers = load_config(str(run / "config.yaml")), Tokenizers.load(run / "tokenizer")
+    config = load_config(str(run / "config.yaml"))
+    tokenizers = Tokenizers.load(run / "tokenizer", config)
     encoded = tokenizers.source.encode_all(read_part(config, config.data.train).items)
     counts = Counter(i for ids in encoded for i in ids if i not in tokenizers.source.special_ids)
     ((commonest, _),) = counts.most_common(1)
