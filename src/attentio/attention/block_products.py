@@ -56,13 +56,13 @@ class BlockProducts(torch.autograd.Function):
             queries, keys = (b, h, block.queries), (b, h, block.keys)
             w = weights.of(b, h, block)
             grad = upstream[queries]
-            grad_v[keys].baddbmm_(w.transpose(1, 2), grad)
+            grad_v[keys] += torch.bmm(w.transpose(1, 2), grad)  # baddbmm_ would go through the heads one by one
             grad_s = weights.scores[: w.numel()].view(w.shape)  # The scores are not needed any more.
             torch.bmm(grad, value[keys].transpose(1, 2), out=grad_s)
             torch.ops.aten._softmax_backward_data.out(grad_s, w, -1, w.dtype, grad_input=grad_s)
             torch.bmm(grad_s, key[keys], out=grad_q[queries])
-            grad_k[keys].baddbmm_(grad_s.transpose(1, 2), query[queries], alpha=ctx.scale)
-        return grad_q.mul_(ctx.scale), grad_k, grad_v, None, None, None
+            grad_k[keys] += torch.bmm(grad_s.transpose(1, 2), query[queries])
+        return grad_q.mul_(ctx.scale), grad_k.mul_(ctx.scale), grad_v, None, None, None
 
 
 class _Weights:
@@ -77,10 +77,10 @@ class _Weights:
         self._last_forbid = query.new_empty(0)
 
     def of(self, b: int, h: slice, block: Block) -> Float[Tensor, "heads _ _"]:
-        query, key = self.query[b, h, block.queries] * self.scale, self.key[b, h, block.keys].transpose(1, 2)
+        query, key = self.query[b, h, block.queries], self.key[b, h, block.keys].transpose(1, 2)
         shape = (len(query), query.shape[1], key.shape[2])
         scores, weights = (numbers[: math.prod(shape)].view(shape) for numbers in (self.scores, self.weights))
-        torch.bmm(query, key, out=scores)
+        torch.baddbmm(scores, query, key, beta=0, alpha=self.scale, out=scores)
         empty = block.empty
         if self.bias is not None:
             scores += self.bias[b, h, block.queries, block.keys]
