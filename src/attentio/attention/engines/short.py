@@ -6,6 +6,7 @@ What torch's fused kernel saves, the writing and reading of the scores, costs no
 cache; there two batched matrix products and a softmax are quicker.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -22,6 +23,8 @@ SUMMARY = "batched products in place, for short sequences"
 
 _MOST_SCORES = 128 * 128
 """Of a head, up to which the scores stay in the cache: measured, see docs/engines.md."""
+_AT_ONCE = 1 << 18
+"""Scores that are made together where nobody wants them afterwards: 1 MB."""
 
 
 def refuses(call: Call) -> str | None:
@@ -53,8 +56,14 @@ def run(call: Call) -> Attended:
     differentiable = torch.is_grad_enabled() and any(
         tensor is not None and tensor.requires_grad for tensor in (call.query, call.key, call.value, call.bias)
     )
-    arguments = (call.query, call.key, call.value, call.allowed(), call.bias, _scale(call))
-    context, weights = _Products.apply(*arguments) if differentiable else _forward(*arguments)
+    forbidden, weights = _forbidden(call.allowed(), call.query), None
+    tensors = call.query, call.key, call.value
+    if differentiable:
+        context, weights = _Products.apply(*tensors, call.bias, forbidden, _scale(call))
+    elif call.need_weights:
+        context, weights = _at_once(*tensors, _sum(call.bias, forbidden), _scale(call))
+    else:
+        context = _in_pieces(*tensors, _sum(call.bias, forbidden), _scale(call))
     if not (call.mask is None and call.bias is None) and not came_out_finite(context, call):
         return reference.run(call)  # an empty row, or NaN
     return Attended(context, weights if call.need_weights else None)
@@ -67,31 +76,68 @@ def _scale(call: Call) -> float:
     return call.query.shape[-1] ** -0.5 if call.score.scale is None else call.score.scale
 
 
-def _forward(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    allowed: Bool[Tensor, "... _ _"] | None,
-    bias: Tensor | None,
+def _forbidden(allowed: Bool[Tensor, "... _ _"] | None, like: Tensor) -> Float[Tensor, "... _ _"] | None:
+    """-inf where nothing is allowed, else 0: adding this is faster than filling it in."""
+    return None if allowed is None else like.new_zeros(allowed.shape).masked_fill_(~allowed, float("-inf"))
+
+
+def _sum(bias: Tensor | None, forbidden: Tensor | None) -> Tensor | None:
+    if bias is None or forbidden is None:
+        return forbidden if bias is None else bias
+    return bias + forbidden
+
+
+def _attend(
+    query: Float[Tensor, "batch *heads q d"],
+    key: Float[Tensor, "batch *heads k d"],
+    value: Float[Tensor, "batch *heads k dv"],
+    added: Float[Tensor, "... _ _"] | None,
     scale: float,
-) -> tuple[Float[Tensor, "batch *heads q dv"], Float[Tensor, "batch *heads q k"]]:
-    lead, q, k = query.shape[:-2], query.shape[-2], key.shape[-2]
+    weights: Float[Tensor, "batch *heads q k"],
+    context: Float[Tensor, "batch *heads q dv"],
+) -> None:
+    """Writes weights and context to where they are wanted."""
     flat_query, flat_key, flat_value = (tensor.reshape(-1, *tensor.shape[-2:]) for tensor in (query, key, value))
-    scores = query.new_empty(len(flat_query), q, k)
+    scores = weights.view(-1, *weights.shape[-2:])
     torch.baddbmm(scores, flat_query, flat_key.transpose(1, 2), beta=0, alpha=scale, out=scores)
-    shaped = scores.view(*lead, q, k)
-    if bias is not None:
-        shaped += bias
-    if allowed is not None:
-        shaped.masked_fill_(~allowed, float("-inf"))
-    weights = torch.softmax(scores, dim=-1, out=scores)
-    return torch.bmm(weights, flat_value).view(*lead, q, value.shape[-1]), shaped
+    if added is not None:
+        weights += added
+    torch.softmax(scores, dim=-1, out=scores)
+    torch.bmm(scores, flat_value, out=context.view(-1, *context.shape[-2:]))
+
+
+def _at_once(
+    query: Tensor, key: Tensor, value: Tensor, added: Tensor | None, scale: float
+) -> tuple[Float[Tensor, "batch *heads q dv"], Float[Tensor, "batch *heads q k"]]:
+    lead = query.shape[:-1]
+    weights, context = query.new_empty(*lead, key.shape[-2]), query.new_empty(*lead, value.shape[-1])
+    _attend(query, key, value, added, scale, weights, context)
+    return context, weights
+
+
+def _in_pieces(
+    query: Float[Tensor, "batch *heads q d"],
+    key: Float[Tensor, "batch *heads k d"],
+    value: Float[Tensor, "batch *heads k dv"],
+    added: Float[Tensor, "... _ _"] | None,
+    scale: float,
+) -> Float[Tensor, "batch *heads q dv"]:
+    """As many sequences at once as keep their scores in the cache; all use the same memory, one after the other."""
+    batch, shape = len(query), (*query.shape[1:-1], key.shape[-2])
+    size = min(batch, max(1, _AT_ONCE // math.prod(shape)))
+    own = added is not None and added.ndim == query.ndim and len(added) > 1
+    scores, context = query.new_empty(size, *shape), query.new_empty(*query.shape[:-1], value.shape[-1])
+    for first in range(0, batch, size):
+        rows = slice(first, min(first + size, batch))
+        part = added[rows] if own and added is not None else added
+        _attend(query[rows], key[rows], value[rows], part, scale, scores[: rows.stop - first], context[rows])
+    return context
 
 
 class _Products(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, allowed: Any, bias: Any, scale: float) -> Any:
-        context, weights = _forward(query, key, value, allowed, bias, scale)
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Any, forbidden: Any, scale: float) -> Any:
+        context, weights = _at_once(query, key, value, _sum(bias, forbidden), scale)
         ctx.save_for_backward(query, key, value, weights, bias)
         ctx.scale = scale
         ctx.set_materialize_grads(False)
@@ -113,5 +159,5 @@ class _Products(torch.autograd.Function):
         grad = torch._softmax_backward_data(grad, flat, -1, flat.dtype)
         grad_query = torch.baddbmm(grad.new_empty(()), grad, k3, beta=0, alpha=ctx.scale).view_as(query)
         grad_key = torch.baddbmm(grad.new_empty(()), grad.transpose(1, 2), q3, beta=0, alpha=ctx.scale).view_as(key)
-        grad_bias = grad.view_as(weights).sum_to_size(bias.shape) if ctx.needs_input_grad[4] else None
-        return grad_query, grad_key, grad_value, None, grad_bias, None
+        grad_bias = grad.view_as(weights).sum_to_size(bias.shape) if ctx.needs_input_grad[3] else None
+        return grad_query, grad_key, grad_value, grad_bias, None, None
