@@ -23,6 +23,7 @@ SUMMARY = "batched products in place, for short sequences"
 
 _MOST_SCORES = 128 * 128
 """Of a head, up to which the scores stay in the cache: measured, see docs/engines.md."""
+_FEW_QUERIES = 64
 _AT_ONCE = 1 << 18
 """Scores that are made together where nobody wants them afterwards: 1 MB."""
 
@@ -44,8 +45,8 @@ def refuses(call: Call) -> str | None:
 def yields(call: Call) -> str | None:
     if call.need_weights:  # torch's kernel has none
         return None
-    if call.query.shape[-2] == 1:
-        return "there is one query a head, and torch's kernel is quicker then"
+    if call.query.shape[:-1].numel() < _FEW_QUERIES:
+        return f"there are fewer than {_FEW_QUERIES} queries in all heads, and torch's kernel costs less to call"
     if call.query.shape[-2] * call.key.shape[-2] > _MOST_SCORES:
         return f"the scores of a head are more than {_MOST_SCORES:,} and would leave the cache"
     return None
@@ -124,7 +125,9 @@ def _in_pieces(
 ) -> Float[Tensor, "batch *heads q dv"]:
     """As many sequences at once as keep their scores in the cache; all use the same memory, one after the other."""
     batch, shape = len(query), (*query.shape[1:-1], key.shape[-2])
-    size = min(batch, max(1, _AT_ONCE // math.prod(shape)))
+    size = max(1, _AT_ONCE // math.prod(shape))
+    if size >= batch:
+        return _at_once(query, key, value, added, scale)[0]
     own = added is not None and added.ndim == query.ndim and len(added) > 1
     scores, context = query.new_empty(size, *shape), query.new_empty(*query.shape[:-1], value.shape[-1])
     for first in range(0, batch, size):
