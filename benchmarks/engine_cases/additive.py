@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 import attentio as at
-from engine_cases.case import Case, Run, with_backward
+from engine_cases.case import Case, Run, ready
 
 FEATURES = 256
 
@@ -25,25 +26,21 @@ def cases() -> list[Case]:
 
 
 def _case(batch: int, queries: int, keys: int, values: int, backward: bool, targets: dict[str, float]) -> Case:
-    def ready(compute: Callable[..., Tensor]) -> Run:
-        shapes = ((batch, queries, FEATURES), (batch, keys, FEATURES), (batch, keys, values), (FEATURES,))
-        tensors = [torch.randn(shape) for shape in shapes]
-        tensors[3] /= FEATURES**0.5
-        if backward:
-            return with_backward(compute, *(tensor.requires_grad_() for tensor in tensors))
-        return torch.inference_mode()(lambda: compute(*tensors))
+    shapes = ((batch, queries, FEATURES), (batch, keys, FEATURES), (batch, keys, values), (FEATURES,))
+    tensors = [torch.randn(shape) for shape in shapes]
+    tensors[3] /= FEATURES**0.5
 
     def compiled() -> Run:
         torch.compiler.reset()
-        return ready(torch.compile(_eager))
+        return ready(torch.compile(_eager), tensors, backward=backward)
 
-    peers = {"eager": lambda: ready(_eager), "torch.compile": compiled}
+    peers = {"eager": partial(ready, _eager, tensors, backward=backward), "torch.compile": compiled}
     if values == FEATURES:  # Keras takes its values' features for the keys'
-        peers["Keras"] = lambda: ready(_keras(batch, queries, keys))
+        peers["Keras"] = lambda: ready(_keras(batch, queries, keys), tensors, backward=backward)
     return Case(
         name=f"additive, {batch} x {queries} queries x {keys} keys x {FEATURES}, values {values}",
         backward=backward,
-        ours=lambda: ready(_ours),
+        ours=partial(ready, _ours, tensors, backward=backward),
         peers=peers,
         targets=targets,
         products=2.0 * batch * queries * keys * values * (3 if backward else 1),

@@ -1,6 +1,6 @@
 """What a measurement of the engines consists of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,14 +38,16 @@ def peak_kilobytes() -> int:
     return int(status.split("VmHWM:")[1].split()[0])
 
 
-def with_backward(compute: Callable[..., Tensor], *tensors: Tensor) -> Run:
-    """A call of compute(*tensors) and of its gradients with respect to those that require them."""
-    wanted = [tensor for tensor in tensors if tensor.requires_grad]
-    upstream = torch.randn_like(compute(*tensors))
+def ready(compute: Callable[..., Tensor], tensors: Sequence[Tensor], *, backward: bool) -> Run:
+    """A call of compute(*tensors), with the gradients of them all or without any."""
+    if not backward:
+        return torch.inference_mode()(lambda: compute(*tensors))
+    leaves = [tensor.detach().requires_grad_() for tensor in tensors]
+    upstream = torch.randn_like(compute(*leaves))
 
     def run() -> None:
-        for tensor in wanted:
-            tensor.grad = None
-        compute(*tensors).backward(upstream)
+        for leaf in leaves:
+            leaf.grad = None
+        compute(*leaves).backward(upstream)
 
     return run

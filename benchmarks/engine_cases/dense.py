@@ -1,13 +1,13 @@
 """Every query attends to every key, or to every earlier one: beside torch's fused kernel."""
 
-from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 import attentio as at
-from engine_cases.case import Case, Run, with_backward
+from engine_cases.case import Case, ready
 
 HEADS, FEATURES = 8, 64
 LENGTHS = (32, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -31,18 +31,13 @@ def _case(length: int, causal: bool, backward: bool) -> Case:
     def theirs(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(query, key, value, is_causal=causal)
 
-    def ready(compute: Callable[..., Tensor]) -> Run:
-        tensors = [torch.randn(batch, HEADS, length, FEATURES, requires_grad=backward) for _ in range(3)]
-        if backward:
-            return with_backward(compute, *tensors)
-        return torch.inference_mode()(lambda: compute(*tensors))
-
+    tensors = [torch.randn(batch, HEADS, length, FEATURES) for _ in range(3)]
     forward = 4.0 * TOKENS * length * HEADS * FEATURES * (0.5 if causal else 1.0)
     return Case(
         name=f"{'causal' if causal else 'full'}, {batch} x {HEADS} heads x {length} x {FEATURES}",
         backward=backward,
-        ours=lambda: ready(ours),
-        peers={"SDPA": lambda: ready(theirs)},
+        ours=partial(ready, ours, tensors, backward=backward),
+        peers={"SDPA": partial(ready, theirs, tensors, backward=backward)},
         targets={"SDPA": 1.3 if length == 64 else 0.95},
         products=forward * (3.5 if backward else 1.0),
     )

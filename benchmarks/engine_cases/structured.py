@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import attentio as at
-from engine_cases.case import Case, Run, peak_kilobytes, with_backward
+from engine_cases.case import Case, Run, peak_kilobytes, ready
 
 HEADS, FEATURES = 8, 64
 SCALING_LENGTHS = tuple(2**n for n in range(10, 17))
@@ -48,19 +48,14 @@ def _case(what: str, mask: at.Mask, batch: int, length: int, *, backward: bool, 
     def sdpa(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
 
-    def ready(compute: Callable[..., Tensor]) -> Run:
-        tensors = [torch.randn(batch, HEADS, length, FEATURES, requires_grad=backward) for _ in range(3)]
-        if backward:
-            return with_backward(compute, *tensors)
-        return torch.inference_mode()(lambda: compute(*tensors))
-
-    peers: dict[str, Callable[[], Run]] = {"SDPA, mask": lambda: ready(sdpa)}
+    tensors = [torch.randn(batch, HEADS, length, FEATURES) for _ in range(3)]
+    peers: dict[str, Callable[[], Run]] = {"SDPA, mask": partial(ready, sdpa, tensors, backward=backward)}
     if not backward:  # which FlexAttention has on GPUs only
-        peers["FlexAttention"] = lambda: ready(_flex(allowed))
+        peers["FlexAttention"] = lambda: ready(_flex(allowed), tensors, backward=False)
     return Case(
         name=f"{what}, {batch} x {HEADS} heads x {length} x {FEATURES}",
         backward=backward,
-        ours=lambda: ready(ours),
+        ours=partial(ready, ours, tensors, backward=backward),
         peers=peers,
         targets=targets,
         products=4.0 * pairs * HEADS * FEATURES * (3.5 if backward else 1.0),

@@ -53,8 +53,14 @@ class ScaledDot:
         self, query: Float[Tensor, "batch *heads q d"], key: Float[Tensor, "batch *heads k d"]
     ) -> Float[Tensor, "batch *heads q k"]:
         require_same_features(query, key)
-        scale = query.shape[-1] ** -0.5 if self.scale is None else self.scale
-        return (query * scale) @ key.transpose(-1, -2)
+        return (query * dot_scale(self, query)) @ key.transpose(-1, -2)
+
+
+def dot_scale(score: Dot | ScaledDot, query: Float[Tensor, "*_ d"]) -> float:
+    """What the dot products are multiplied by."""
+    if isinstance(score, Dot):
+        return 1.0
+    return query.shape[-1] ** -0.5 if score.scale is None else score.scale
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from attentio.attention.additive_chunks import gradients_in_chunks, scores_in_chunks
 from attentio.attention.call import Attended, Call
 from attentio.attention.compare import Additive
 from attentio.attention.normalize import normalize
@@ -27,12 +28,9 @@ SUMMARY = "v . tanh(q + k) in the processor's registers, a division a pair and f
 _FEW = 4
 """Queries, up to which all of attention is one kernel: measured, see docs/engines.md."""
 
-_TINY, _SMALL = 1 << 13, 1 << 18
+_TINY, _SMALL = 1 << 13, 1 << 16
 """Pairs times features. Up to _TINY, plain torch is done before the loops are called (32 against 46 microseconds for
 480 of them, but 780 against 200 for 250,000); up to _SMALL, waking other threads costs more than they save."""
-
-_CHUNK = 1 << 22
-"""Numbers that plain torch holds of q + k at a time."""
 
 
 class _Reach(NamedTuple):
@@ -113,7 +111,7 @@ def _forward(
             kernels.scores, *_arrays(*_flat(*powers), vector, *pairs, *_flat(scores)), threads=_threads(query, key)
         )
     else:
-        scores = _scores_in_chunks(query, key, vector)
+        scores = scores_in_chunks(query, key, vector)
         scores = scores if bias is None else scores + bias
         scores = scores if allowed is None else scores.masked_fill(~allowed, float("-inf"))
     weights = normalize(scores)
@@ -151,7 +149,7 @@ def _backward(
     del of_weights
     powers = None if kernels is None else _exponentials(query, key)
     if kernels is None or powers is None:
-        of_query, of_key, of_plain_vector = _gradients_in_chunks(query, key, vector, of_scores)
+        of_query, of_key, of_plain_vector = gradients_in_chunks(query, key, vector, of_scores)
         return of_query, of_key, of_value, of_plain_vector, of_scores
     found = [t.new_empty(t.shape) for t in (query, key)]
     flat = _flat(*found)
@@ -214,29 +212,6 @@ def _(query: Tensor, key: Tensor, value: Tensor, vector: Tensor, allowed: Any, b
 @_gradients_operator.register_fake
 def _(grad_context: Any, grad_weights: Any, *others: Tensor) -> tuple[Tensor, ...]:
     return tuple(tensor.new_empty(tensor.shape) for tensor in others)
-
-
-def _scores_in_chunks(query: Tensor, key: Tensor, vector: Tensor) -> Float[Tensor, "batch *heads q k"]:
-    chunks = query.split(_queries_at_once(key), dim=-2)
-    return torch.cat([(q[..., :, None, :] + key[..., None, :, :]).tanh_() @ vector for q in chunks], dim=-2)
-
-
-def _gradients_in_chunks(
-    query: Tensor, key: Tensor, vector: Tensor, of_scores: Float[Tensor, "batch *heads q k"]
-) -> tuple[Tensor, Tensor, Tensor]:
-    size = _queries_at_once(key)
-    of_query, of_key, of_vector = [], torch.zeros_like(key), torch.zeros_like(vector)
-    for q, upstream in zip(query.split(size, dim=-2), of_scores.split(size, dim=-2), strict=True):
-        tanh = (q[..., :, None, :] + key[..., None, :, :]).tanh_()
-        of_vector += upstream.flatten() @ tanh.flatten(0, -2)
-        slope = tanh.square_().neg_().add_(1.0).mul_(upstream[..., None])
-        of_query.append(slope.sum(-2) * vector)
-        of_key += slope.sum(-3) * vector
-    return torch.cat(of_query, dim=-2), of_key, of_vector
-
-
-def _queries_at_once(key: Tensor) -> int:
-    return max(1, _CHUNK // key.numel())
 
 
 def _in_one_kernel(query: Tensor) -> bool:

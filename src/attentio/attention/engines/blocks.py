@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from attentio.attention.block_plan import Rows, pairs_met, plan
 from attentio.attention.block_products import BlockProducts
 from attentio.attention.call import Attended, Call
-from attentio.attention.compare import Additive, Dot, Location, ScaledDot, require_same_features
+from attentio.attention.compare import Additive, Dot, Location, ScaledDot, dot_scale, require_same_features
 from attentio.attention.engines import reference, sdpa
 from attentio.attention.mask import Causal, Keep
 from attentio.attention.shield import known_finite
@@ -72,10 +72,11 @@ def run(call: Call) -> Attended:
     if all(block.allowed is None for row in rows for block in row.blocks) or not _is_plain_product(call):
         return _one_by_one(call, rows)
     require_same_features(call.query, call.key)
-    scale = 1.0 if isinstance(call.score, Dot) else call.score.scale  # type: ignore[attr-defined]
-    scale = call.query.shape[-1] ** -0.5 if scale is None else scale
+    assert isinstance(call.score, Dot | ScaledDot)
     bias = None if call.bias is None else call.bias.expand(batch, heads, q_len, call.key.shape[-2])
-    return Attended(BlockProducts.apply(call.query, call.key, call.value, bias, scale, rows), None)
+    return Attended(
+        BlockProducts.apply(call.query, call.key, call.value, bias, dot_scale(call.score, call.query), rows), None
+    )
 
 
 def _block_size(heads: int) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 from attentio.attention.call import Attended, Call
-from attentio.attention.compare import Dot, ScaledDot, require_same_features
+from attentio.attention.compare import Dot, ScaledDot, dot_scale, require_same_features
 from attentio.attention.mask import Mask, Pairs
 from attentio.attention.shield import guarded
 from attentio.attention.structure import sequences_and_heads
@@ -54,6 +54,7 @@ def _compute(call: Call, allowed: Bool[Tensor, "... _ _"] | None) -> Attended:
     query, key, value = call.query, call.key, call.value
     if query.ndim == 3:
         query, key, value = query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
+    assert isinstance(call.score, Dot | ScaledDot)
     kernel = flex_attention if query.device.type == "cpu" else _compiled()
     context = kernel(
         query,
@@ -61,7 +62,7 @@ def _compute(call: Call, allowed: Bool[Tensor, "... _ _"] | None) -> Attended:
         value,
         score_mod=None if call.bias is None else _adding(_four_axes(call)),
         block_mask=None if call.mask is None else _block_mask(call.mask, query.shape[-2], key.shape[-2], query.device),
-        scale=1.0 if isinstance(call.score, Dot) else call.score.scale,  # type: ignore[attr-defined]
+        scale=dot_scale(call.score, query),
     )
     return Attended(context.squeeze(1) if call.query.ndim == 3 else context, None)
 

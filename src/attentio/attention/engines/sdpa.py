@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from attentio.attention.call import Attended, Call
-from attentio.attention.compare import Dot, ScaledDot, require_same_features
+from attentio.attention.compare import Dot, ScaledDot, dot_scale, require_same_features
 from attentio.attention.mask import Causal
 from attentio.attention.normalize import empty_rows
 from attentio.attention.shield import came_out_finite, guarded
@@ -55,7 +55,8 @@ def _compute(call: Call, allowed: Bool[Tensor, "... _ _"] | None, *, is_causal: 
         # Only tensors with an axis of heads reach the fused kernels.
         query, key, value = query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
         attn_mask = attn_mask.unsqueeze(1) if attn_mask is not None and attn_mask.ndim == 3 else attn_mask
-    scale = 1.0 if isinstance(call.score, Dot) else call.score.scale  # type: ignore[attr-defined]
+    assert isinstance(call.score, Dot | ScaledDot)
+    scale = dot_scale(call.score, query)
     context = F.scaled_dot_product_attention(
         query, key, value, attn_mask=attn_mask, dropout_p=call.dropout, is_causal=is_causal, scale=scale
     )

@@ -15,15 +15,16 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from attentio.attention.call import Attended, Call
-from attentio.attention.compare import Dot, ScaledDot, require_same_features
+from attentio.attention.compare import Dot, ScaledDot, dot_scale, require_same_features
 from attentio.attention.engines import reference
 from attentio.attention.shield import came_out_finite
 
 SUMMARY = "batched products in place, for short sequences"
 
 _MOST_SCORES = 128 * 128
-"""Of a head, up to which the scores stay in the cache: measured, see docs/engines.md."""
+"""Of a head, up to which it is faster than torch's kernel."""
 _FEW_QUERIES = 64
+"""In all heads of all sequences, below which torch's kernel costs less to call."""
 _AT_ONCE = 1 << 18
 """Scores that are made together where nobody wants them afterwards: 1 MB."""
 
@@ -57,24 +58,19 @@ def run(call: Call) -> Attended:
     differentiable = torch.is_grad_enabled() and any(
         tensor is not None and tensor.requires_grad for tensor in (call.query, call.key, call.value, call.bias)
     )
+    assert isinstance(call.score, Dot | ScaledDot)
+    scale = dot_scale(call.score, call.query)
     forbidden, weights = _forbidden(call.allowed(), call.query), None
     tensors = call.query, call.key, call.value
     if differentiable:
-        context, weights = _Products.apply(*tensors, call.bias, forbidden, _scale(call))
+        context, weights = _Products.apply(*tensors, call.bias, forbidden, scale)
     elif call.need_weights:
-        context, weights = _at_once(*tensors, _sum(call.bias, forbidden), _scale(call))
+        context, weights = _at_once(*tensors, _sum(call.bias, forbidden), scale)
     else:
-        context = _in_pieces(*tensors, _sum(call.bias, forbidden), _scale(call))
+        context = _in_pieces(*tensors, _sum(call.bias, forbidden), scale)
     if not (call.mask is None and call.bias is None) and not came_out_finite(context, call):
         return reference.run(call)  # an empty row, or NaN
     return Attended(context, weights if call.need_weights else None)
-
-
-def _scale(call: Call) -> float:
-    if isinstance(call.score, Dot):
-        return 1.0
-    assert isinstance(call.score, ScaledDot)
-    return call.query.shape[-1] ** -0.5 if call.score.scale is None else call.score.scale
 
 
 def _forbidden(allowed: Bool[Tensor, "... _ _"] | None, like: Tensor) -> Float[Tensor, "... _ _"] | None:
