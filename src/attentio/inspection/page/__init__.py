@@ -1,0 +1,1 @@
+"""Attention as one HTML file that opens anywhere: numbers and tokens in, a page out."""
