@@ -1,0 +1,201 @@
+"""Attention on disk: a directory with attention.json, which says what is there, and .safetensors files of numbers.
+
+docs/attention-format.md describes it for other programs. attention.json is written last and in one piece: a directory
+without it is not finished. Nothing that is read can run code.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from attentio.errors import AttentioError
+from attentio.inspection.seen import Seen, SeenAttention
+
+FORMAT, VERSION, INDEX = "attentio-attention", 1, "attention.json"
+TENSORS = ("weights", "indices", "query", "key", "value", "scores", "allowed")
+_NAMES = {torch.float16: "F16", torch.int32: "I32", torch.bool: "BOOL"}
+
+
+class Writer:
+    """Writes calls as they come, each into a file of its own. Without `finish` the directory stays unreadable.
+
+    Raises:
+        AttentioError: the directory holds attention already.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        if (self.directory / INDEX).exists():
+            raise AttentioError(f"{self.directory / INDEX} exists already: give another directory, or delete this one")
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.entries: list[dict[str, Any]] = []
+
+    def add(self, one: SeenAttention) -> None:
+        """Write a call whose tensors are in memory."""
+        present = {name: tensor for name in TENSORS if (tensor := getattr(one, name)) is not None}
+        path = self.path_of_next()
+        with path.open("wb") as file:
+            file.write(header({name: (tensor.dtype, tensor.shape) for name, tensor in present.items()}))
+            for tensor in present.values():
+                file.write(raw(tensor))
+        self.note(one, path, present)
+
+    def path_of_next(self) -> Path:
+        """The file for the next call."""
+        return self.directory / f"{len(self.entries):06d}.safetensors"
+
+    def note(self, one: SeenAttention, path: Path, present: Iterable[str]) -> None:
+        """A call has been written to `path`, with these tensors."""
+        entry = {name: getattr(one, name) for name in ("name", "call", "kind", "heads", "keys", "q_start", "scale")}
+        shape = [*one.weights.shape[:3], one.keys]
+        self.entries.append({**entry, "shape": shape, "file": path.name, "tensors": {name: name for name in present}})
+
+    def finish(self, tokens: list[list[str]] | None = None, target_tokens: list[list[str]] | None = None) -> None:
+        """Write attention.json: from now on the directory can be read."""
+        from importlib.metadata import version
+
+        index = {
+            "format": FORMAT,
+            "version": VERSION,
+            "program": f"attentio {version('attentio')}",
+            "tokens": tokens,
+            "target_tokens": target_tokens,
+            "entries": self.entries,
+        }
+        beside = self.directory / f"{INDEX}.new"
+        with beside.open("w", encoding="utf-8") as file:
+            json.dump(index, file, ensure_ascii=False, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(self.directory / INDEX)
+
+
+def header(tensors: Mapping[str, tuple[torch.dtype, Iterable[int]]]) -> bytes:
+    """The beginning of a safetensors file; the tensors' bytes follow in this order."""
+    described, offset = {}, 0
+    for name, (dtype, shape) in tensors.items():
+        sizes = list(shape)
+        end = offset + math.prod(sizes) * dtype.itemsize
+        described[name] = {"dtype": _NAMES[dtype], "shape": sizes, "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(described).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def raw(tensor: Tensor) -> Any:
+    """The bytes of a tensor, row after row."""
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
+
+
+def read(directory: str | Path) -> Seen:
+    """See `Seen.load`."""
+    path = Path(directory) / INDEX
+    index = _read_index(path)
+    calls = []
+    for number, entry in enumerate(index["entries"]):
+        try:
+            calls.append(_read_entry(Path(directory), entry))
+        except AttentioError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            problem = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise AttentioError(f"{path}: entry {number} is damaged ({problem}); write it again") from None
+    return Seen(calls, tokens=index.get("tokens"), target_tokens=index.get("target_tokens"))
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise AttentioError(f"{path} is missing: this is not a directory of attention, or its capture did not finish")
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise AttentioError(f"{path} is damaged ({error}); capture again") from None
+    if not isinstance(index, dict) or index.get("format") != FORMAT:
+        raise AttentioError(f'{path} is not a file of attention: it does not say "format": "{FORMAT}"')
+    version = index.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise AttentioError(f"{path} has version {version}, this attentio reads version {VERSION}; update attentio")
+    for name in ("tokens", "target_tokens"):
+        if not _is_tokens(index.get(name)):
+            raise AttentioError(f"{path} is damaged ({name} must be a list of strings for each sequence of the batch)")
+    if not isinstance(index.get("entries"), list):
+        raise AttentioError(f"{path} is damaged (entries must be a list); write it again")
+    return index
+
+
+def _is_tokens(value: object) -> bool:
+    return value is None or (
+        isinstance(value, list)
+        and all(isinstance(row, list) and all(isinstance(token, str) for token in row) for row in value)
+    )
+
+
+def _read_entry(directory: Path, entry: dict[str, Any]) -> SeenAttention:
+    path = directory / entry["file"]
+    if path.parent != directory or path.suffix != ".safetensors":
+        raise ValueError(f"file must be the name of a .safetensors file beside {INDEX}, got {entry['file']!r}")
+    one = SeenAttention(
+        name=str(entry["name"]),
+        call=int(entry["call"]),
+        kind=_kind(entry["kind"]),
+        heads=tuple(int(head) for head in entry["heads"]),
+        keys=int(entry["keys"]),
+        q_start=int(entry.get("q_start", 0)),
+        scale=entry.get("scale"),
+        **_read_tensors(path, entry["tensors"]),
+    )
+    _require_consistent(one, entry["shape"], path)
+    return one
+
+
+def _kind(kind: object) -> Any:
+    if kind not in ("self", "cross"):
+        raise ValueError(f'kind must be "self" or "cross", got {kind!r}')
+    return kind
+
+
+def _read_tensors(path: Path, names: dict[str, str]) -> dict[str, Any]:
+    unknown = set(names) - set(TENSORS)
+    if unknown or "weights" not in names:
+        raise ValueError(f"tensors must name weights, and may name {', '.join(TENSORS[1:])}, got {sorted(names)}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {role: file.get_tensor(name) for role, name in names.items()}
+    except (OSError, SafetensorError) as error:
+        raise AttentioError(f"{path} cannot be read ({error}); capture again") from None
+
+
+def _require_consistent(one: SeenAttention, shape: list[int], path: Path) -> None:
+    """Raises AttentioError where the numbers on disk are not what attention.json says of them."""
+    batch, heads, q, k = shape
+    width = one.weights.shape[-1] if one.indices is not None else k
+    kept = (batch, heads, q, width)
+    wanted: dict[str, tuple[torch.dtype, tuple[int, ...] | None]] = {
+        "weights": (torch.float16, kept),
+        "indices": (torch.int32, kept),
+        "scores": (torch.float16, (batch, heads, q, k)),
+        "allowed": (torch.bool, None),
+    }
+    for name in TENSORS:
+        tensor = getattr(one, name)
+        dtype, size = wanted.get(name, (torch.float16, None))
+        if tensor is not None and (tensor.dtype != dtype or (size is not None and tensor.shape != size)):
+            raise AttentioError(
+                f"{path}: {name} must be {dtype} {list(size or ['any'])}, got {tensor.dtype} {list(tensor.shape)}"
+            )
+    if k != one.keys or heads != len(one.heads):
+        raise AttentioError(f"{path}: shape {shape} does not go with {one.keys} keys and heads {list(one.heads)}")
+
+
+def on_disk(one: SeenAttention, path: Path, present: Iterable[str]) -> SeenAttention:
+    """The same call with its tensors read from `path`: mapped into memory, loaded where they are looked at."""
+    return replace(one, **_read_tensors(path, {name: name for name in present}))

@@ -1,0 +1,92 @@
+"""The steps of a generation as one matrix: a row for each token that was produced."""
+
+import itertools
+from dataclasses import replace
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from attentio.inspection.seen import Seen, SeenAttention
+
+
+def join(calls: Seen, beams: Int[Tensor, "batch steps"] | None) -> SeenAttention:
+    """The calls of one attention; see `Seen.joined`."""
+    first = calls[0]
+    if len(calls) == 1:
+        return first
+    _require_steps(calls)
+    steps = list(calls)
+    if beams is not None:
+        steps = _winners(steps, beams)
+    last = steps[-1]
+    k = last.keys if last.kind == "cross" else max(one.keys for one in steps)
+    parts = last.query is not None or last.scores is not None
+    return replace(
+        last,
+        call=0,
+        q_start=first.q_start + first.weights.shape[2] - 1,
+        keys=k,
+        weights=_rows([one.weights for one in steps], first.weights.shape[3] if first.indices is not None else k, 0),
+        indices=None if first.indices is None else _rows([one.indices for one in steps], first.indices.shape[3], -1),
+        query=None if last.query is None else _rows([one.query for one in steps], last.query.shape[3], 0),
+        scores=None if last.scores is None else _rows([one.scores for one in steps], k, 0),
+        allowed=_rows([_allowed(one) for one in steps], k, False) if parts else None,
+    )
+
+
+def _require_steps(calls: Seen) -> None:
+    for before, one in itertools.pairwise(calls):
+        q_before, q = before.weights.shape[2], one.weights.shape[2]
+        same_batch = before.weights.shape[0] == one.weights.shape[0]
+        if not same_batch or one.keys < before.keys or (q != 1 and q != q_before + 1):
+            raise ValueError(
+                f"the calls of {one.name!r} are not the steps of one generation: call {one.call} has batch "
+                f"{one.weights.shape[0]}, {q} queries and {one.keys} keys after batch {before.weights.shape[0]}, "
+                f"{q_before} queries and {before.keys} keys; capture one generation at a time"
+            )
+
+
+def _winners(steps: list[SeenAttention], beams: Int[Tensor, "batch steps"]) -> list[SeenAttention]:
+    """Of each step, the rows of the winning hypotheses."""
+    lasting = int((beams >= 0).any(dim=0).sum())
+    if lasting == 0 or lasting > len(steps) or int(beams.max()) >= steps[0].weights.shape[0]:
+        raise ValueError(
+            f"beams must name rows of the batch, below {steps[0].weights.shape[0]}, in at most {len(steps)} steps of "
+            f"{steps[0].name!r}, got {list(beams.shape)} up to {int(beams.max())}"
+        )
+    return [_picked(one, rows.to(one.weights.device)) for one, rows in zip(steps, beams[:, :lasting].T, strict=False)]
+
+
+def _picked(one: SeenAttention, rows: Int[Tensor, "batch"]) -> SeenAttention:
+    ended = (rows < 0)[:, None, None, None]
+    at = rows.clamp(min=0).long()
+
+    def pick(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else tensor[at]
+
+    return replace(
+        one,
+        weights=one.weights[at].masked_fill(ended, 0),
+        indices=None if one.indices is None else one.indices[at].masked_fill(ended, -1),
+        query=pick(one.query),
+        key=pick(one.key),
+        value=pick(one.value),
+        scores=pick(one.scores),
+        allowed=None if one.allowed is None else _allowed(one)[at],
+    )
+
+
+def _allowed(one: SeenAttention) -> Tensor:
+    batch, _, q, _ = one.weights.shape
+    if one.allowed is None:
+        return torch.ones(batch, 1, 1, one.keys, dtype=torch.bool, device=one.weights.device)
+    heads = one.allowed.shape[1] if one.allowed.ndim == 4 else 1
+    return one.allowed.expand(batch, heads, q, one.keys)
+
+
+def _rows(parts: list[Tensor | None], width: int, fill: int) -> Tensor:
+    """The last row of each, made `width` wide, one below the other."""
+    rows = [part[:, :, -1:] for part in parts if part is not None]
+    return torch.cat([F.pad(row, (0, width - row.shape[3]), value=fill) for row in rows], dim=2)
