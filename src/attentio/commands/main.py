@@ -9,7 +9,7 @@ from importlib import import_module
 from attentio.commands.process import settle
 from attentio.errors import AttentioError
 
-VERBS = ("train", "translate", "fill", "generate", "evaluate", "compare", "look", "export")
+VERBS = ("train", "translate", "fill", "generate", "evaluate", "compare", "look", "align", "export")
 """One module of this folder each. They import torch and the like only when they run, so that --help is quick."""
 
 

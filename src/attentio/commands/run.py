@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from attentio.commands.aligned import Aligned, align
 from attentio.commands.build import Tokenizers
 from attentio.commands.causal_run import CausalRun
 from attentio.commands.language import VERBS
@@ -112,6 +113,15 @@ class Run:
                     found[index] = [self._translation(hypothesis, tokens) for hypothesis in best]
                 progress(len(indices))
         return found
+
+    def align(self, pairs: Sequence[tuple[str, str]], *, layer: int | None = None) -> list[Aligned]:
+        """What the model looks at when it is made to say the target of each pair of source and target, in order.
+
+        layer: of a Transformer decoder, from 1; its heads are averaged. None for the last, as in `translate`.
+
+        Raises AttentioError for a model without attention, or without that layer.
+        """
+        return align(self, pairs, layer=layer)
 
     def encode(self, pairs: Iterable[Pair]) -> EncodedPairs:
         """The token ids of pairs."""

@@ -1,0 +1,116 @@
+"""attentio align RUN < pairs.tsv > links: which source token each target token comes from, line by line."""
+
+import argparse
+import itertools
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jsonargparse.typing import ClosedUnitInterval, PositiveInt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from attentio.evaluation.alignment import Gold, Link
+
+HELP = "align pairs from standard input, source and target separated by a tab, in Pharaoh format"
+TAKES_OVERRIDES = False
+
+LINES_AT_A_TIME = 2048
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "The model is made to say the target and shows what it looks at for each token: i-j links source token i with\n"
+        "target token j, counted from 0. A token that looks at the end of the source most has no link.\n"
+        "Gold: a line for each pair, i-j for sure links and i?j for possible ones; the error rate is told on standard\n"
+        "error (Och & Ney 2003)."
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory of a model that translates")
+    parser.add_argument("--soft", action="store_true", help="every link with its weight, i-j:p, rather than the best")
+    parser.add_argument("--words", action="store_true", help="link words between spaces rather than the model's tokens")
+    parser.add_argument(
+        "--shift", action="store_true", help="the attention of the step that reads a token, not of the one that says it"
+    )
+    parser.add_argument("--layer", type=PositiveInt, help="of a Transformer decoder, from 1 (default: the last)")
+    parser.add_argument(
+        "--threshold", type=ClosedUnitInterval, metavar="P", help="least weight of a link (default: 0; --soft: 0.01)"
+    )
+    parser.add_argument("--mutual", action="store_true", help="only links that are the best of both their tokens")
+    parser.add_argument("--gold", type=Path, metavar="FILE", help="tell the alignment error rate against this file")
+    parser.add_argument("--one-based", action="store_true", help="the gold file counts from 1")
+
+
+def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
+    from attentio.commands.run import Run
+    from attentio.errors import AttentioError
+    from attentio.evaluation.alignment import format_hard, format_soft, hard_links, read_gold, soft_links
+
+    if arguments.one_based and not arguments.gold:
+        raise AttentioError("--one-based says how --gold counts; give that too")
+    if arguments.mutual and arguments.soft:
+        raise AttentioError("--mutual chooses among the best links; leave it or --soft out")
+    gold = read_gold(arguments.gold, first=int(arguments.one_based)) if arguments.gold else []
+    least = {} if arguments.threshold is None else {"threshold": float(arguments.threshold)}
+    trained = Run.load(arguments.run)
+    found: list[list[Link]] = []
+    lines = _pairs(sys.stdin.buffer)
+    while chunk := list(itertools.islice(lines, 1 if sys.stdin.isatty() else LINES_AT_A_TIME)):
+        for one in trained.align(chunk, layer=arguments.layer):
+            matrix = one.matrix(words=arguments.words, shift=arguments.shift)
+            end = matrix.shape[1] - 1
+            links = [link for link in hard_links(matrix, mutual=arguments.mutual, **least) if link.source < end]
+            print(format_soft(soft_links(matrix[:, :end], **least)) if arguments.soft else format_hard(links))
+            if arguments.gold:
+                _check_gold(gold, len(found), matrix[:, :end], arguments.gold)
+                found.append(links)
+        sys.stdout.flush()
+    if arguments.gold:
+        if len(found) < len(gold):
+            raise AttentioError(f"{arguments.gold} has {len(gold)} lines, but {len(found)} pairs were given")
+        _tell(found, gold)
+    return 0
+
+
+def _pairs(stream: Iterable[bytes]) -> Iterator[tuple[str, str]]:
+    """Source and target of each line; AttentioError for one that is something else."""
+    from attentio.data.lines import check_text, decode_line
+    from attentio.errors import AttentioError
+
+    for number, line in enumerate(stream, start=1):
+        where = f"<stdin>:{number}"
+        columns = decode_line(line.rstrip(b"\r\n"), where).split("\t")
+        if len(columns) != 2:
+            raise AttentioError(
+                f"{where}: {len(columns)} column(s) where 2 are expected; write source, one tab, target"
+            )
+        check_text(columns[0], f"{where}: source")
+        check_text(columns[1], f"{where}: target")
+        yield columns[0], columns[1]
+
+
+def _check_gold(gold: "list[Gold]", index: int, matrix: "Tensor", path: Path) -> None:
+    """AttentioError where the gold alignments do not fit the pairs."""
+    from attentio.errors import AttentioError
+
+    if index >= len(gold):
+        raise AttentioError(f"{path} has {len(gold)} lines, but more pairs were given")
+    target, source = matrix.shape
+    for link in sorted(gold[index].possible):
+        if link.source >= source or link.target >= target:
+            raise AttentioError(
+                f"{path}:{index + 1}: source {link.source} and target {link.target}, counted from 0, in a pair of "
+                f"{source} and {target}; --one-based if the file counts from 1, --words if it counts words"
+            )
+
+
+def _tell(found: "list[list[Link]]", gold: "list[Gold]") -> None:
+    from attentio.evaluation.alignment import score_alignments
+
+    score = score_alignments(found, gold)
+    print(
+        f"alignment error rate {score.error_rate:.2%}, precision {score.precision:.2%}, recall {score.recall:.2%}; "
+        f"{len(found):,} pairs, {sum(map(len, found)):,} links",
+        file=sys.stderr,
+    )
