@@ -8,9 +8,12 @@
 `engines/reference.py` is this and nothing else; the other engines compute the same function faster.
 """
 
+from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import ModuleType
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -28,6 +31,11 @@ ENGINES: dict[str, ModuleType] = {
     "reference": reference,
 }
 """The first that neither refuses a call nor yields to another engine runs it."""
+
+Run = Callable[[Call], Attended]
+
+observer: ContextVar[Callable[[Call, Run], Attended] | None] = ContextVar("observer", default=None)
+"""Runs the calls in place of `attend` and sees them; `inspection.observe` sets it."""
 
 
 def attend(
@@ -71,7 +79,9 @@ def attend(
         3.2.
     """
     call = _check(query, key, value, score, mask, bias, dropout, need_weights)
-    return ENGINES[_choose(call, engine)].run(call)
+    run = ENGINES[_choose(call, engine)].run
+    observe = None if torch.compiler.is_compiling() else observer.get()
+    return run(call) if observe is None else observe(call, run)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,119 @@
+"""Calls of torch's attention functions, and of softmax where somebody's own attention follows, seen as they happen.
+
+torch hands every call of one of its functions to a `TorchFunctionMode` first. What is not attention goes straight on.
+"""
+
+import inspect
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+from torch._higher_order_ops.flex_attention import flex_attention as flex_operator
+from torch.nn import functional as F
+from torch.nn.attention import flex_attention
+from torch.overrides import TorchFunctionMode
+
+from attentio.attention.attend import observer
+from attentio.inspection.caller import Caller
+from attentio.inspection.observed_multihead import describe_multihead
+from attentio.inspection.observed_softmax import PRODUCTS, SOFTMAXES, FollowedWeights
+
+_SDPA_ARGUMENTS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
+_MULTIHEAD = inspect.signature(F.multi_head_attention_forward)
+
+
+class ObservedFunctions(TorchFunctionMode):
+    """Reports each attention once, through `report(caller, api, **what was seen)`, unless nobody observes."""
+
+    def __init__(self, caller: Callable[[], Caller], report: Callable[..., None]) -> None:
+        super().__init__()
+        self._caller, self._report = caller, report
+        self._followed = FollowedWeights()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if observer.get() is None:
+            return result
+        if func is F.scaled_dot_product_attention:
+            self._report(self._caller(), "sdpa", **_describe_sdpa(args, kwargs, result))
+        elif func is F.multi_head_attention_forward:
+            self._report(self._caller(), "multihead", **describe_multihead(_MULTIHEAD.bind(*args, **kwargs), result))
+        elif func is flex_operator:
+            self._report(self._caller(), "flex", **_describe_flex(args, result[0]))
+        elif func in SOFTMAXES:
+            self._followed.begin(args, kwargs, result)
+        elif self._followed and isinstance(result, Tensor):
+            if func in PRODUCTS:
+                caller = self._caller()
+                seen = self._followed.product(func, args, kwargs, result, caller.locals)
+                if seen is not None:
+                    self._report(caller, "softmax", **seen)
+            else:
+                self._followed.go_on(func, args, kwargs, result)
+        return result
+
+
+def _describe_sdpa(args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor) -> dict[str, Any]:
+    given = {**dict(zip(_SDPA_ARGUMENTS, args, strict=False)), **kwargs}
+    query, scale = given["query"], given.get("scale")
+    mask = given.get("attn_mask")
+    if mask is not None and query.ndim == 3 and mask.ndim == 3:
+        mask = mask.unsqueeze(1)
+    elif mask is not None and mask.ndim > 4:
+        mask = _four_axes(mask.expand(*query.shape[:-2], *mask.shape[-2:]))
+    return {
+        **_repeated(_four_axes(query), _four_axes(given["key"]), _four_axes(given["value"])),
+        "mask": mask,
+        "is_causal": given.get("is_causal", False),
+        "scale": 1.0 / math.sqrt(query.shape[-1]) if scale is None else float(scale),
+        "dropout": given.get("dropout_p", 0.0),
+        "context": _four_axes(result),
+    }
+
+
+def _describe_flex(args: tuple[Any, ...], context: Tensor) -> dict[str, Any]:
+    query, key, value, score_mod, _, scale, *_ = args
+    mask = _block_mask()
+    return {
+        **_repeated(query, key, value),
+        "score_mod": None if score_mod is flex_attention._identity else score_mod,
+        "mask": None if mask is not None and mask.mask_mod is flex_attention.noop_mask else mask,
+        "scale": float(scale),
+        "context": context,
+    }
+
+
+def _block_mask() -> Any:
+    """The operator gets the BlockMask in pieces; the function that called it has it whole."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is flex_attention.flex_attention.__code__:
+            return frame.f_locals["block_mask"]
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def _four_axes(tensor: Tensor) -> Tensor:
+    """[batch, heads, n, d], whatever stands before the last two axes."""
+    if tensor.ndim == 4:
+        return tensor
+    if tensor.ndim == 3:
+        return tensor.unsqueeze(1)
+    return tensor[None, None] if tensor.ndim == 2 else tensor.flatten(0, -4)
+
+
+def _repeated(query: Tensor, key: Tensor, value: Tensor) -> dict[str, Tensor]:
+    """Keys and values once for every query head that shares them, and for every sequence."""
+    heads, batch = query.shape[1], query.shape[0]
+
+    def fit(tensor: Tensor) -> Tensor:
+        if tensor.shape[1] != heads:
+            tensor = tensor.repeat_interleave(heads // tensor.shape[1], dim=1)
+        return tensor.expand(batch, *tensor.shape[1:])
+
+    return {"query": query, "key": fit(key), "value": fit(value)}
