@@ -9,8 +9,9 @@
 | korean-jamo | the same | Hangul taken apart into jamo |
 
 Ours is the preset `masked-lm` with its schedule fitted to the time; what else is given (--key.sub value) goes to
-`attentio train`. The peer is `BertForMaskedLM` with the same layers, width, heads and dropout, trained by `Trainer`
-with `DataCollatorForLanguageModeling` on the same rows with the same tokenizer, peak learning rate and, on average,
+`attentio train`. The peer is `BertForMaskedLM` with the same layers, width, heads and dropout, or, where ours has
+rotary positions and norms first, `ModernBertForMaskedLM` with a gated feed-forward of as many weights and full
+attention in every layer. It is trained by `Trainer` with `DataCollatorForLanguageModeling` on the same rows with the same tokenizer, peak learning rate and, on average,
 as many tokens an update, rows of like length together (see `peer_side/language_model_training.py`).
 
 Masked accuracy: the per cent of the masked tokens of the dev text that are guessed right. Both sides answer the very
@@ -77,23 +78,10 @@ def prepare(run: Path, folder: Path) -> dict:
         tensors[f"dev.{number}.tokens"], tensors[f"dev.{number}.lengths"] = batch.inputs
         tensors[f"dev.{number}.labels"] = batch.labels
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "tokens.safetensors")
-    model, training = config.model, config.training
+    training = config.training
     return {
-        "architecture": "bert",
+        **architecture(config, tokenizers),
         "tokenizer": str(folder / "tokenizer.json"),
-        "model": {
-            "vocab_size": tokenizers.source.size,
-            "hidden_size": model.transformer.width,
-            "num_hidden_layers": model.encoder_layers,
-            "num_attention_heads": model.transformer.heads,
-            "intermediate_size": model.transformer.feed_forward,
-            "hidden_act": ACTIVATIONS[model.transformer.activation],
-            "hidden_dropout_prob": model.dropout,
-            "attention_probs_dropout_prob": 0.0,
-            "max_position_embeddings": model.transformer.max_length,
-            "type_vocab_size": 1,
-            "pad_token_id": PAD,
-        },
         "training": {
             "learning_rate": training.learning_rate,
             "warmup": max(1, training.warmup),
@@ -104,6 +92,35 @@ def prepare(run: Path, folder: Path) -> dict:
             "sampling": "group_by_length",
         },
     }
+
+
+def architecture(config: Config, tokenizers: Tokenizers) -> dict:
+    """The peer's model and its size."""
+    model, transformer = config.model, config.model.transformer
+    same = {
+        "vocab_size": tokenizers.source.size,
+        "hidden_size": transformer.width,
+        "num_hidden_layers": model.encoder_layers,
+        "num_attention_heads": transformer.heads,
+        "max_position_embeddings": transformer.max_length,
+        "pad_token_id": PAD,
+    }
+    if transformer.pre_norm and transformer.positions == "rotary":
+        sizes = {
+            "intermediate_size": 2 * transformer.feed_forward // 3,  # a gate makes three matrices of two
+            "global_attn_every_n_layers": 1,
+            "embedding_dropout": model.dropout,
+            "mlp_dropout": model.dropout,
+        }
+        return {"architecture": "modernbert", "model": same | sizes}
+    sizes = {
+        "intermediate_size": transformer.feed_forward,
+        "hidden_act": ACTIVATIONS[transformer.activation],
+        "hidden_dropout_prob": model.dropout,
+        "attention_probs_dropout_prob": 0.0,
+        "type_vocab_size": 1,
+    }
+    return {"architecture": "bert", "model": same | sizes}
 
 
 def whole_rows(batch: MaskedBatch) -> Iterable[torch.Tensor]:
@@ -148,7 +165,7 @@ def commonest_token_accuracy(run: Path) -> float:
 
 def report(results: dict) -> str:
     lines = [
-        f"{'masked accuracy, %':18} {'attentio':>9} {'BERT':>6} {'commonest':>10} "
+        f"{'masked accuracy, %':18} {'attentio':>9} {'theirs':>6} {'commonest':>10} "
         f"{'parameters':>21} {'minutes':>13} {'updates':>14}"
     ]
     for job, result in results.items():

@@ -1,11 +1,11 @@
-"""BERT or GPT-2 of transformers, trained by its Trainer for a given time on tokens that were made beforehand.
+"""A BERT, ModernBERT or GPT-2 of transformers, trained by its Trainer for a given time on tokens made beforehand.
 
     python language_model_training.py SETTINGS.json TOKENS.safetensors RESULT.json        (transformers' interpreter)
 
-SETTINGS: architecture (bert or gpt2), model (its configuration), training, and for bert the tokenizer file.
-TOKENS, for bert: `train.tokens`, rows <s> .. </s> one after the other, and `train.lengths`; `dev.N.tokens`,
-`dev.N.lengths` and `dev.N.labels`, batches of rows with holes and what is asked for there, 0 elsewhere. For gpt2:
-`train.tokens` and `dev.tokens`, documents one after the other with </s> before, between and after them.
+SETTINGS: architecture (bert, modernbert or gpt2), model (its configuration), training, and for a masked model the
+tokenizer file. TOKENS, for a masked model: `train.tokens`, rows <s> .. </s> one after the other, and `train.lengths`;
+`dev.N.tokens`, `dev.N.lengths` and `dev.N.labels`, batches of rows with holes and what is asked for there, 0 elsewhere.
+For gpt2: `train.tokens` and `dev.tokens`, documents one after the other with </s> before, between and after them.
 
 The learning rate climbs over the first updates and then falls with the time that has passed, to 0 at its end; so
 the schedule fits the time whatever the speed. All else is as the Trainer does it: AdamW in its fused form, gradient
@@ -82,7 +82,7 @@ def train(model, rows: list[dict], collator, given: dict, folder: Path) -> dict:
     }
 
 
-def bert(given: dict, tensors: dict[str, torch.Tensor], folder: Path) -> dict:
+def masked(given: dict, tensors: dict[str, torch.Tensor], folder: Path) -> dict:
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_file=given["tokenizer"],
         pad_token="<pad>",
@@ -91,7 +91,12 @@ def bert(given: dict, tensors: dict[str, torch.Tensor], folder: Path) -> dict:
         eos_token="</s>",
         mask_token="<mask>",
     )
-    model = transformers.BertForMaskedLM(transformers.BertConfig(**given["model"], attn_implementation="sdpa"))
+    kinds = {
+        "bert": (transformers.BertForMaskedLM, transformers.BertConfig),
+        "modernbert": (transformers.ModernBertForMaskedLM, transformers.ModernBertConfig),
+    }
+    model_class, config_class = kinds[given["architecture"]]
+    model = model_class(config_class(**given["model"], attn_implementation="sdpa"))
     rows = [{"input_ids": row.tolist()} for row in tensors["train.tokens"].split(tensors["train.lengths"].tolist())]
     collator = transformers.DataCollatorForLanguageModeling(tokenizer, mlm_probability=given["training"]["masked"])
     result = train(model, rows, collator, given["training"], folder)
@@ -135,7 +140,7 @@ def main() -> None:
     settings, tokens, result = map(Path, sys.argv[1:])
     given = json.loads(settings.read_text(encoding="utf-8"))
     torch.manual_seed(1)
-    found = {"bert": bert, "gpt2": gpt2}[given["architecture"]](given, load_file(tokens), result.parent)
+    found = (gpt2 if given["architecture"] == "gpt2" else masked)(given, load_file(tokens), result.parent)
     result.write_text(json.dumps(found), encoding="utf-8")
 
 

@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from attentio.decoding.sampling import Sampling, sample
-from attentio.decoding.search import search
+from attentio.decoding.search import Hypothesis, search
 from attentio.export.huggingface import read, write
 from attentio.text.tokenizer import BOS, EOS, MASK, PAD, UNK, Tokenizer
 
@@ -116,8 +116,10 @@ def ends_sometimes(model: Any) -> Any:
     return model
 
 
-def translations(model: Any, source: torch.Tensor, lengths: torch.Tensor, *, longest: int, beam: int) -> list[Any]:
-    found = search(
+def translations(
+    model: Any, source: torch.Tensor, lengths: torch.Tensor, *, longest: int, beam: int, n_best: int = 1
+) -> list[list[Hypothesis]]:
+    return search(
         model,
         model.start(model.encode(source, lengths)),
         max_lengths=torch.full((len(source),), longest),
@@ -126,8 +128,8 @@ def translations(model: Any, source: torch.Tensor, lengths: torch.Tensor, *, lon
         forbidden=(PAD, BOS, UNK),
         beam=beam,
         length_penalty=0.0,
+        n_best=n_best,
     )
-    return [best[0] for best in found]
 
 
 def without_special(ids: list[int]) -> list[int]:
@@ -143,33 +145,42 @@ def test_greedy_translations_are_the_same(seed: int, tmp_path: Path) -> None:
     texts = ["a cab", "zebra crossing", "x", "the quick brown fox"]
     batch = tokenizer(texts, return_tensors="pt", padding=True)
     generated = theirs.generate(**batch, max_length=15, do_sample=False)
-    best = translations(ours, batch.input_ids, batch.attention_mask.sum(1), longest=13, beam=1)
+    best = [found[0] for found in translations(ours, batch.input_ids, batch.attention_mask.sum(1), longest=13, beam=1)]
     assert [without_special(ids) for ids in generated.tolist()] == [one.tokens for one in best]
     assert tokenizer.batch_decode(generated, skip_special_tokens=True) == [letters().decode(one.tokens) for one in best]
 
 
 @torch.no_grad()
 def test_a_beam_wide_enough_for_everything_finds_the_same(seed: int, tmp_path: Path) -> None:
-    """The two searches differ in what they drop, so the beam is as wide as there are outputs."""
+    """The two searches differ in what they drop, so the beam is as wide as there are outputs.
+
+    They differ too in what an output of the greatest length pays for its end: nothing there, the model's price here.
+    """
     tokenizer = Tokenizer.train(["abc"], kind="char")
     ours = ends_sometimes(our_marian(shared=False, target_vocabulary=tokenizer.size))
     write(ours, [letters(), tokenizer], tmp_path)
     theirs = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
     batch = AutoTokenizer.from_pretrained(tmp_path)(["a cab", "zebra crossing"], return_tensors="pt", padding=True)
+    outputs = 1 + 3 + 9 + 27
     generated = theirs.generate(
         **batch,
         max_length=5,
-        num_beams=40,
+        num_beams=outputs,
+        num_return_sequences=outputs,
         length_penalty=0.0,
         early_stopping="never",
         return_dict_in_generate=True,
         output_scores=True,
     )
-    best = translations(ours, batch.input_ids, batch.attention_mask.sum(1), longest=3, beam=40)
-    assert [without_special(ids) for ids in generated.sequences.tolist()] == [one.tokens for one in best]
-    torch.testing.assert_close(
-        generated.sequences_scores.tolist(), [one.log_prob for one in best], rtol=1e-4, atol=1e-4
-    )
+    ranked = zip(generated.sequences.tolist(), generated.sequences_scores.tolist(), strict=True)
+    expected = [(tuple(without_special(ids)), score) for ids, score in ranked]
+    found = translations(ours, batch.input_ids, batch.attention_mask.sum(1), longest=3, beam=outputs, n_best=outputs)
+    for number, hypotheses in enumerate(found):
+        shorter = {tuple(one.tokens): one.log_prob for one in hypotheses if len(one.tokens) < 3}
+        assert len(shorter) == 1 + 3 + 9
+        of_sentence = expected[number * outputs : (number + 1) * outputs]
+        assert shorter == pytest.approx({ids: score for ids, score in of_sentence if len(ids) < 3}, abs=1e-4)
+        assert list(shorter.values()) == sorted(shorter.values(), reverse=True)
 
 
 @torch.no_grad()

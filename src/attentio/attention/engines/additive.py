@@ -271,7 +271,7 @@ def _kernels() -> ModuleType | None:
         additive.start(threads=torch.get_num_threads())
     except Exception as error:
         warnings.warn(
-            f"additive attention runs in plain torch, about ten times slower: numba cannot compile here ({error!r})",
+            f"additive attention runs in plain torch, some twenty times slower: numba cannot compile here ({error!r})",
             stacklevel=2,
         )
         return None
