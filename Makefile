@@ -30,8 +30,8 @@ demo: $(VENV)/wheel
 	$(BIN)/attentio look runs/cmudict pronunciation
 
 test: lint
-	# The models are tiny: a second thread would only wait for the first.
-	OMP_NUM_THREADS=1 $(BIN)/pytest
+	# The models are tiny: a second thread would only wait for the first, a second process does not.
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 
 lint: $(VENV)/wheel
 	$(BIN)/ruff check .

@@ -11,8 +11,9 @@
 Ours is the preset `masked-lm` with its schedule fitted to the time; what else is given (--key.sub value) goes to
 `attentio train`. The peer is `BertForMaskedLM` with the same layers, width, heads and dropout, or, where ours has
 rotary positions and norms first, `ModernBertForMaskedLM` with a gated feed-forward of as many weights and full
-attention in every layer. It is trained by `Trainer` with `DataCollatorForLanguageModeling` on the same rows with the same tokenizer, peak learning rate and, on average,
-as many tokens an update, rows of like length together (see `peer_side/language_model_training.py`).
+attention in every layer. It is trained by `Trainer` with `DataCollatorForLanguageModeling` on the same rows with the
+same tokenizer, peak learning rate and, on average, as many tokens an update, rows of like length together (see
+`peer_side/language_model_training.py`).
 
 Masked accuracy: the per cent of the masked tokens of the dev text that are guessed right. Both sides answer the very
 same questions: the dev rows with our holes (15% of the tokens; 80% masked, 10% replaced, 10% left), written to a

@@ -34,7 +34,8 @@ def test_several_holes_are_filled_in_order(masked: Path, attentio: Callable) -> 
 
 
 def test_lines_of_standard_input_are_filled_one_by_one(masked: Path, attentio: Callable) -> None:
-    said = attentio("fill", masked, "--json", given=b"one two [MASK] four five\n\n  \r\nfour five six [MASK] one two three")
+    lines = b"one two [MASK] four five\n\n  \r\nfour five six [MASK] one two three"
+    said = attentio("fill", masked, "--json", given=lines)
     found = [json.loads(line) for line in said.out.splitlines()]
     assert [one["holes"][0][0]["token"] for one in found] == ["three", "seven"]
 
