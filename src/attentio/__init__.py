@@ -18,13 +18,17 @@ if TYPE_CHECKING:
     from attentio.commands.masked_run import MaskedRun
     from attentio.commands.run import Run, Translation, load
     from attentio.decoding.sampling import Sampling
+    from attentio.inspection.doctor.diagnosis import Diagnosis, Finding
+    from attentio.inspection.doctor.examination import diagnose
     from attentio.layers.torch_multihead import MultiheadAttention
 
 __all__ = [
     "Additive",
     "Attended",
     "CausalRun",
+    "Diagnosis",
     "Dot",
+    "Finding",
     "Location",
     "Mask",
     "MaskedRun",
@@ -35,6 +39,7 @@ __all__ = [
     "Translation",
     "attend",
     "causal",
+    "diagnose",
     "explain",
     "keep",
     "load",
@@ -54,6 +59,8 @@ _HOMES = {
     "attentio.attention.call": ("Attended",),
     "attentio.attention.compare": ("Additive", "Dot", "Location", "ScaledDot"),
     "attentio.attention.mask": ("Mask", "causal", "keep", "padding", "segments", "window"),
+    "attentio.inspection.doctor.diagnosis": ("Diagnosis", "Finding"),
+    "attentio.inspection.doctor.examination": ("diagnose",),
     "attentio.layers.torch_multihead": ("MultiheadAttention",),
 }
 

@@ -1,0 +1,82 @@
+"""Which axis is the batch: a model says so by what it does when rows are exchanged."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from attentio.inspection.doctor.diagnosis import Skip
+from attentio.inspection.doctor.outputs import difference
+
+if TYPE_CHECKING:
+    from attentio.inspection.doctor.patient import Patient
+
+
+def batch_axis(patient: "Patient", names: list[str]) -> int:
+    """0 for [batch, positions, ..], 1 for [positions, batch, ..].
+
+    The sizes of masks and lengths tell it, or an axis of one. Else: rolled along the batch, results roll along; rolled
+    along the positions, they change. A model without positions rolls along both; then one position changed moves others
+    of its own row. Where behaviour says nothing, `batch_first` of its modules does.
+    """
+    shape = patient.inputs.values[names[0]].shape[:2]
+    if shape[0] == shape[1]:
+        told = None
+    else:
+        told = _told_by_sizes(patient, shape)
+    if told is not None:
+        return told
+    rolls = [axis for axis in (0, 1) if _rolls_along(patient, names, axis)]
+    if len(rolls) == 1:
+        return rolls[0]
+    reached = _reached_axis(patient, names[0]) if rolls else None
+    if reached is not None:
+        return 1 - reached
+    declared = {module.batch_first for module in patient.model.modules() if hasattr(module, "batch_first")}
+    return 1 if declared == {False} else 0
+
+
+def _told_by_sizes(patient: "Patient", shape: torch.Size) -> int | None:
+    if 1 in shape:
+        return shape.index(1) if isinstance(shape, tuple) else None
+    for name, role in patient.roles.items():
+        size = patient.inputs.values[name].shape if role in ("padding", "lengths") else ()
+        if len(size) == 1 and size[0] in shape:
+            return shape.index(size[0])
+        if len(size) == 2 and set(size) == set(shape):
+            return 0 if size == shape else 1
+    return None
+
+
+def _positioned(patient: "Patient", name: str) -> list[str]:
+    """Outputs that begin with the two axes of the input."""
+    shape = patient.inputs.values[name].shape[:2]
+    return [path for path, tensor in patient.base.items() if tensor.ndim == 3 and tensor.shape[:2] == shape]
+
+
+def _rolls_along(patient: "Patient", names: list[str], axis: int) -> bool:
+    """Whether rolling all sequences along `axis` does nothing but roll the outputs."""
+    try:
+        after = patient.run({name: patient.inputs.values[name].roll(1, axis) for name in names})
+    except Skip:
+        return False
+    paths = _positioned(patient, names[-1]) or _positioned(patient, names[0])
+    return bool(paths) and all(_same(patient.base[path].roll(1, axis), after[path]) for path in paths)
+
+
+def _reached_axis(patient: "Patient", name: str) -> int | None:
+    """The axis along which a change of one cell spreads."""
+    value = patient.inputs.values[name]
+    other = value.clone()
+    other[0, 0] = value[-1, -1] if not torch.equal(value[-1, -1], value[0, 0]) else value.flatten(0, 1).max(0).values
+    after = patient.run({name: other})
+    for path in _positioned(patient, name):
+        moved = difference(patient.base[path], after[path]) > 1e-6
+        spread = [bool(moved[1:, 0].any()), bool(moved[0, 1:].any())]
+        if spread[0] != spread[1]:
+            return spread.index(True)
+    return None
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return bool((difference(a, b) < 1e-6).all())
