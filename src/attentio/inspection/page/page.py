@@ -6,23 +6,33 @@ import html
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, Literal, cast
 
+import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from attentio.inspection.page.payload import build, calls_of
+from attentio.inspection.page.payload import Alternatives, build
+from attentio.inspection.page.tokens import TokenLists, Tokens
+from attentio.inspection.seen import Seen, SeenAttention
 
 LANGUAGES = ("en", "ko")
-# app.js first; the order of the others is the order of the tabs.
-SCRIPTS = ("app.js", "data.js", "heat.js", "steps.js", "workshop.js")
+# app.js comes first, frame.js last; the order of the views is that of their tabs.
+SCRIPTS = (
+    *("app.js", "data.js", "colours.js", "pen.js"),
+    *("overview.js", "heat_drawing.js", "heat.js", "arcs.js", "translation.js", "steps.js", "workshop.js"),
+    *("table.js", "frame.js"),
+)
+FRAME_HEIGHT = 780  # pixels, of a page in a notebook
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page about attention: one HTML file without any network request.
+    """A page about attention: one HTML file that makes no network request and opens from disk.
 
     html: the whole file.
     """
@@ -30,57 +40,116 @@ class Page:
     html: str
 
     def save(self, path: str | Path) -> Path:
-        """Write the file, its folder too if need be; return its path."""
+        """Write the file, and its folder if need be; return its path."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.html, encoding="utf-8")
         return path
 
     def _repr_html_(self) -> str:
-        """The page within a notebook, in a frame of its own that can reach nothing of the notebook."""
+        """For notebooks: the page in a frame that can reach nothing outside itself."""
         return (
-            f'<iframe srcdoc="{html.escape(self.html)}" sandbox="allow-scripts allow-downloads" '
-            'width="100%" height="760" style="border:0"></iframe>'
+            f'<iframe srcdoc="{html.escape(self.html)}" sandbox="allow-scripts allow-downloads allow-modals" '
+            f'width="100%" height="{FRAME_HEIGHT}" style="border: 0"></iframe>'
         )
 
 
 def view(
-    seen: Sequence[Any] | Tensor,
-    tokens: Sequence[str],
+    seen: Seen | Float[Tensor, "*layers_heads q k"],
+    tokens: TokenLists | None = None,
     *,
-    target_tokens: Sequence[str] | None = None,
+    target_tokens: TokenLists | None = None,
+    decoder_tokens: TokenLists | None = None,
+    alternatives: Alternatives | Sequence[Alternatives] | None = None,
     title: str = "",
-    language: str | None = None,
+    language: Literal["en", "ko"] | None = None,
+    megabytes: float = 32.0,
 ) -> Page:
-    """A page that shows the attention."""
-    calls = calls_of(seen, cross=target_tokens is not None) if isinstance(seen, Tensor) else list(seen)
-    strings = {each: json.loads(_asset(f"strings.{each}.json")) for each in LANGUAGES}
-    payload = build(calls, tokens, target_tokens, title=title, strings=strings, language=language)
-    script = "\n".join(_asset(name) for name in SCRIPTS)
+    """A page that shows attention: every layer and head, each weight, and what it was computed from.
+
+    Up to a million weights go into the page as captured (float16); more in a byte each, within 0.8 % of a weight of 1
+    and 8 % of one of 0.0001; and where even those are more than `megabytes`, the largest weights of each row. The page
+    and the log say what was left out.
+
+    Args:
+        seen: what `capture` saw; or weights [q, k], [heads, q, k] or [layers, heads, q, k] of one sequence.
+        tokens: one for each key, and for each query where these are the same; a list of such lists for a batch, in
+            which shorter ones are taken to end in padding. None: those that were saved with `seen`.
+        target_tokens: of the queries that are another sequence; the row of a token is the attention that produced it.
+        decoder_tokens: what stands at the keys of a decoder's self-attention, where that is not the target tokens
+            themselves but what the decoder read before each, such as <s> and all but the last.
+        alternatives: for each target token, tokens with their probabilities, the likeliest first; a list of such lists
+            where the tokens are one.
+        title: the heading.
+        language: of the page at first, English or Korean; None: the reader's.
+        megabytes: what the weights may take in the page, before they are compressed.
+
+    Raises:
+        ValueError: tokens, alternatives and weights do not belong together, or weights are below 0.
+        AttentioError: the weights are too many; the message says how to choose.
+    """
+    if isinstance(seen, Tensor):
+        calls: Sequence[SeenAttention] = _calls(seen, "self" if target_tokens is None else "cross")
+    else:
+        calls = seen
+        if tokens is None:
+            tokens, target_tokens = seen.tokens, seen.target_tokens
+    if tokens is None:
+        raise ValueError("tokens must be given: one for each key, got None, and none were saved with seen")
+    batched = len(tokens) > 0 and not isinstance(tokens[0], str)
+    payload = build(
+        calls,
+        Tokens(source=tokens, target=target_tokens, decoder=decoder_tokens),
+        alternatives=cast(Any, alternatives if alternatives is None or batched else [alternatives]),
+        megabytes=megabytes,
+        title=title,
+        language=language,
+        strings={each: json.loads(_asset(f"strings.{each}.json")) for each in LANGUAGES},
+    )
+    return Page(_document(payload.head, payload.blobs, title=title, language=language or "en"))
+
+
+def _calls(weights: Tensor, kind: Literal["self", "cross"]) -> list[SeenAttention]:
+    if not 2 <= weights.ndim <= 4:
+        raise ValueError(
+            "weights must be [q, k], [heads, q, k] or [layers, heads, q, k], got shape "
+            f"{tuple(weights.shape)}; batches are shown of what capture saw"
+        )
+    layers = weights.detach().to("cpu", torch.float16)
+    layers = layers.reshape((1,) * (4 - layers.ndim) + layers.shape)
+    heads = tuple(range(layers.shape[1]))
+    return [
+        SeenAttention(
+            name=f"layers.{number}", call=0, kind=kind, heads=heads, weights=layer[None], keys=layer.shape[-1]
+        )
+        for number, layer in enumerate(layers)
+    ]
+
+
+def _document(head: str, blobs: dict[str, str], *, title: str, language: str) -> str:
+    script = "\n".join(map(_asset, SCRIPTS))
     style = _asset("page.css")
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
-    return Page(
-        Template(_asset("page.html")).substitute(
-            language=language or "en",
-            policy=policy,
-            title=html.escape(title or "attentio"),
-            style=style,
-            payload=payload.head,
-            blobs="\n".join(
-                f'<script type="text/plain" id="{name}">{text}</script>' for name, text in payload.blobs.items()
-            ),
-            script=script,
-        )
+    elements = (f'<script type="text/plain" id="{name}">{text}</script>' for name, text in blobs.items())
+    return Template(_asset("page.html")).substitute(
+        language=language,
+        policy=policy,
+        title=html.escape(title or "attentio"),
+        style=style,
+        payload=head,
+        blobs="\n".join(elements),
+        script=script,
     )
 
 
+@cache
 def _asset(name: str) -> str:
     return files("attentio.inspection.page").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:
-    """The source expression of a content security policy that lets this text, and no other, in."""
+    """The source of a content security policy that lets this text in, and no other."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,35 +1,64 @@
-"""What a page reads: the captured attention as groups of layers, its tokens, and its numbers as packed text."""
+"""What a page reads: the captured attention as groups of layers, its tokens, and its numbers as packed text.
+
+The JSON of the page (assets/app.js has the names): groups of calls that differ in their layer only, each with entries,
+one a layer, whose numbers are the names of blobs: `weights[item][head]`, with `indices` where only the largest weights
+were kept, and `thumbs[item]`, all heads in small, where the matrix is large.
+"""
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from attentio.inspection.labels import label
-from attentio.inspection.page.numbers import half_codes, packed
+from attentio.inspection.page.numbers import (
+    MASKED,
+    THUMB,
+    Kept,
+    codes_of,
+    half,
+    kept,
+    largest,
+    packed,
+    thumb,
+    thumb_of_kept,
+)
+from attentio.inspection.page.plan import Plan, notes, plan
+from attentio.inspection.page.tokens import Tokens, visible
+from attentio.inspection.seen import SeenAttention
+
+Blob = Callable[[np.ndarray], str]
+Alternatives = Sequence[Sequence[tuple[str, float]]]
 
 
 class Payload(NamedTuple):
-    """head: all but the numbers, as JSON without `<`. blobs: packed numbers by the id that head names."""
+    """head: all but the numbers, as JSON without `<`. blobs: packed numbers, by the names that head uses."""
 
     head: str
     blobs: dict[str, str]
 
 
 def build(
-    calls: Sequence[Any],
-    tokens: Sequence[str],
-    target_tokens: Sequence[str] | None,
+    calls: Sequence[SeenAttention],
+    tokens: Tokens,
     *,
-    title: str,
-    strings: Mapping[str, Mapping[str, str]],
-    language: str | None,
+    alternatives: Sequence[Alternatives] | None,
+    megabytes: float,
+    **others: Any,
 ) -> Payload:
-    """The payload of a page about these calls."""
+    """The payload of a page about these calls.
+
+    Args:
+        tokens: of all calls.
+        alternatives: of each sequence of the batch, for each target token.
+        megabytes: what the weights may take, before they are compressed.
+        others: what else the page's JSON says: title, language, strings.
+
+    Raises:
+        ValueError: tokens, alternatives and weights do not belong together.
+        AttentioError: the weights are too many.
+    """
     blobs: dict[str, str] = {}
 
     def blob(array: np.ndarray) -> str:
@@ -37,106 +66,118 @@ def build(
         blobs[name] = packed(array)
         return name
 
+    made = plan(calls, megabytes)
     groups: dict[tuple[Any, ...], dict[str, Any]] = {}
+    shares: list[float] = []
     for call in calls:
         pattern, layer = split_name(call.name)
-        queries, keys = call.weights.shape[2], call.keys
-        key = (pattern, call.kind, call.call, queries, keys, call.q_start)
+        sides = tokens.sides(call)
+        queries = call.weights.shape[2]
         group = groups.setdefault(
-            key,
+            (pattern, call.kind, call.call, queries, call.keys, call.q_start, call.weights.shape[0]),
             {
                 "name": pattern,
                 "kind": call.kind,
                 "call": call.call,
+                "items": call.weights.shape[0],
                 "queries": queries,
-                "keys": keys,
+                "keys": call.keys,
                 "queryStart": call.q_start,
-                "queryTokens": "source" if target_tokens is None else "target",
-                "keyTokens": "source" if call.kind == "cross" or target_tokens is None else "target",
+                "queryTokens": sides.query,
+                "queryFrom": sides.query_from,
+                "keyTokens": sides.key,
                 "entries": [],
             },
         )
-        group["entries"].append(
-            {
-                "name": call.name,
-                "layer": layer or str(len(group["entries"])),
-                "heads": list(call.heads),
-                "codes": "half",
-                "weights": [[blob(half_codes(head.numpy())) for head in item] for item in call.weights],
-                "parts": _parts(call, blob),
-            }
+        layer = layer or str(len(group["entries"]))
+        group["entries"].append({"name": call.name, "layer": layer, **_entry(call, made, blob, shares)})
+    largest_batch = max((group["items"] for group in groups.values()), default=1)
+    if tokens.batch != largest_batch:
+        raise ValueError(
+            f"tokens must be a list for each of {largest_batch} sequences of the batch, got {tokens.batch}"
         )
     head = {
-        "title": title,
-        "language": language,
-        "notes": [],
-        "items": max((call.weights.shape[0] for call in calls), default=0),
+        "notes": notes(made, calls, float(np.mean(shares)) if shares else 1.0, megabytes),
+        "items": largest_batch,
         "groups": list(groups.values()),
-        "tokens": {
-            "source": [[label(token) for token in tokens]],
-            "target": [[label(token) for token in target_tokens or ()]],
-        },
-        "alternatives": None,
-        "strings": strings,
+        "tokens": tokens.json(),
+        "alternatives": _alternatives(alternatives, tokens),
+        **others,
     }
-    return Payload(json.dumps(head, ensure_ascii=False).replace("<", "\\u003c"), blobs)
+    # `<` could end the script element that the JSON stands in.
+    return Payload(json.dumps(head, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"), blobs)
 
 
 def split_name(name: str) -> tuple[str, str]:
     """`decoder.layers.3.cross_attention` is `decoder.layers.*.cross_attention` and `3`."""
-    numbers = re.findall(r"(?<![^.])\d+(?![^.])", name)
-    return re.sub(r"(?<![^.])\d+(?![^.])", "*", name), ".".join(numbers)
+    parts = name.split(".")
+    numbers = [part for part in parts if part.isdigit()]
+    return ".".join("*" if part.isdigit() else part for part in parts), ".".join(numbers)
 
 
-def _parts(call: Any, blob: Any) -> dict[str, Any] | None:
-    """What the weights were computed from, by item and head; None where it was not captured."""
-    if call.query is None or call.scores is None:
-        return None
+def _entry(call: SeenAttention, made: Plan, blob: Blob, shares: list[float]) -> dict[str, Any]:
     batch, heads = call.weights.shape[:2]
-    allowed = None if call.allowed is None else call.allowed.expand(call.scores.shape)
+    small = max(call.weights.shape[2], call.keys) <= THUMB
+    entry: dict[str, Any] = {"heads": list(call.heads), "coding": made.coding, "kept": None, "weights": []}
+    entry |= {"indices": [], "thumbs": [], "parts": _parts(call, blob) if made.parts else None}
+    for item in range(batch):
+        numbers = [_head(call, item, head, made) for head in range(heads)]
+        rows = [each.codes if isinstance(each, Kept) else each for each in numbers]
+        entry["weights"].append([blob(row) for row in rows])
+        sparse = [each for each in numbers if isinstance(each, Kept)]
+        if sparse:
+            entry["kept"] = sparse[0].codes.shape[1]
+            entry["wide"] = sparse[0].indices.itemsize == 4
+            entry["indices"].append([blob(each.indices) for each in sparse])
+            shares += [each.share for each in sparse]
+        if not small:
+            pictures = [thumb_of_kept(each, call.keys) if isinstance(each, Kept) else thumb(each) for each in numbers]
+            entry["thumbs"].append(blob(np.stack(pictures)))
+    return entry
 
-    def each(tensor: Tensor, kind: type) -> list[list[str]]:
-        return [[blob(tensor[b, h].numpy().astype(kind)) for h in range(heads)] for b in range(batch)]
 
-    return {
+def _head(call: SeenAttention, item: int, head: int, made: Plan) -> np.ndarray | Kept:
+    weights = call.weights[item, head].cpu()
+    if call.indices is not None:
+        return kept(weights, call.indices[item, head].cpu(), made.coding)
+    if made.keep is not None and made.keep < call.keys:
+        return largest(weights, made.keep, made.coding)
+    codes = codes_of(weights, made.coding)
+    if call.allowed is not None:
+        allowed = call.allowed.broadcast_to(call.weights.shape)[item, head].cpu().numpy()
+        codes = np.where(allowed, codes, codes.dtype.type(MASKED))
+    return codes
+
+
+def _parts(call: SeenAttention, blob: Blob) -> dict[str, Any] | None:
+    """What the weights were computed from, by item and head; None where it was not captured."""
+    if call.query is None or call.key is None or call.value is None or call.scores is None:
+        return None
+
+    def each(tensor: Tensor) -> list[list[str]]:
+        return [[blob(half(head)) for head in item] for item in tensor]
+
+    parts: dict[str, Any] = {name: each(getattr(call, name)) for name in ("query", "key", "value", "scores")}
+    parts["allowed"] = None
+    if call.allowed is not None:
+        allowed = call.allowed.broadcast_to(call.scores.shape).cpu().numpy().astype(np.uint8)
+        parts["allowed"] = [[blob(head) for head in item] for item in allowed]
+    return parts | {
         "scale": call.scale,
-        "query": each(call.query, np.float16),
-        "key": each(call.key, np.float16),
-        "value": each(call.value, np.float16),
-        "scores": each(call.scores, np.float16),
-        "allowed": None if allowed is None else each(allowed, np.uint8),
         "dimensions": {"query": call.query.shape[-1], "value": call.value.shape[-1]},
     }
 
 
-class Call(NamedTuple):  # until seen.py is there
-    name: str
-    weights: Tensor
-    kind: str
-    heads: tuple[int, ...]
-    keys: int
-    call: int = 0
-    indices: Tensor | None = None
-    q_start: int = 0
-    query: Tensor | None = None
-    key: Tensor | None = None
-    value: Tensor | None = None
-    scores: Tensor | None = None
-    allowed: Tensor | None = None
-    scale: float | None = None
-
-
-def calls_of(weights: Tensor, *, cross: bool) -> list[Call]:
-    """A bare tensor [q, k], [heads, q, k] or [layers, heads, q, k] as captured calls of one sequence."""
-    layers = torch.as_tensor(weights).detach().half().cpu()
-    layers = layers.reshape((1,) * (4 - layers.ndim) + layers.shape)
-    return [
-        Call(
-            name=f"layers.{number}",
-            weights=layer[None],
-            kind="cross" if cross else "self",
-            heads=tuple(range(layer.shape[0])),
-            keys=layer.shape[-1],
+def _alternatives(alternatives: Sequence[Alternatives] | None, tokens: Tokens) -> list[Any] | None:
+    if alternatives is None:
+        return None
+    lengths = [len([token for token in each if token is not None]) for each in tokens.lists.get("target", [])]
+    if [len(each) for each in alternatives] != lengths:
+        raise ValueError(
+            f"alternatives must have one list for each target token, {lengths} of them in the sequences of the batch, "
+            f"got {[len(each) for each in alternatives]}"
         )
-        for number, layer in enumerate(layers)
+    return [
+        [[[visible(token), round(float(chance), 6)] for token, chance in place] for place in each]
+        for each in alternatives
     ]

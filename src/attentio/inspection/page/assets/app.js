@@ -2,7 +2,7 @@
  * The state of the page, and how a view takes part in it.
  *
  * All scripts of the page are joined into one, this one first. Each is `(() => { "use strict"; .. })();` and shares
- * what others need through `attentio` (data.js: attentio.data, ..) or by registering a view:
+ * what others need through `attentio` (attentio.data, attentio.colours, ..) or by registering a view:
  *
  *   attentioViews.push({
  *     id: "heat",                      // unique; names the tab and its panel
@@ -11,9 +11,9 @@
  *     available: (payload) => true,    // false: no tab
  *     mount(element, app) {            // once, when first shown; element is an empty <section>
  *       return {
- *         update(changed) {},          // when shown, and whenever the state changed while it is shown (a Set of
- *                                      // the names in app.state that changed since the last call; at first all)
- *         picture() { return null; },  // for the exports: {width, height, draw(pen)}, see export.js; or null
+ *         update(changed) {},          // when shown, and whenever the state changed while it is shown (a Set of the
+ *                                      // names in app.state that changed since the last call; at first all of them)
+ *         picture() { return null; },  // for PNG and SVG: {width, height, draw(pen)}, see pen.js; or null
  *       };
  *     },
  *   });
@@ -21,18 +21,21 @@
  * app.payload        the JSON of the page: title, groups, tokens, alternatives, notes, items (see payload.py)
  * app.state          {view, group, layer, head, item, row, column, words, scale, language, theme}; only read it.
  *                    group, layer, item: places in payload.groups, group.entries, the batch. head: a place in
- *                    entry.heads, or -1 for their mean. row, column: the chosen cell, or null. theme: "light"|"dark".
- * app.set({..})      change some of it; every listener and the shown view hear of it in the same task
+ *                    entry.heads, or -1 for their mean. row, column: the chosen cell, or null; of words, if words are
+ *                    joined (words: true). scale: "linear" | "sqrt" | "log". theme: "light" | "dark".
+ * app.set({..})      change some of it; every listener and the shown view hear of it before set returns
  * app.on(listener)   listener(changed): for what is always there; views have update() instead
- * app.group()        of payload.groups: {name, kind, call, queries, keys, queryStart, queryTokens, keyTokens, entries}
+ * app.group()        of payload.groups: {name, kind, call, items, queries, keys, queryStart, .., entries}
  * app.entry()        the layer: {name, layer (its number as text), heads (their numbers), ..}
- * app.tokens("query" | "key")   labels of the rows or columns, ready to be shown (textContent, never innerHTML)
- * app.matrix()       Promise of the weights of the chosen layer and head (see data.js: Matrix)
+ * app.tokens("query" | "key")   what to write at the rows or columns (textContent, never innerHTML); words if joined
+ * app.pieces("query" | "key")   the same, never joined: what parts() and the decoding itself are about
+ * app.matrix()       Promise of the weights of the chosen layer and head, joined as chosen (see data.js: Matrix)
  * app.parts()        Promise of {query, key, value, scores: Float32Array, allowed: Uint8Array | null, scale: number |
  *                    null, queryDimensions, valueDimensions} of the chosen layer and head, row by row; null where
  *                    there are none (capture(parts=True) was not used, or the mean of the heads is chosen)
  * app.text(key, {name: value})  the string in the chosen language, with {name} filled in
  * app.number(value, digits)     a weight or score for people: 3 significant digits unless told
+ * app.quote(token)   a token within a sentence, kept from turning the direction of the text around it
  * app.say(text)      have a screen reader say it
  * app.color(name)    the value of a colour of page.css: app.color("accent")
  * app.element(tag, {attribute: value, on: {click: ..}, text: "..", key: "string key"}, ...children)
@@ -46,46 +49,70 @@ const attentioViews = [];
   "use strict";
 
   const payload = JSON.parse(document.getElementById("attentio-payload").textContent);
-  const state = { view: null, group: 0, layer: 0, head: 0, item: 0, row: null, column: null, words: false, scale: "sqrt",
-    language: payload.language, theme: "light" };
+  const state = { view: null, group: 0, layer: 0, head: 0, item: 0, row: null, column: null, words: false,
+    scale: "sqrt", language: "en", theme: "light" };
   const listeners = [];
-  const shown = {};  // mounted views by id: {element, handle, behind: names changed since the last update}
+  const panels = new Map();  // view id to {view, element, handle once mounted, behind: names changed unseen}
 
   const app = {
     payload,
     state,
     set(changes) {
-      const changed = new Set(Object.keys(changes).filter((name) => state[name] !== changes[name]));
-      if (!changed.size) return;
+      const before = { ...state };
       Object.assign(state, changes);
-      if (changed.has("group") || changed.has("item")) limitChoice();
-      if (changed.has("language")) translate(document.body);
+      const cellChosen = "row" in changes || "column" in changes;
+      if (["group", "item", "words"].some((name) => state[name] !== before[name])) limitChoice(cellChosen);
+      const changed = new Set(Object.keys(state).filter((name) => state[name] !== before[name]));
+      if (!changed.size) return;
+      if (changed.has("theme")) document.documentElement.dataset.theme = state.theme;
+      if (changed.has("language")) translate(document.documentElement);
       for (const listener of listeners) listener(changed);
-      for (const each of Object.values(shown)) for (const name of changed) each.behind.add(name);
+      for (const panel of panels.values()) for (const name of changed) panel.behind.add(name);
       refresh();
     },
     on(listener) { listeners.push(listener); },
     group() { return payload.groups[state.group]; },
     entry() { return app.group().entries[state.layer]; },
     tokens(side) {
-      const lists = payload.tokens[app.group()[`${side}Tokens`]];
-      return lists[Math.min(state.item, lists.length - 1)];
+      const words = state.words && app.words(side);
+      return words ? words.map((word) => shown(word[2])) : app.pieces(side);
     },
-    matrix() { return attentio.data.matrix(app.group(), app.entry(), state.item, state.head); },
+    pieces(side) {
+      const { list, from, count } = place(side);
+      return list.labels.slice(from, from + count).map(shown);
+    },
+    // The words of a side as [first piece, end, label], or null where the tokens are words already.
+    words(side) {
+      const { list, from, count } = place(side);
+      const inside = (word) => word[0] >= from && word[1] <= from + count;
+      return list.words ? list.words.filter(inside).map(([start, end, text]) => [start - from, end - from, text]) : null;
+    },
+    matrix() { return attentio.data.matrix(app); },
     parts() { return attentio.data.parts(app.entry(), state.item, state.head); },
+    picture() { return panels.get(state.view)?.handle?.picture?.() ?? null; },
     text(key, values = {}) {
       const text = payload.strings[state.language][key] ?? key;
       return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? values[name] : whole));
     },
     number(value, digits = 3) {
       if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value < 0 ? "−∞" : "∞";
-      if (value !== 0 && Math.abs(value) < 1e-4) return value.toExponential(digits - 2).replace("-", "−");
-      return value.toPrecision(digits).replace("-", "−");
+      if (value !== 0 && Math.abs(value) < 1e-4) return value.toExponential(digits - 1).replaceAll("-", "−");
+      return value === 0 ? "0" : value.toPrecision(digits).replace("-", "−");
     },
+    quote(token) { return `“\u2068${token}\u2069”`; },
     say(text) { document.getElementById("said").textContent = text; },
     color(name) { return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim(); },
     element,
   };
+
+  function place(side) {
+    const group = app.group();
+    const lists = payload.tokens[group[`${side}Tokens`]];
+    return { list: lists[Math.min(state.item, lists.length - 1)], from: side === "query" ? group.queryFrom : 0,
+      count: side === "query" ? group.queries : group.keys };
+  }
+
+  function shown(label) { return label ?? app.text("padding"); }
 
   function element(tag, attributes = {}, ...children) {
     const node = document.createElement(tag);
@@ -103,61 +130,79 @@ const attentioViews = [];
   }
 
   function translate(root) {
-    const nodes = [root, ...root.querySelectorAll("[data-string], [data-string-label]")];
-    for (const node of nodes) {
+    for (const node of [root, ...root.querySelectorAll("[data-string], [data-string-label]")]) {
       if (node.dataset.string) node.textContent = app.text(node.dataset.string);
       if (node.dataset.stringLabel) {
         node.setAttribute("aria-label", app.text(node.dataset.stringLabel));
-        node.title = app.text(node.dataset.stringLabel);
+        if (node.tagName === "BUTTON") node.title = app.text(node.dataset.stringLabel);
       }
     }
     document.documentElement.lang = state.language;
   }
 
-  // Another group may have fewer layers and heads, another sentence fewer tokens.
-  function limitChoice() {
-    state.layer = Math.min(state.layer, app.group().entries.length - 1);
-    state.head = Math.min(state.head, app.entry().heads.length - 1);
-    state.row = state.column = null;
+  // Another group may have fewer layers and heads, another sentence other tokens.
+  function limitChoice(cellChosen) {
+    const group = app.group();
+    state.layer = Math.min(state.layer, group.entries.length - 1);
+    state.head = Math.min(state.head, group.entries[state.layer].heads.length - 1);
+    state.item = Math.min(state.item, group.items - 1);
+    if (state.head < 0 && !attentio.hasMean(app)) state.head = 0;
+    if (!cellChosen) state.row = state.column = null;
   }
 
   function refresh() {
-    for (const [id, each] of Object.entries(shown)) {
-      each.element.hidden = id !== state.view;
-      document.getElementById(`tab-${id}`).setAttribute("aria-selected", String(id === state.view));
+    for (const [id, panel] of panels) {
+      panel.element.hidden = id !== state.view;
+      const tab = document.getElementById(`tab-${id}`);
+      tab.setAttribute("aria-selected", String(id === state.view));
+      tab.tabIndex = id === state.view ? 0 : -1;
     }
-    const view = attentioViews.find((each) => each.id === state.view);
-    if (!view) return;
-    document.getElementById("overview").hidden = Boolean(view.wide);
-    const each = shown[view.id];
-    if (!each.handle) {
-      each.handle = view.mount(each.element, app) ?? {};
-      for (const name of Object.keys(state)) each.behind.add(name);
-    }
-    const behind = each.behind;
-    each.behind = new Set();
-    if (behind.size) each.handle.update?.(behind);
+    const panel = panels.get(state.view);
+    if (!panel) return;
+    document.getElementById("overview").hidden = Boolean(panel.view.wide) || !payload.groups.length;
+    panel.handle ??= panel.view.mount(panel.element, app) ?? {};
+    const { behind } = panel;
+    panel.behind = new Set();
+    if (behind.size) panel.handle.update?.(behind);
   }
 
-  function start() {
-    state.language ??= navigator.language.startsWith("ko") ? "ko" : "en";
-    state.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-    document.documentElement.dataset.theme = state.theme;
-    document.getElementById("title").textContent = payload.title;
-    const views = attentioViews.filter((view) => view.available(payload));
-    for (const view of views) {
-      const choose = () => app.set({ view: view.id });
-      document.getElementById("tabs").append(
-        element("button", { id: `tab-${view.id}`, role: "tab", "aria-controls": `panel-${view.id}`, key: view.titleKey,
-          on: { click: choose } }));
+  function addPanels() {
+    const tabs = document.getElementById("tabs");
+    for (const view of attentioViews.filter((each) => each.available(payload))) {
+      tabs.append(element("button", { id: `tab-${view.id}`, role: "tab", type: "button", key: view.titleKey,
+        "aria-controls": `panel-${view.id}`, on: { click: () => app.set({ view: view.id }) } }));
       const panel = element("section", { id: `panel-${view.id}`, role: "tabpanel", "aria-labelledby": `tab-${view.id}` });
       document.getElementById("panels").append(panel);
-      shown[view.id] = { element: panel, handle: null, behind: new Set() };
+      panels.set(view.id, { view, element: panel, handle: null, behind: new Set(Object.keys(state)) });
     }
-    translate(document.body);
-    app.set({ view: views[0].id });
+    tabs.addEventListener("keydown", (event) => {
+      const ids = [...panels.keys()], at = ids.indexOf(state.view);
+      const next = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: ids.length - 1 }[event.key];
+      if (next === undefined) return;
+      event.preventDefault();
+      app.set({ view: ids[(next + ids.length) % ids.length] });
+      document.getElementById(`tab-${state.view}`).focus();
+    });
   }
 
+  document.addEventListener("DOMContentLoaded", () => {
+    const language = payload.language ?? (navigator.language.startsWith("ko") ? "ko" : "en");
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    Object.assign(state, { language, theme: dark.matches ? "dark" : "light" });
+    document.documentElement.dataset.theme = state.theme;
+    dark.addEventListener("change", () => app.set({ theme: dark.matches ? "dark" : "light" }));
+    // The attention that a reader looks for first: to the source where there is one, in the last layer.
+    const cross = payload.groups.findIndex((group) => group.kind === "cross");
+    state.group = Math.max(cross, 0);
+    if (payload.groups.length) {
+      state.layer = app.group().entries.length - 1;
+      state.scale = app.group().keys > 1024 ? "log" : "sqrt";
+    }
+    translate(document.documentElement);
+    addPanels();
+    attentio.frame(app);
+    app.set({ view: panels.keys().next().value ?? null });
+  });
+
   attentio.app = app;
-  document.addEventListener("DOMContentLoaded", start);
 })();

@@ -1,28 +1,305 @@
-/* One head large. */
+/* One head large: scroll, zoom, a map of where one is, and the weight under the pointer or the chosen cell. */
 (() => {
   "use strict";
+
+  const LARGEST = 64, COMFORTABLE = 44, READABLE = 13, MAP = 120;
+
+  class Heat {
+    constructor(element, app) {
+      Object.assign(this, { element, app, matrix: null, cell: null, hover: null, waiting: false, drag: null });
+      const make = app.element;
+      const button = (labelKey, text, act) => make("button", { type: "button", class: "icon", labelKey, on: { click: act } },
+        make("span", { "aria-hidden": "true", text }));
+      this.readout = make("p", { class: "readout" });
+      this.canvas = make("canvas", { "aria-hidden": "true" });
+      this.spacer = make("div", { class: "spacer" }, this.canvas);
+      this.scroller = make("div", { class: "scroller", tabindex: "0", role: "application", "aria-describedby": "heat-keys",
+        "aria-roledescription": "heat map" }, this.spacer);
+      this.map = make("canvas", { class: "map", "aria-hidden": "true" });
+      this.legend = make("canvas", { class: "legend", role: "img", labelKey: "legend.label" });
+      this.frame = make("div", { class: "framed" }, this.scroller, this.map);
+      element.append(
+        make("div", { class: "bar" }, this.readout, make("div", { class: "buttons" },
+          button("heat.out", "−", () => this.zoom(1 / 1.4)), button("heat.in", "+", () => this.zoom(1.4)),
+          button("heat.fit", "⤢", () => this.fit()))),
+        this.frame, this.legend, make("p", { id: "heat-keys", class: "hint", key: "heat.keys" }));
+      this.table = attentio.table(app);
+      element.append(this.table.element);
+      this.listen();
+    }
+
+    listen() {
+      const { scroller, map } = this;
+      scroller.addEventListener("scroll", () => this.soon());
+      scroller.addEventListener("keydown", (event) => this.key(event));
+      scroller.addEventListener("wheel", (event) => {
+        if (!event.ctrlKey && !event.metaKey) return;
+        event.preventDefault();
+        this.zoom(2 ** (-event.deltaY / 150), event);
+      }, { passive: false });
+      scroller.addEventListener("pointermove", (event) => this.move(event));
+      scroller.addEventListener("pointerleave", () => this.hovered(null));
+      scroller.addEventListener("pointerdown", (event) => this.press(event));
+      scroller.addEventListener("pointerup", (event) => this.release(event));
+      map.addEventListener("pointerdown", (event) => { map.setPointerCapture(event.pointerId); this.jump(event); });
+      map.addEventListener("pointermove", (event) => { if (event.buttons) this.jump(event); });
+      new ResizeObserver(() => { if (this.matrix && this.app.state.view === "heat") this.resize(); }).observe(this.frame);
+    }
+
+    async update(changed) {
+      const others = ["theme", "scale", "row", "column", "language", "view"];
+      const same = this.matrix && [...changed].every((name) => others.includes(name));
+      if (!same) {
+        const wanted = (this.wanted = this.app.matrix());
+        const matrix = await wanted;
+        if (wanted !== this.wanted) return;  // another one was chosen meanwhile
+        const before = this.matrix;
+        Object.assign(this, { matrix, hover: null, rows: this.app.tokens("query"), columns: this.app.tokens("key") });
+        this.mapLevel = Math.max(0, Math.ceil(Math.log2(Math.max(matrix.rows, matrix.columns) / MAP)));
+        if (!before || before.rows !== matrix.rows || before.columns !== matrix.columns) this.cell = null;
+      }
+      this.scroller.setAttribute("aria-label", this.app.text("heat.label",
+        { rows: this.matrix.rows, columns: this.matrix.columns, head: attentio.headName(this.app) }));
+      this.resize();
+      this.read();
+      this.table.update(this.matrix);
+      if (changed.has("row") || changed.has("column")) this.reveal();
+      this.draw();
+      this.drawLegend();
+    }
+
+    // The largest cells with which the whole is visible; of not very long inputs never smaller than readable.
+    fitting() {
+      const { rows, columns } = this, room = this.room();
+      let cell = COMFORTABLE;
+      for (let turn = 0; turn < 3; turn += 1) {  // margins depend on the cells, which depend on the margins
+        const { left, top, over } = attentio.heatDrawing.layout({ rows, columns, cell });
+        cell = Math.min(COMFORTABLE, (room.width - left - over - 2) / columns.length, (room.height - top - 4) / rows.length);
+      }
+      if (Math.max(rows.length, columns.length) <= 128) return Math.max(READABLE, cell);
+      return Math.max(cell, 0.02);
+    }
+
+    // What is left of the first screen, legend included, and never too little.
+    room() {
+      const above = this.frame.getBoundingClientRect().top + scrollY;
+      return { width: this.frame.clientWidth, height: Math.max(360, Math.min(innerHeight - above - 76, 1000)) };
+    }
+
+    resize() {
+      const room = this.room();
+      if (!room.width) return;
+      this.fits = this.cell === null || this.fits;
+      if (this.fits) this.cell = this.fitting();
+      const { left, top, over } = attentio.heatDrawing.layout(this);
+      const wide = left + this.columns.length * this.cell + over, tall = top + this.rows.length * this.cell + 1;
+      this.spacer.style.width = `${wide}px`;
+      this.spacer.style.height = `${tall}px`;
+      const overflows = wide > room.width;
+      this.scroller.style.height = `${Math.min(room.height, Math.ceil(tall) + (overflows ? 16 : 0))}px`;
+      const { clientWidth, clientHeight } = this.scroller;
+      this.ratio = devicePixelRatio || 1;
+      Object.assign(this, { width: Math.min(clientWidth, Math.ceil(wide)), height: Math.min(clientHeight, Math.ceil(tall)) });
+      this.canvas.width = Math.round(this.width * this.ratio);
+      this.canvas.height = Math.round(this.height * this.ratio);
+      this.canvas.style.width = `${this.width}px`;
+      this.canvas.style.height = `${this.height}px`;
+      this.map.hidden = wide <= clientWidth + 1 && tall <= clientHeight + 1;
+      this.soon();
+    }
+
+    soon() {
+      if (this.waiting) return;
+      this.waiting = true;
+      requestAnimationFrame(() => { this.waiting = false; this.draw(); });
+    }
+
+    scene() {
+      const { app, matrix, rows, columns, cell, width, height, hover, ratio } = this;
+      return { app, matrix, rows, columns, cell, width, height, hover, ratio, x: this.scroller.scrollLeft, y: this.scroller.scrollTop };
+    }
+
+    draw() {
+      if (!this.matrix || !this.width) return;
+      const context = this.canvas.getContext("2d");
+      context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+      this.drawn = attentio.heatDrawing.draw(new attentio.pen.CanvasPen(context), this.scene());
+      if (!this.map.hidden) this.drawMap();
+    }
+
+    drawMap() {
+      const small = this.matrix.level(this.mapLevel), { rows, columns } = this.matrix;
+      const name = [this.app.state.theme, this.app.state.scale].join();
+      if (this.mapped !== small || this.mapName !== name) {
+        this.mapImage = new ImageData(small.columns, small.rows);
+        const pixels = new Uint32Array(this.mapImage.data.buffer);
+        const colours = attentio.colours.table(this.app, this.matrix, this.app.group().keys);
+        small.codes.forEach((code, at) => { pixels[at] = colours[code]; });
+        Object.assign(this, { mapped: small, mapName: name });
+        this.map.width = small.columns;
+        this.map.height = small.rows;
+        const scale = MAP / Math.max(small.columns, small.rows);
+        this.map.style.width = `${Math.max(24, small.columns * scale)}px`;
+        this.map.style.height = `${Math.max(24, small.rows * scale)}px`;
+      }
+      const context = this.map.getContext("2d"), { x, y, left, top, width, height, cell } = this.drawn;
+      context.putImageData(this.mapImage, 0, 0);
+      context.strokeStyle = this.app.color("accent");
+      context.lineWidth = Math.max(1, small.columns / MAP);
+      const across = small.columns / (columns * cell), down = small.rows / (rows * cell);
+      context.strokeRect(x * across + 0.5, y * down + 0.5, Math.max(2, Math.min(small.columns - 1, (width - left) * across - 1)),
+        Math.max(2, Math.min(small.rows - 1, (height - top) * down - 1)));
+    }
+
+    drawLegend() {
+      const wide = Math.max(280, Math.min(620, this.frame.clientWidth));
+      this.legend.width = wide * this.ratio;
+      this.legend.height = 32 * this.ratio;
+      this.legend.style.width = `${wide}px`;
+      const context = this.legend.getContext("2d");
+      context.scale(this.ratio, this.ratio);
+      attentio.colours.legend(this.app, new attentio.pen.CanvasPen(context), this.matrix, this.app.group().keys, 12, 4, 200);
+    }
+
+    // The cell under the pointer, or null.
+    under(event) {
+      if (!this.drawn) return null;
+      const box = this.canvas.getBoundingClientRect(), { x, y, left, top, cell } = this.drawn;
+      const across = event.clientX - box.left - left, down = event.clientY - box.top - top;
+      const row = Math.floor((down + y) / cell), column = Math.floor((across + x) / cell);
+      const inside = across >= 0 && down >= 0 && row < this.matrix.rows && column < this.matrix.columns;
+      return inside ? { row, column } : null;
+    }
+
+    hovered(cell) {
+      if (cell?.row === this.hover?.row && cell?.column === this.hover?.column) return;
+      this.hover = cell;
+      this.read();
+      this.soon();
+    }
+
+    read() {
+      const { row, column } = this.hover ?? this.app.state;
+      this.readout.textContent = row == null || column == null ? this.app.text("heat.start") : this.sentence(row, column);
+    }
+
+    sentence(row, column) {
+      const { app } = this, { code, value } = this.matrix.at(row, column), { MASKED, NOT_KEPT, NOT_A_NUMBER } = attentio.data;
+      const special = { [MASKED]: "legend.masked", [NOT_KEPT]: "legend.notKept", [NOT_A_NUMBER]: "legend.nan" }[code];
+      const start = app.state.words ? 0 : app.group().queryStart;
+      return app.text("heat.cell", { query: app.quote(this.rows[row]), row: row + start, key: app.quote(this.columns[column]),
+        column, value: special ? app.text(special) : app.number(value) });
+    }
+
+    move(event) {
+      if (this.drag && event.buttons) {
+        this.scroller.scrollLeft = this.drag.left - (event.clientX - this.drag.x);
+        this.scroller.scrollTop = this.drag.top - (event.clientY - this.drag.y);
+      }
+      this.hovered(this.under(event));
+    }
+
+    press(event) {
+      if (event.button) return;
+      const { scrollLeft: left, scrollTop: top } = this.scroller;
+      this.pressed = { x: event.clientX, y: event.clientY };
+      this.drag = event.pointerType === "mouse" && this.under(event) ? { ...this.pressed, left, top } : null;
+    }
+
+    release(event) {
+      const { pressed } = this;
+      Object.assign(this, { pressed: null, drag: null });
+      if (!pressed || Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y) > 4) return;
+      const cell = this.under(event);
+      if (cell) this.app.set(cell);
+    }
+
+    jump(event) {
+      const box = this.map.getBoundingClientRect(), { left, top, width, height, cell } = this.drawn;
+      this.scroller.scrollLeft = ((event.clientX - box.left) / box.width) * this.matrix.columns * cell - (width - left) / 2;
+      this.scroller.scrollTop = ((event.clientY - box.top) / box.height) * this.matrix.rows * cell - (height - top) / 2;
+    }
+
+    fit() {
+      this.cell = null;
+      this.resize();
+    }
+
+    // Around the pointer, or the chosen cell, or the middle of what is visible.
+    zoom(factor, event) {
+      const { drawn, scroller } = this, { row, column } = this.app.state;
+      const least = Math.min(this.fitting(), READABLE), cell = Math.min(LARGEST, Math.max(least, this.cell * factor));
+      const box = this.canvas.getBoundingClientRect();
+      let across = (this.width - drawn.left) / 2, down = (this.height - drawn.top) / 2;
+      if (event) [across, down] = [event.clientX - box.left - drawn.left, event.clientY - box.top - drawn.top];
+      let at = [(scroller.scrollLeft + across) / this.cell, (scroller.scrollTop + down) / this.cell];
+      if (!event && row != null && column != null) at = [column + 0.5, row + 0.5];
+      Object.assign(this, { cell, fits: false });
+      this.resize();
+      scroller.scrollLeft = at[0] * cell - across;
+      scroller.scrollTop = at[1] * cell - down;
+      this.soon();
+    }
+
+    key(event) {
+      const { app, matrix } = this, { row, column } = app.state;
+      const zooms = { "+": 1.4, "=": 1.4, "-": 1 / 1.4 };
+      if (zooms[event.key] && !event.ctrlKey && !event.metaKey) this.zoom(zooms[event.key]);
+      else if (event.key === "0" && !event.ctrlKey && !event.metaKey) this.fit();
+      else if (event.key === "Escape") app.set({ row: null, column: null });
+      else {
+        const page = event.ctrlKey || event.shiftKey ? 10 : 1, [r, c] = [row ?? 0, column ?? 0];
+        const goal = { ArrowUp: [r - page, c], ArrowDown: [r + page, c], ArrowLeft: [r, c - page], ArrowRight: [r, c + page],
+          Home: [r, 0], End: [r, matrix.columns - 1], PageUp: [0, c], PageDown: [matrix.rows - 1, c], Enter: [r, strongest(matrix, r)] }[event.key];
+        if (!goal) return;
+        const [next, across] = row == null && event.key.startsWith("Arrow") ? [0, 0] : goal;
+        const limit = (value, count) => Math.min(count - 1, Math.max(0, value));
+        this.hover = null;
+        app.set({ row: limit(next, matrix.rows), column: limit(across, matrix.columns) });
+        app.say(this.sentence(app.state.row, app.state.column));
+      }
+      event.preventDefault();
+    }
+
+    // Scroll so that the chosen cell can be seen.
+    reveal() {
+      const { row, column } = this.app.state, { scroller, cell } = this;
+      if (row == null || column == null || !this.width) return;
+      const { left, top } = attentio.heatDrawing.layout(this);
+      const into = (scrolled, at, room) => Math.min(Math.max(scrolled, (at + 1) * cell - room), at * cell);
+      scroller.scrollLeft = into(scroller.scrollLeft, column, this.width - left);
+      scroller.scrollTop = into(scroller.scrollTop, row, this.height - top);
+    }
+
+    // All of a small matrix, what is visible of a large one; the legend below.
+    picture() {
+      if (!this.matrix) return null;
+      let scene = { ...this.scene(), hover: null };
+      if (this.matrix.rows * this.matrix.columns <= 16384) {
+        const cell = Math.max(READABLE, this.cell), { left, top, over } = attentio.heatDrawing.layout({ ...scene, cell });
+        scene = { ...scene, cell, x: 0, y: 0, width: left + scene.columns.length * cell + over, height: top + scene.rows.length * cell + 1 };
+      }
+      return { width: Math.max(scene.width, 420), height: scene.height + 44, draw: (pen) => {
+        attentio.heatDrawing.draw(pen, scene);
+        attentio.colours.legend(this.app, pen, this.matrix, this.app.group().keys, 12, scene.height + 12, 200);
+      } };
+    }
+  }
+
+  function strongest(matrix, row) {
+    const from = row * matrix.columns;
+    let best = 0;
+    for (let column = 1; column < matrix.columns; column += 1) {
+      if (matrix.codes[from + column] > matrix.codes[from + best]) best = column;
+    }
+    return best;
+  }
 
   attentioViews.push({
     id: "heat",
     titleKey: "heat.title",
     wide: false,
     available: (payload) => payload.groups.length > 0,
-    mount(element, app) {
-      const canvas = element.appendChild(document.createElement("canvas"));
-      return {
-        async update() {
-          const matrix = await app.matrix();
-          canvas.width = matrix.columns * 20;
-          canvas.height = matrix.rows * 20;
-          const context = canvas.getContext("2d");
-          for (let row = 0; row < matrix.rows; row += 1) {
-            for (let column = 0; column < matrix.columns; column += 1) {
-              context.globalAlpha = matrix.at(row, column).value || 0;
-              context.fillRect(column * 20, row * 20, 20, 20);
-            }
-          }
-        },
-      };
-    },
+    mount: (element, app) => new Heat(element, app),
   });
 })();

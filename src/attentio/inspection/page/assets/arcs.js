@@ -1,0 +1,224 @@
+/*
+ * Two columns of tokens, those that look and those that are looked at, and a line for each weight: the wider and
+ * stronger, the more. A chosen token keeps its lines; the others step back. Rows stand at their absolute positions.
+ */
+(() => {
+  "use strict";
+
+  const LINE = 26, TOP = 34, MOST_LINES = 1500, SIZE = 14;
+
+  class Arcs {
+    constructor(element, app) {
+      Object.assign(this, { element, app, matrix: null, hover: null, waiting: false });
+      const make = app.element;
+      this.readout = make("p", { class: "readout" });
+      this.least = make("input", { type: "range", min: "0", max: "0.5", step: "0.01", value: "0.03", labelKey: "arcs.least",
+        on: { input: () => { this.leastText(); this.soon(); } } });
+      this.leastShown = make("output", {});
+      this.canvas = make("canvas", { "aria-hidden": "true" });
+      this.spacer = make("div", { class: "spacer" }, this.canvas);
+      this.scroller = make("div", { class: "scroller", tabindex: "0", role: "application", "aria-describedby": "arcs-keys",
+        labelKey: "arcs.title" }, this.spacer);
+      element.append(make("div", { class: "bar" }, this.readout,
+        make("label", { class: "buttons" }, make("span", { key: "arcs.least" }), this.least, this.leastShown)),
+        make("div", { class: "framed" }, this.scroller), make("p", { id: "arcs-keys", class: "hint", key: "arcs.keys" }));
+      this.listen();
+      this.leastText();
+    }
+
+    listen() {
+      const { scroller } = this;
+      scroller.addEventListener("scroll", () => this.soon());
+      scroller.addEventListener("pointermove", (event) => this.hovered(this.under(event)));
+      scroller.addEventListener("pointerleave", () => this.hovered(null));
+      scroller.addEventListener("click", (event) => this.choose(this.under(event)));
+      scroller.addEventListener("keydown", (event) => this.key(event));
+      new ResizeObserver(() => { if (this.matrix && this.app.state.view === "arcs") this.resize(); }).observe(scroller.parentElement);
+    }
+
+    leastText() { this.leastShown.textContent = Number(this.least.value).toFixed(2); }
+
+    async update() {
+      const wanted = (this.wanted = this.app.matrix()), matrix = await wanted;
+      if (wanted !== this.wanted) return;
+      const group = this.app.group();
+      Object.assign(this, { matrix, hover: null, sides: [this.app.tokens("query"), this.app.tokens("key")],
+        start: group.kind === "self" && !this.app.state.words ? group.queryStart : 0 });
+      this.read();
+      this.resize();
+      this.reveal();
+      this.draw();
+    }
+
+    resize() {
+      const [rows, columns] = this.sides, tall = TOP + Math.max(rows.length + this.start, columns.length) * LINE + 10;
+      this.spacer.style.height = `${tall}px`;
+      this.scroller.style.height = `${Math.min(tall, Math.max(320, innerHeight * 0.72))}px`;
+      const { clientWidth, clientHeight } = this.scroller;
+      Object.assign(this, { width: clientWidth, height: clientHeight, tall, ratio: devicePixelRatio || 1 });
+      this.canvas.width = clientWidth * this.ratio;
+      this.canvas.height = clientHeight * this.ratio;
+      this.canvas.style.width = `${clientWidth}px`;
+      this.canvas.style.height = `${clientHeight}px`;
+      this.soon();
+    }
+
+    soon() {
+      if (this.waiting) return;
+      this.waiting = true;
+      requestAnimationFrame(() => { this.waiting = false; this.draw(); });
+    }
+
+    draw() {
+      if (!this.matrix || !this.width) return;
+      const context = this.canvas.getContext("2d");
+      context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+      this.paint(new attentio.pen.CanvasPen(context), this.width, this.height, this.scroller.scrollTop);
+    }
+
+    // Where the columns end and begin: the lines have the middle.
+    edges(width) { return width < 520 ? [width * 0.34, width * 0.66] : [width * 0.36, width * 0.64]; }
+
+    middle(side, at) { return TOP + (at + (side ? 0 : this.start) + 0.5) * LINE; }
+
+    paint(pen, width, height, y) {
+      const { app, sides } = this, [left, right] = this.edges(width), focus = this.focus();
+      pen.rect(0, 0, width, height, app.color("panel"));
+      const first = (side) => Math.max(0, Math.floor((y - TOP) / LINE) - (side ? 0 : this.start));
+      const last = (side) => Math.min(sides[side].length, Math.ceil((y + height - TOP) / LINE) - (side ? 0 : this.start));
+      pen.clip(0, TOP - 4, width, height - TOP + 4, () => {
+        for (const { row, column, value, faded } of this.lines(first(0), last(0), focus)) {
+          const at = attentio.colours.position(value, app.state.scale, attentio.colours.decades(app.group().keys));
+          pen.curve(left + 8, this.middle(0, row) - y, right - 8, this.middle(1, column) - y, app.color("accent"),
+            0.6 + 5 * at, (0.1 + 0.85 * at) * (faded ? 0.12 : 1));
+        }
+        for (const side of [0, 1]) {
+          for (let at = first(side); at < last(side); at += 1) this.token(pen, side, at, y, side ? right : left, width, focus);
+        }
+      });
+      const head = { size: 12, color: app.color("soft") };
+      pen.rect(0, 0, width, TOP - 6, app.color("panel"));
+      pen.text(left, 20, app.text("arcs.from"), { ...head, align: "right" });
+      pen.text(right, 20, app.text("arcs.to"), head);
+    }
+
+    token(pen, side, at, y, x, width, focus) {
+      const { app } = this, share = this.shareOf(side, at, focus), chosen = focus?.side === side && focus.at === at;
+      const middle = this.middle(side, at) - y, text = attentio.pen.fitted(this.sides[side][at], SIZE, width * 0.3);
+      const wide = attentio.pen.width(text, SIZE, chosen) + 12;
+      if (share > 0.001) {  // how much of the chosen token's attention is here
+        pen.rect(side ? x - 2 : x - wide + 2, middle - 11, wide, 22, attentio.colours.cell(app, { code: 3, value: share }, app.group().keys).fill);
+      }
+      const { ink } = attentio.colours.cell(app, { code: 3, value: share }, app.group().keys);
+      const color = chosen ? app.color("accent") : share > 0.001 ? ink : app.color(focus ? "soft" : "ink");
+      pen.text(side ? x + 4 : x - 4, middle + 5, text, { size: SIZE, align: side ? "left" : "right", bold: chosen, color });
+    }
+
+    shareOf(side, at, focus) {
+      if (!focus || focus.side === side) return 0;
+      const { value } = side ? this.matrix.at(focus.at, at) : this.matrix.at(at, focus.at);
+      return value >= Number(this.least.value) ? value : 0;
+    }
+
+    // The lines from visible rows, the strongest last; those of the chosen token whatever is visible.
+    lines(from, to, focus) {
+      const { matrix } = this, { columns, codes, values } = matrix, least = Math.max(Number(this.least.value), 1e-6), found = [];
+      const row = (r) => {
+        for (let column = 0; column < columns; column += 1) {
+          const value = values[codes[r * columns + column]];
+          if (value >= least) found.push({ row: r, column, value, faded: focus && (focus.side ? column : r) !== focus.at });
+        }
+      };
+      for (let r = from; r < to; r += 1) row(r);
+      if (focus?.side === 0 && (focus.at < from || focus.at >= to)) row(focus.at);
+      if (focus?.side === 1) {
+        for (let r = 0; r < matrix.rows; r += 1) {
+          const { value } = matrix.at(r, focus.at);
+          if ((r < from || r >= to) && value >= least) found.push({ row: r, column: focus.at, value, faded: false });
+        }
+      }
+      found.sort((a, b) => b.faded - a.faded || a.value - b.value);
+      return found.slice(-MOST_LINES);
+    }
+
+    // The token whose lines are shown: under the pointer, or chosen.
+    focus() {
+      if (this.hover) return this.hover;
+      const { row, column } = this.app.state;
+      return row != null ? { side: 0, at: row } : column != null ? { side: 1, at: column } : null;
+    }
+
+    under(event) {
+      const box = this.canvas.getBoundingClientRect(), [left, right] = this.edges(this.width);
+      const across = event.clientX - box.left, down = event.clientY - box.top;
+      if (down < TOP - 4 || (across > left + 12 && across < right - 12)) return null;
+      const side = across >= right - 12 ? 1 : 0;
+      const at = Math.floor((down + this.scroller.scrollTop - TOP) / LINE) - (side ? 0 : this.start);
+      return at >= 0 && at < this.sides[side].length ? { side, at } : null;
+    }
+
+    hovered(token) {
+      if (token?.side === this.hover?.side && token?.at === this.hover?.at) return;
+      this.hover = token;
+      this.read();
+      this.soon();
+    }
+
+    choose(token) {
+      const now = this.app.state;
+      if (!token || (token.side ? now.column === token.at && now.row == null : now.row === token.at)) {
+        this.app.set({ row: null, column: null });
+      } else this.app.set(token.side ? { row: null, column: token.at } : { row: token.at, column: null });
+    }
+
+    read() {
+      const focus = this.focus();
+      this.readout.textContent = focus ? this.sentence(focus) : this.app.text("arcs.start");
+    }
+
+    sentence({ side, at }) {
+      const { app, matrix, sides } = this, count = side ? matrix.rows : matrix.columns;
+      const all = Array.from({ length: count }, (_, other) => ({ other, ...(side ? matrix.at(other, at) : matrix.at(at, other)) }));
+      const best = all.filter(({ value }) => value > 0.0005).sort((a, b) => b.value - a.value).slice(0, 5);
+      const list = best.map(({ other, value }) => `${app.quote(sides[1 - side][other])} ${app.number(value, 2)}`).join(", ");
+      return app.text(side ? "arcs.seenBy" : "arcs.looksAt", { token: app.quote(sides[side][at]), list: list || app.text("arcs.nothing") });
+    }
+
+    key(event) {
+      const { app } = this, focus = this.focus() ?? { side: 0, at: -1 }, page = event.shiftKey ? 10 : 1;
+      const last = (side) => this.sides[side].length - 1;
+      const goal = { ArrowUp: [focus.side, focus.at - page], ArrowDown: [focus.side, focus.at + page], Home: [focus.side, 0],
+        End: [focus.side, last(focus.side)], ArrowLeft: [0, Math.max(0, focus.at - (focus.side ? this.start : 0))],
+        ArrowRight: [1, Math.max(0, focus.at + (focus.side ? 0 : this.start))] }[event.key];
+      if (event.key === "Escape") app.set({ row: null, column: null });
+      else if (goal) {
+        const [side, at] = goal, within = Math.min(last(side), Math.max(0, at));
+        this.hover = null;
+        app.set(side ? { row: null, column: within } : { row: within, column: null });
+        app.say(this.sentence({ side, at: within }));
+      } else return;
+      event.preventDefault();
+    }
+
+    reveal() {
+      const focus = this.focus();
+      if (!focus || this.hover) return;
+      const middle = this.middle(focus.side, focus.at), { scrollTop } = this.scroller;
+      if (middle - LINE < scrollTop + TOP || middle + LINE > scrollTop + this.height) this.scroller.scrollTop = middle - this.height / 2;
+    }
+
+    picture() {
+      if (!this.matrix) return null;
+      const width = Math.min(this.width, 760), whole = this.tall <= 4000, height = whole ? this.tall : this.height;
+      return { width, height, draw: (pen) => this.paint(pen, width, height, whole ? 0 : this.scroller.scrollTop) };
+    }
+  }
+
+  attentioViews.push({
+    id: "arcs",
+    titleKey: "arcs.title",
+    wide: false,
+    available: (payload) => payload.groups.length > 0,
+    mount: (element, app) => new Arcs(element, app),
+  });
+})();

@@ -1,0 +1,123 @@
+/*
+ * From a weight to a colour, and the legend that says so.
+ *
+ * Both ramps are straight lines between a few colours in OKLab, in which equal steps look equal; their lightness only
+ * falls (on light) or rises (on dark), so that they keep their order for the colour-blind and in grey print.
+ */
+(() => {
+  "use strict";
+
+  // Lightness, chroma, hue in degrees.
+  const RAMPS = {
+    light: [[0.985, 0.004, 250], [0.9, 0.045, 225], [0.76, 0.095, 225], [0.6, 0.135, 247], [0.44, 0.16, 268],
+      [0.25, 0.11, 280]],
+    dark: [[0.215, 0.018, 270], [0.34, 0.07, 277], [0.48, 0.1, 255], [0.63, 0.105, 222], [0.8, 0.095, 185],
+      [0.965, 0.05, 130]],
+  };
+  const SCALES = ["linear", "sqrt", "log"];
+
+  function lab([lightness, chroma, hue]) {
+    const angle = (hue * Math.PI) / 180;
+    return [lightness, chroma * Math.cos(angle), chroma * Math.sin(angle)];
+  }
+
+  function srgb([lightness, a, b]) {
+    const l = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3;
+    const m = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3;
+    const s = (lightness - 0.0894841775 * a - 1.291485548 * b) ** 3;
+    const linear = [4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s,
+      -1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s,
+      -0.0041960863 * l - 0.7034186147 * m + 1.707614701 * s];
+    return linear.map((x) => Math.round(255 * Math.min(1, Math.max(0,
+      x <= 0.0031308 ? 12.92 * x : 1.055 * x ** (1 / 2.4) - 0.055))));
+  }
+
+  function ramp(theme) {
+    const stops = RAMPS[theme].map(lab);
+    return Array.from({ length: 256 }, (_, step) => {
+      const at = (step / 255) * (stops.length - 1), left = Math.min(Math.floor(at), stops.length - 2);
+      return srgb(stops[left].map((x, i) => x + (at - left) * (stops[left + 1][i] - x)));
+    });
+  }
+
+  const ramps = { light: ramp("light"), dark: ramp("dark") };
+
+  // How many powers of ten the log scale shows: down to a tenth of an even share of the keys.
+  function decades(keys) { return Math.max(2, Math.ceil(Math.log10(keys)) + 1); }
+
+  // Where a weight stands on the ramp, from 0 to 1.
+  function position(value, scale, powers) {
+    if (!(value > 0)) return 0;
+    const at = scale === "linear" ? value : scale === "sqrt" ? Math.sqrt(value) : 1 + Math.log10(value) / powers;
+    return Math.min(1, Math.max(0, at));
+  }
+
+  const css = ([r, g, b]) => `rgb(${r}, ${g}, ${b})`;
+
+  const tables = new Map();
+
+  // The colour of each code of a matrix, as ImageData wants it (alpha, blue, green, red).
+  function table(app, matrix, keys) {
+    const { theme, scale } = app.state, powers = decades(keys);
+    const name = [theme, scale, powers, matrix.values.length].join();
+    if (!tables.has(name)) {
+      const made = Uint32Array.from(matrix.values, (value) => {
+        const [r, g, b] = ramps[theme][Math.round(255 * position(value, scale, powers))];
+        return (255 << 24) | (b << 16) | (g << 8) | r;
+      });
+      specialColours(app).forEach((hex, code) => {
+        const [r, g, b] = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+        made[code] = (255 << 24) | (b << 16) | (g << 8) | r;
+      });
+      tables.set(name, made);
+    }
+    return tables.get(name);
+  }
+
+  // Of the codes that are no numbers, in their order: masked, not kept, not a number.
+  function specialColours(app) { return ["masked", "not-kept", "nan"].map(app.color); }
+
+  // A cell's colour and a colour to write on it.
+  function cell(app, { code, value }, keys) {
+    if (code < attentio.data.ZERO) return { fill: specialColours(app)[code], ink: app.color("soft") };
+    const colour = ramps[app.state.theme][Math.round(255 * position(value, app.state.scale, decades(keys)))];
+    const light = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2];
+    return { fill: css(colour), ink: light > 140 ? "#10141f" : "#ffffff" };
+  }
+
+  function ticks(scale, powers) {
+    if (scale === "linear") return [0, 0.25, 0.5, 0.75, 1];
+    if (scale === "sqrt") return [0, 0.01, 0.1, 0.25, 0.5, 1];
+    return Array.from({ length: powers + 1 }, (_, power) => 10 ** (power - powers));
+  }
+
+  function tickText(value) { return value >= 0.001 || value === 0 ? String(value) : `10${superscript(Math.log10(value))}`; }
+
+  function superscript(number) {
+    return String(Math.round(number)).replace("-", "⁻").replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]);
+  }
+
+  // Draws the legend with its left upper corner at x, y; what is no number only where the matrix has some.
+  function legend(app, pen, matrix, keys, x, y, width) {
+    const { theme, scale } = app.state, powers = decades(keys), steps = 64;
+    for (let step = 0; step < steps; step += 1) {
+      pen.rect(x + (step * width) / steps, y, width / steps + 0.5, 10, css(ramps[theme][Math.round((255 * step) / (steps - 1))]));
+    }
+    pen.frame(x, y, width, 10, app.color("line"));
+    for (const value of ticks(scale, powers)) {
+      const at = x + position(value, scale, powers) * width;
+      pen.text(at, y + 22, tickText(value), { size: 11, color: app.color("soft"), align: "center" });
+    }
+    let left = x + width + 26;
+    for (const code of [...matrix.specials()].sort()) {
+      const name = app.text(["legend.masked", "legend.notKept", "legend.nan"][code]);
+      pen.rect(left, y, 14, 10, specialColours(app)[code]);
+      pen.frame(left, y, 14, 10, app.color("line"));
+      pen.text(left + 20, y + 9, name, { size: 11, color: app.color("soft") });
+      left += 40 + pen.width(name, 11);
+    }
+    return left - x;
+  }
+
+  attentio.colours = { SCALES, ramps, table, cell, legend, position, decades };
+})();

@@ -1,0 +1,177 @@
+/* What stands around the views: heading, choices, settings, notes, keys that work everywhere, exports. */
+(() => {
+  "use strict";
+
+  const KEYS = [["[ ]", "keys.head"], ["{ }", "keys.layer"], ["w", "keys.words"], ["s", "keys.scale"], ["t", "keys.theme"],
+    ["Tab", "keys.tab"], ["←↑→↓", "keys.arrows"], ["+ − 0", "keys.zoom"], ["Enter", "keys.strongest"], ["Esc", "keys.escape"], ["?", "keys.help"]];
+
+  attentio.frame = (app) => {
+    heading(app);
+    notes(app);
+    settings(app, helpDialog(app));
+    if (app.payload.groups.length) choices(app);
+    attentio.overview(app);
+    printing(app);
+  };
+
+  function heading(app) {
+    const { title, tokens } = app.payload, sentence = document.getElementById("sentence");
+    document.getElementById("title").textContent = title || "attentio";
+    const written = (name) => {
+      const list = tokens[name]?.[Math.min(app.state.item, tokens[name].length - 1)];
+      if (!list) return [];
+      const words = list.words ? list.words.map((word) => word[2]) : list.labels;
+      const some = words.filter((word) => word !== null).slice(0, 60);
+      return [app.element("bdi", { text: some.join(" ") + (words.length > 60 ? " …" : "") })];
+    };
+    const show = () => {
+      const target = written("target");
+      sentence.replaceChildren(...written("source"), ...(target.length ? [app.element("span", { class: "to", text: " → " }), ...target] : []));
+    };
+    app.on((changed) => { if (changed.has("item")) show(); });
+    show();
+  }
+
+  function notes(app) {
+    const place = document.getElementById("notes");
+    place.hidden = !app.payload.notes.length;
+    const show = () => place.replaceChildren(...app.payload.notes.map(({ key, values }) => app.element("p", { text: app.text(key, values) })));
+    app.on((changed) => { if (changed.has("language")) show(); });
+    show();
+  }
+
+  function settings(app, help) {
+    const make = app.element, place = document.getElementById("settings");
+    const language = make("select", { labelKey: "settings.language", on: { change: () => app.set({ language: language.value }) } },
+      make("option", { value: "en", text: "English" }), make("option", { value: "ko", text: "한국어" }));
+    language.value = app.state.language;
+    const button = (labelKey, text, act) => make("button", { type: "button", class: "icon", labelKey, on: { click: act } },
+      make("span", { "aria-hidden": "true", text }));
+    const theme = button("settings.theme", "◐", () => toggleTheme(app));
+    place.append(language, theme, button("settings.png", "PNG", () => save(app, "png")), button("settings.svg", "SVG", () => save(app, "svg")),
+      make("button", { type: "button", class: "icon", key: "settings.print", on: { click: () => print() } }), button("settings.keys", "?", () => help.showModal()));
+    document.addEventListener("keydown", (event) => {
+      if (event.target.closest("input, select, textarea, dialog, [contenteditable]")) return;
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      const act = { "?": () => help.showModal(), t: () => toggleTheme(app), s: () => nextScale(app),
+        w: () => { if (hasWords(app)) app.set({ words: !app.state.words }); }, "[": () => step(app, 0, -1), "]": () => step(app, 0, 1),
+        "{": () => step(app, -1, 0), "}": () => step(app, 1, 0) }[event.key];
+      if (!act) return;
+      event.preventDefault();
+      act();
+    });
+  }
+
+  const toggleTheme = (app) => app.set({ theme: app.state.theme === "dark" ? "light" : "dark" });
+
+  function nextScale(app) {
+    const { SCALES } = attentio.colours;
+    app.set({ scale: SCALES[(SCALES.indexOf(app.state.scale) + 1) % SCALES.length] });
+  }
+
+  // Another layer or head, as far as there are; the mean of the heads stays one.
+  function step(app, layers, heads) {
+    if (!app.payload.groups.length) return;
+    const { entries } = app.group();
+    const layer = Math.min(entries.length - 1, Math.max(0, app.state.layer + layers)), last = entries[layer].heads.length - 1;
+    const head = Math.min(last, heads ? Math.max(0, app.state.head + heads) : app.state.head);
+    app.set({ layer, head });
+    app.say(attentio.headName(app));
+  }
+
+  const hasWords = (app) => Boolean(app.words("query") || app.words("key"));
+
+  function choices(app) {
+    const make = app.element, place = document.getElementById("choices"), { groups } = app.payload;
+    const select = (name, key) => {
+      const node = make("select", { on: { change: () => app.set({ [name]: name === "scale" ? node.value : Number(node.value) }) } });
+      return { name, node, label: make("label", {}, make("span", { key }), node) };
+    };
+    const [group, item, layer, head, scale] = [["group", "choice.group"], ["item", "choice.item"], ["layer", "choice.layer"],
+      ["head", "choice.head"], ["scale", "choice.scale"]].map(([name, key]) => select(name, key));
+    const words = make("input", { type: "checkbox", on: { change: () => app.set({ words: words.checked }) } });
+    const wordsLabel = make("label", { class: "check" }, words, make("span", { key: "choice.words" }));
+    const rule = make("p", { class: "hint rule", key: "words.rule" });
+    place.append(...[group, item, layer, head, scale].map((each) => each.label), wordsLabel, rule);
+
+    const fill = ({ name, node, label }, options, hidden) => {
+      node.replaceChildren(...options.map(([value, text]) => make("option", { value, text })));
+      node.value = app.state[name];
+      label.hidden = hidden;
+    };
+    const groupName = ({ kind, name, call, queries, keys }) => {
+      const others = groups.filter((each) => each.name === name).length > 1 ? ` · ${call} · ${queries} × ${keys}` : "";
+      return `${app.text(`kind.${kind}`)} · ${name || "–"}${others}`;
+    };
+    const show = () => {
+      const now = app.group(), entry = app.entry();
+      fill(group, groups.map((each, at) => [at, groupName(each)]), groups.length < 2);
+      fill(item, Array.from({ length: now.items }, (_, at) => [at, at + 1]), now.items < 2);
+      fill(layer, now.entries.map((each, at) => [at, each.layer]), now.entries.length < 2);
+      const mean = attentio.hasMean(app) ? [[-1, app.text("choice.mean")]] : [];
+      fill(head, [...mean, ...entry.heads.map((number, at) => [at, number])], entry.heads.length < 2);
+      fill(scale, attentio.colours.SCALES.map((each) => [each, app.text(`scale.${each}`)]), false);
+      wordsLabel.hidden = !hasWords(app);
+      words.checked = app.state.words;
+      rule.hidden = !app.state.words;
+    };
+    app.on(show);
+    show();
+  }
+
+  function helpDialog(app) {
+    const make = app.element;
+    const rows = KEYS.map(([keys, key]) => make("tr", {}, make("th", { scope: "row" }, make("kbd", { text: keys })), make("td", { key })));
+    const dialog = make("dialog", { "aria-labelledby": "keys-title" }, make("h2", { id: "keys-title", key: "settings.keys" }),
+      make("table", {}, make("tbody", {}, ...rows)),
+      make("form", { method: "dialog" }, make("button", { class: "icon", key: "keys.close" })));
+    document.body.append(dialog);
+    return dialog;
+  }
+
+  // On paper everything is light.
+  function printing(app) {
+    let before = null;
+    addEventListener("beforeprint", () => { before = app.state.theme; app.set({ theme: "light" }); });
+    addEventListener("afterprint", () => { if (before) app.set({ theme: before }); });
+  }
+
+  // The shown view as a file, with its heading.
+  function save(app, kind) {
+    const picture = app.picture();
+    if (!picture) return;
+    const title = [app.payload.title, app.payload.groups.length ? `${app.group().name} · ${attentio.headName(app)}` : ""].filter(Boolean);
+    const top = 20 + 20 * title.length;
+    const width = Math.ceil(Math.max(picture.width, 320) + 32), height = Math.ceil(picture.height + top + 16);
+    const draw = (pen) => {
+      pen.rect(0, 0, width, height, app.color("panel"));
+      title.forEach((line, at) => pen.text(16, 26 + 20 * at, attentio.pen.fitted(line, at ? 12 : 15, width - 32),
+        { size: at ? 12 : 15, bold: !at, color: app.color(at ? "soft" : "ink") }));
+    };
+    const name = `attentio-${app.state.view}.${kind}`;
+    if (kind === "svg") {
+      const pen = new attentio.pen.SvgPen(width, height);
+      draw(pen);
+      pen.shifted(16, top, () => picture.draw(pen));
+      hand(new Blob([pen.toString()], { type: "image/svg+xml" }), name);
+      return;
+    }
+    const ratio = Math.min(2, Math.sqrt(60e6 / (width * height)));
+    const canvas = document.createElement("canvas");
+    canvas.width = width * ratio;
+    canvas.height = height * ratio;
+    const context = canvas.getContext("2d");
+    context.scale(ratio, ratio);
+    draw(new attentio.pen.CanvasPen(context));
+    context.translate(16, top);
+    picture.draw(new attentio.pen.CanvasPen(context));
+    canvas.toBlob((blob) => hand(blob, name));
+  }
+
+  function hand(blob, download) {
+    const href = URL.createObjectURL(blob), link = document.createElement("a");
+    Object.assign(link, { href, download });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(href), 10000);
+  }
+})();

@@ -1,0 +1,112 @@
+"""Which tokens stand at the rows and columns of each attention, and how they look."""
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+from attentio.inspection.labels import label
+from attentio.inspection.seen import SeenAttention
+from attentio.inspection.words import spans, word_starts, word_text
+
+TokenLists = Sequence[str] | Sequence[Sequence[str]]
+
+
+class Sides(NamedTuple):
+    """Names of the lists of tokens at the queries and at the keys; query_from: the place of the first query's."""
+
+    query: str
+    query_from: int
+    key: str
+
+
+class Tokens:
+    """The lists of tokens that a page shows: of the source, of the target, and of what a decoder read.
+
+    Each has one list a sequence of the batch; shorter ones are filled up with None, for padding.
+    """
+
+    def __init__(self, **named: TokenLists | None) -> None:
+        self.lists = {name: _batch(lists) for name, lists in named.items() if lists is not None}
+        counts = {name: len(lists) for name, lists in self.lists.items()}
+        if len(set(counts.values())) > 1:
+            raise ValueError(f"every kind of tokens must have one list a sequence of the batch, got {counts}")
+        self.batch = next(iter(counts.values()))
+
+    def length(self, name: str) -> int | None:
+        return len(self.lists[name][0]) if name in self.lists else None
+
+    def sides(self, call: SeenAttention) -> Sides:
+        """Where the rows' and columns' tokens of a call are found.
+
+        Raises:
+            ValueError: no list is as long as the call needs.
+        """
+        queries = call.weights.shape[2]
+        key = self._keys(call)
+        if key is None:
+            raise ValueError(self._mismatch(call, "key", call.keys))
+        candidates = [("target", 0)] if call.kind == "cross" or key != "source" else []
+        if call.kind == "self":
+            # A generated text: rows are the tokens produced, columns those and the prompt.
+            candidates += [("target", 0)] if queries < call.keys else []
+            candidates += [(key, call.q_start), (key, 0)]
+        else:
+            candidates += [("source", 0)]
+        for name, start in candidates:
+            length = self.length(name)
+            fits = length is not None and (length == queries if name != key else start + queries <= length)
+            if fits:
+                return Sides(name, start, key)
+        raise ValueError(self._mismatch(call, "query", queries))
+
+    def _keys(self, call: SeenAttention) -> str | None:
+        if call.kind == "cross":
+            order = ["source"]
+        elif "decoder" in call.name.split("."):
+            order = ["decoder", "target", "source"]
+        else:
+            order = ["source", "decoder", "target"]
+        return next((name for name in order if self.length(name) == call.keys), None)
+
+    def _mismatch(self, call: SeenAttention, side: str, needed: int) -> str:
+        there = ", ".join(f"{self.length(name)} {name} tokens" for name in self.lists)
+        return f"there must be one token for each {side} of {call.name!r}, which has {needed}, got {there}"
+
+    def json(self) -> dict[str, Any]:
+        """Labels of the tokens; where each word begins, and the words' labels, of sub-words that make words."""
+        return {name: [_shown(tokens) for tokens in lists] for name, lists in self.lists.items()}
+
+
+def _batch(lists: TokenLists) -> list[list[str | None]]:
+    if isinstance(lists, str):
+        raise ValueError(f"tokens must be a list of tokens, got one text: {lists[:40]!r}")
+    one = not lists or isinstance(lists[0], str)
+    of_each: list[list[str | None]] = [list(each) for each in (cast(Any, [lists]) if one else lists)]
+    longest = max(map(len, of_each))
+    return [each + [None] * (longest - len(each)) for each in of_each]
+
+
+def _shown(tokens: Sequence[str | None]) -> dict[str, Any]:
+    there = [token for token in tokens if token is not None]
+    padding = len(tokens) - len(there)
+    words = spans(word_starts(there))
+    shown: dict[str, Any] = {"labels": [visible(token) for token in there] + [None] * padding}
+    if len(words) < len(there):
+        texts = [visible(word_text([there[place] for place in word])) for word in words]
+        alone = [visible(there[word[0]]) for word in words]
+        shown["words"] = [
+            *(
+                [word.start, word.stop, text if text != "∅" else one]
+                for word, text, one in zip(words, texts, alone, strict=True)
+            ),
+            *([len(there) + place, len(there) + place + 1, None] for place in range(padding)),
+        ]
+    return shown
+
+
+def visible(token: str) -> str:
+    """The label of a token; one of invisible characters only (zero-width ones, other blanks) by their numbers."""
+    shown = label(token)
+    if all(unicodedata.category(character) in ("Cf", "Zs", "Zl", "Zp") for character in shown):
+        return " ".join(f"U+{ord(character):04X}" for character in shown)
+    return shown
