@@ -148,6 +148,19 @@ def test_a_wrong_value_is_told_with_its_key(tmp_path: Path, key: str, value: str
     assert str(tmp_path) in in_file
 
 
+@pytest.mark.parametrize(
+    ("preset", "key", "of_type"),
+    [
+        ("luong", "masking.rate", "masked-lm"),
+        ("causal-lm", "masking.unit", "masked-lm"),
+        ("masked-lm", "text.target.tokenizer", "encoder-decoder"),
+    ],
+)
+def test_a_key_that_would_do_nothing_is_refused(preset: str, key: str, of_type: str) -> None:
+    value = {"masking.rate": "0.3", "masking.unit": "word", "text.target.tokenizer": "char"}[key]
+    assert f"{key} is for model.type {of_type} and does nothing here" in refused(preset, f"--{key}={value}")
+
+
 @pytest.mark.parametrize("words", [["--training.max_steps"], ["--name"], ["stray"], ["--training", "3"], ["-x"]])
 def test_a_command_line_that_is_not_key_and_value_is_refused(words: list[str]) -> None:
     assert words[0].lstrip("-") in refused("luong", *words)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 
 import pytest
 
@@ -37,6 +38,11 @@ def test_help_is_quick_and_imports_nothing_heavy(verb: str) -> None:
 def test_importing_the_package_does_not_wait_for_torch() -> None:
     check = "import sys, attentio; assert 'torch' not in sys.modules; assert 'attend' in dir(attentio)"
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+def test_the_module_is_the_command_and_tells_its_version() -> None:
+    said = subprocess.run([sys.executable, "-m", "attentio", "--version"], capture_output=True, text=True, check=True)
+    assert said.stdout == f"attentio {version('attentio')}\n"
 
 
 def test_help_names_every_verb_and_every_preset(capsys: pytest.CaptureFixture[str]) -> None:

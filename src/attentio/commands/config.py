@@ -71,6 +71,7 @@ def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> C
         config = Config(**vars(parser.instantiate(parsed)))
         _check_limits(config)
         _check_together(config)
+        _check_use(config.model.type, _override_keys(overrides))
         return config
     except (ArgumentError, TypeError, ValueError) as error:
         where = f"{origin.name} or the command line" if overrides else str(origin)
@@ -97,6 +98,17 @@ def _check_together(config: Config) -> None:
             f"text.block must be at most model.transformer.max_length, the positions that are learnt; "
             f"got {config.text.block} and {transformer.max_length}"
         )
+
+
+_ONLY_FOR = {"masking.": "masked-lm", "text.target.": "encoder-decoder"}
+
+
+def _check_use(model_type: str, given: Sequence[str]) -> None:
+    """Keys that were written on the command line do something; a file is complete and has them all."""
+    for key in given:
+        for prefix, of_type in _ONLY_FOR.items():
+            if key.startswith(prefix) and model_type != of_type:
+                raise ValueError(f"{key} is for model.type {of_type} and does nothing here, where it is {model_type}")
 
 
 def to_yaml(config: Config) -> str:

@@ -5,11 +5,12 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.metadata import version
 
 from attentio.commands.process import settle
 from attentio.errors import AttentioError
 
-VERBS = ("train", "translate", "fill", "generate", "evaluate", "compare", "look", "align", "export")
+VERBS = ("train", "translate", "fill", "generate", "evaluate", "compare", "look", "align", "serve", "export")
 """One module of this folder each. They import torch and the like only when they run, so that --help is quick."""
 
 
@@ -21,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Attention from A to Z: train it, use it, look inside.",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"attentio {version('attentio')}")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     verbs = {verb: import_module(f"attentio.commands.{verb}") for verb in VERBS}
     for name, module in verbs.items():
