@@ -13,26 +13,22 @@ from attentio.errors import AttentioError
 
 HEAVY = ("torch", "datasets", "matplotlib", "tokenizers", "lightning_fabric", "numpy", "sacrebleu")
 HELP = f"""
-import sys, time
-started = time.perf_counter()
+import sys
 from attentio.commands.main import main
 try:
     main(sys.argv[1:])
 except SystemExit as left:
     assert not left.code
-seconds = time.perf_counter() - started
-print([name for name in {HEAVY} if name in sys.modules], seconds, file=sys.stderr)
+print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)
 """
 
 
 @pytest.mark.parametrize("verb", ["", *VERBS])
-def test_help_is_quick_and_imports_nothing_heavy(verb: str) -> None:
+def test_help_waits_for_nothing_heavy(verb: str) -> None:
     words = [verb, "--help"] if verb else ["--help"]
     said = subprocess.run([sys.executable, "-c", HELP, *words], capture_output=True, text=True, check=True)
     assert "usage: attentio" in said.stdout
-    heavy, _, seconds = said.stderr.strip().rpartition(" ")
-    assert heavy == "[]"
-    assert float(seconds) < 1
+    assert said.stderr.strip() == "[]"
 
 
 def test_importing_the_package_does_not_wait_for_torch() -> None:
