@@ -24,9 +24,12 @@ LANGUAGES = ("en", "ko")
 # app.js comes first, frame.js last; the order of the views is that of their tabs.
 SCRIPTS = (
     *("app.js", "data.js", "colours.js", "pen.js"),
-    *("overview.js", "heat_drawing.js", "heat.js", "arcs.js", "translation.js", "steps.js", "workshop.js"),
+    *("overview.js", "heat_drawing.js", "profile.js", "heat.js", "arcs.js", "translation.js"),
+    *("masks.js", "arithmetic.js", "steps_table.js", "steps.js", "workshop.js"),
     *("table.js", "frame.js"),
 )
+STYLES = ("page.css", "steps.css", "workshop.css")
+STRINGS = ("strings", "steps", "workshop")
 FRAME_HEIGHT = 780  # pixels, of a page in a notebook
 
 
@@ -63,7 +66,7 @@ def view(
     alternatives: Alternatives | Sequence[Alternatives] | None = None,
     title: str = "",
     language: Literal["en", "ko"] | None = None,
-    megabytes: float = 32.0,
+    megabytes: float = 40.0,
 ) -> Page:
     """A page that shows attention: every layer and head, each weight, and what it was computed from.
 
@@ -104,7 +107,7 @@ def view(
         megabytes=megabytes,
         title=title,
         language=language,
-        strings={each: json.loads(_asset(f"strings.{each}.json")) for each in LANGUAGES},
+        strings={each: _strings(each) for each in LANGUAGES},
     )
     return Page(_document(payload.head, payload.blobs, title=title, language=language or "en"))
 
@@ -128,7 +131,7 @@ def _calls(weights: Tensor, kind: Literal["self", "cross"]) -> list[SeenAttentio
 
 def _document(head: str, blobs: dict[str, str], *, title: str, language: str) -> str:
     script = "\n".join(map(_asset, SCRIPTS))
-    style = _asset("page.css")
+    style = "\n".join(map(_asset, STYLES))
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
@@ -143,6 +146,11 @@ def _document(head: str, blobs: dict[str, str], *, title: str, language: str) ->
         blobs="\n".join(elements),
         script=script,
     )
+
+
+def _strings(language: str) -> dict[str, str]:
+    """All strings of a language by their keys."""
+    return {key: text for name in STRINGS for key, text in json.loads(_asset(f"{name}.{language}.json")).items()}
 
 
 @cache
