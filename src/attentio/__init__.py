@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from attentio.commands.masked_run import MaskedRun
     from attentio.commands.run import Run, Translation, load
     from attentio.decoding.sampling import Sampling
+    from attentio.inspection.capture import capture
     from attentio.inspection.doctor.diagnosis import Diagnosis, Finding
     from attentio.inspection.doctor.examination import diagnose
+    from attentio.inspection.seen import Seen, SeenAttention
     from attentio.layers.torch_multihead import MultiheadAttention
 
 __all__ = [
@@ -36,8 +38,11 @@ __all__ = [
     "Run",
     "Sampling",
     "ScaledDot",
+    "Seen",
+    "SeenAttention",
     "Translation",
     "attend",
+    "capture",
     "causal",
     "diagnose",
     "explain",
@@ -61,6 +66,8 @@ _HOMES = {
     "attentio.attention.mask": ("Mask", "causal", "keep", "padding", "segments", "window"),
     "attentio.inspection.doctor.diagnosis": ("Diagnosis", "Finding"),
     "attentio.inspection.doctor.examination": ("diagnose",),
+    "attentio.inspection.capture": ("capture",),
+    "attentio.inspection.seen": ("Seen", "SeenAttention"),
     "attentio.layers.torch_multihead": ("MultiheadAttention",),
 }
 

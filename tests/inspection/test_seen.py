@@ -21,9 +21,9 @@ def _one(name: str = "a", call: int = 0, *, q: int = Q, k: int = K, batch: int =
     )
 
 
-def _sparse(one: SeenAttention, top_k: int) -> SeenAttention:
+def _sparse(one: SeenAttention, top_k: int, **more: Any) -> SeenAttention:
     weights, indices = one.weights.topk(top_k)
-    return _one(one.name, one.call, k=one.keys, weights=weights, indices=indices.int())
+    return _one(one.name, one.call, k=one.keys, weights=weights, indices=indices.int(), **more)
 
 
 def test_dense_puts_every_kept_weight_at_its_key_and_zero_elsewhere(seed: int) -> None:
@@ -166,7 +166,7 @@ def test_a_cached_generation_becomes_one_row_for_each_token_produced(seed: int) 
 
 
 def test_the_rows_of_the_winning_beam_are_joined(seed: int) -> None:
-    steps = [_one(call=n, q=1, k=n + 1, batch=6) for n in range(4)]
+    steps = [_one(call=n, q=1, k=n + 1, batch=6, q_start=n) for n in range(4)]
     beams = torch.tensor([[0, 2, 1, -1], [3, 3, -1, -1]])
     (one,) = Seen(steps).joined(beams)
     assert one.weights.shape == (2, HEADS, 3, 3)
@@ -177,10 +177,25 @@ def test_the_rows_of_the_winning_beam_are_joined(seed: int) -> None:
 
 
 def test_joining_keeps_top_k_as_it_is(seed: int) -> None:
-    steps = [_sparse(_one(call=n, q=1), 4) for n in range(3)]
+    steps = [_sparse(_one(call=n, q=1), 4, kind="cross") for n in range(3)]
     (one,) = Seen(steps).joined()
     assert one.indices is not None
     assert torch.equal(one.dense(), torch.cat([step.dense()[:, :, -1:] for step in steps], dim=2))
+
+
+@pytest.mark.parametrize("top_k", [None, 3])
+def test_keys_that_a_short_cache_has_dropped_leave_their_places(seed: int, top_k: int | None) -> None:
+    """A window of 4: after a prompt of 5, every call has the last 4 keys only."""
+    calls = [_one(q=5, k=5), *(_one(call=n, q=1, k=4, q_start=3) for n in (1, 2))]
+    if top_k is not None:
+        calls = [_sparse(one, top_k, q_start=one.q_start) for one in calls]
+    (one,) = Seen(calls).joined()
+    assert (one.q_start, one.keys) == (4, 7)
+    for row, call in enumerate(calls):
+        first = 0 if row == 0 else row + 1
+        assert torch.equal(one.dense()[:, :, row, first : first + call.keys], call.dense()[:, :, -1])
+        assert not one.dense()[:, :, row, :first].any()
+        assert not one.dense()[:, :, row, first + call.keys :].any()
 
 
 def test_calls_that_are_no_generation_are_not_joined(seed: int) -> None:

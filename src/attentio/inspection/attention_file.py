@@ -7,10 +7,9 @@ without it is not finished. Nothing that is read can run code.
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,8 +19,17 @@ from attentio.errors import AttentioError
 from attentio.inspection.seen import Seen, SeenAttention
 
 FORMAT, VERSION, INDEX = "attentio-attention", 1, "attention.json"
+ABOUT = ("name", "call", "kind", "heads", "keys", "q_start", "scale")
 TENSORS = ("weights", "indices", "query", "key", "value", "scores", "allowed")
 _NAMES = {torch.float16: "F16", torch.int32: "I32", torch.bool: "BOOL"}
+
+
+class Planned(NamedTuple):
+    """A tensor that is still to be made: `pieces` of any type hold its numbers, in the order of memory."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    pieces: Iterator[Tensor]
 
 
 class Writer:
@@ -38,25 +46,26 @@ class Writer:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.entries: list[dict[str, Any]] = []
 
-    def add(self, one: SeenAttention) -> None:
-        """Write a call whose tensors are in memory."""
+    def add(self, one: SeenAttention) -> SeenAttention:
+        """Write a call whose tensors are in memory; returns it as it is on disk."""
         present = {name: tensor for name in TENSORS if (tensor := getattr(one, name)) is not None}
-        path = self.path_of_next()
+        about = {name: getattr(one, name) for name in ABOUT}
+        return self.stream(about, {n: Planned(t.dtype, tuple(t.shape), iter([t])) for n, t in present.items()})
+
+    def stream(self, about: dict[str, Any], planned: Mapping[str, Planned]) -> SeenAttention:
+        """Write a call piece by piece, so that it never is in memory as a whole; returns it as it is on disk."""
+        path = self.directory / f"{len(self.entries):06d}.safetensors"
+        path.unlink(missing_ok=True)  # not overwritten: it may be mapped into memory since a capture that failed
         with path.open("wb") as file:
-            file.write(header({name: (tensor.dtype, tensor.shape) for name, tensor in present.items()}))
-            for tensor in present.values():
-                file.write(raw(tensor))
-        self.note(one, path, present)
-
-    def path_of_next(self) -> Path:
-        """The file for the next call."""
-        return self.directory / f"{len(self.entries):06d}.safetensors"
-
-    def note(self, one: SeenAttention, path: Path, present: Iterable[str]) -> None:
-        """A call has been written to `path`, with these tensors."""
-        entry = {name: getattr(one, name) for name in ("name", "call", "kind", "heads", "keys", "q_start", "scale")}
+            file.write(_header(planned))
+            for plan in planned.values():
+                for piece in plan.pieces:
+                    file.write(_raw(piece.to("cpu", plan.dtype)))
+        one = SeenAttention(**about, **_read_tensors(path, {name: name for name in planned}))
         shape = [*one.weights.shape[:3], one.keys]
-        self.entries.append({**entry, "shape": shape, "file": path.name, "tensors": {name: name for name in present}})
+        tensors = {name: name for name in planned}
+        self.entries.append({**about, "shape": shape, "file": path.name, "tensors": tensors})
+        return one
 
     def finish(self, tokens: list[list[str]] | None = None, target_tokens: list[list[str]] | None = None) -> None:
         """Write attention.json: from now on the directory can be read."""
@@ -78,22 +87,21 @@ class Writer:
         beside.replace(self.directory / INDEX)
 
 
-def header(tensors: Mapping[str, tuple[torch.dtype, Iterable[int]]]) -> bytes:
+def _header(planned: Mapping[str, Planned]) -> bytes:
     """The beginning of a safetensors file; the tensors' bytes follow in this order."""
     described, offset = {}, 0
-    for name, (dtype, shape) in tensors.items():
-        sizes = list(shape)
-        end = offset + math.prod(sizes) * dtype.itemsize
-        described[name] = {"dtype": _NAMES[dtype], "shape": sizes, "data_offsets": [offset, end]}
+    for name, plan in planned.items():
+        end = offset + math.prod(plan.shape) * plan.dtype.itemsize
+        described[name] = {"dtype": _NAMES[plan.dtype], "shape": plan.shape, "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(described).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
 
 
-def raw(tensor: Tensor) -> Any:
+def _raw(tensor: Tensor) -> Any:
     """The bytes of a tensor, row after row."""
-    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
+    return tensor.detach().contiguous().flatten().view(torch.uint8).numpy().data
 
 
 def read(directory: str | Path) -> Seen:
@@ -168,7 +176,7 @@ def _read_tensors(path: Path, names: dict[str, str]) -> dict[str, Any]:
     if unknown or "weights" not in names:
         raise ValueError(f"tensors must name weights, and may name {', '.join(TENSORS[1:])}, got {sorted(names)}")
     try:
-        with safe_open(path, framework="pt") as file:
+        with torch.inference_mode(False), safe_open(path, framework="pt") as file:
             return {role: file.get_tensor(name) for role, name in names.items()}
     except (OSError, SafetensorError) as error:
         raise AttentioError(f"{path} cannot be read ({error}); capture again") from None
@@ -194,8 +202,3 @@ def _require_consistent(one: SeenAttention, shape: list[int], path: Path) -> Non
             )
     if k != one.keys or heads != len(one.heads):
         raise AttentioError(f"{path}: shape {shape} does not go with {one.keys} keys and heads {list(one.heads)}")
-
-
-def on_disk(one: SeenAttention, path: Path, present: Iterable[str]) -> SeenAttention:
-    """The same call with its tensors read from `path`: mapped into memory, loaded where they are looked at."""
-    return replace(one, **_read_tensors(path, {name: name for name in present}))

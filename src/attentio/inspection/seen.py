@@ -87,6 +87,10 @@ class Seen(Sequence[SeenAttention]):
     def __iter__(self) -> Iterator[SeenAttention]:
         return iter(self._calls)
 
+    def append(self, call: SeenAttention) -> None:
+        """One more call."""
+        self._calls.append(call)
+
     def __repr__(self) -> str:
         lines = (f"  {one.name or '(the model)'} {one.call}: {one.kind} {_sizes(one)}" for one in self)
         return "\n".join([f"Seen: {len(self)} calls of {len(self.names)} attentions", *lines])

@@ -20,19 +20,22 @@ def join(calls: Seen, beams: Int[Tensor, "batch steps"] | None) -> SeenAttention
     steps = list(calls)
     if beams is not None:
         steps = _winners(steps, beams)
-    last = steps[-1]
-    k = last.keys if last.kind == "cross" else max(one.keys for one in steps)
-    parts = last.query is not None or last.scores is not None
+    last, shifts = steps[-1], _shifts(calls)[: len(steps)]
+    keys = max(one.keys + shift for one, shift in zip(steps, shifts, strict=True))
+    top = first.indices is not None
+    whole = not any(shifts) and (last.query is not None)
     return replace(
         last,
         call=0,
         q_start=first.q_start + first.weights.shape[2] - 1,
-        keys=k,
-        weights=_rows([one.weights for one in steps], first.weights.shape[3] if first.indices is not None else k, 0),
-        indices=None if first.indices is None else _rows([one.indices for one in steps], first.indices.shape[3], -1),
-        query=None if last.query is None else _rows([one.query for one in steps], last.query.shape[3], 0),
-        scores=None if last.scores is None else _rows([one.scores for one in steps], k, 0),
-        allowed=_rows([_allowed(one) for one in steps], k, False) if parts else None,
+        keys=keys,
+        weights=_rows([one.weights for one in steps], shifts, None if top else keys),
+        indices=_rows([_moved(one, shift) for one, shift in zip(steps, shifts, strict=True)]) if top else None,
+        query=_rows([one.query for one in steps]) if whole else None,
+        key=last.key if whole else None,
+        value=last.value if whole else None,
+        scores=_rows([one.scores for one in steps], shifts, keys) if whole and last.scores is not None else None,
+        allowed=_rows([_allowed(one) for one in steps], shifts, keys) if whole else None,
     )
 
 
@@ -40,12 +43,25 @@ def _require_steps(calls: Seen) -> None:
     for before, one in itertools.pairwise(calls):
         q_before, q = before.weights.shape[2], one.weights.shape[2]
         same_batch = before.weights.shape[0] == one.weights.shape[0]
-        if not same_batch or one.keys < before.keys or (q != 1 and q != q_before + 1):
+        if not same_batch or (q != 1 and q != q_before + 1) or (one.kind == "cross" and one.keys != before.keys):
             raise ValueError(
                 f"the calls of {one.name!r} are not the steps of one generation: call {one.call} has batch "
                 f"{one.weights.shape[0]}, {q} queries and {one.keys} keys after batch {before.weights.shape[0]}, "
                 f"{q_before} queries and {before.keys} keys; capture one generation at a time"
             )
+
+
+def _shifts(calls: Seen) -> list[int]:
+    """Position of each call's first key: above 0 where a cache of limited length has dropped the keys before it."""
+    first = calls[0]
+    if first.kind == "cross":
+        return [0] * len(calls)
+    positions = itertools.count(first.q_start + first.weights.shape[2] - 1)
+    return [at - (one.q_start + one.weights.shape[2] - 1) for at, one in zip(positions, calls, strict=False)]
+
+
+def _moved(one: SeenAttention, shift: int) -> Tensor | None:
+    return None if one.indices is None else one.indices + shift * (one.indices >= 0).int()
 
 
 def _winners(steps: list[SeenAttention], beams: Int[Tensor, "batch steps"]) -> list[SeenAttention]:
@@ -86,7 +102,9 @@ def _allowed(one: SeenAttention) -> Tensor:
     return one.allowed.expand(batch, heads, q, one.keys)
 
 
-def _rows(parts: list[Tensor | None], width: int, fill: int) -> Tensor:
-    """The last row of each, made `width` wide, one below the other."""
+def _rows(parts: list[Tensor | None], shifts: list[int] | None = None, width: int | None = None) -> Tensor:
+    """The last row of each, one below the other, each moved to the right by its shift and filled up with zeros."""
     rows = [part[:, :, -1:] for part in parts if part is not None]
-    return torch.cat([F.pad(row, (0, width - row.shape[3]), value=fill) for row in rows], dim=2)
+    if shifts is not None and width is not None:
+        rows = [F.pad(row, (at, width - at - row.shape[3])) for row, at in zip(rows, shifts, strict=True)]
+    return torch.cat(rows, dim=2)
