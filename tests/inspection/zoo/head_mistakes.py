@@ -1,0 +1,78 @@
+"""Heads that do not do their work: even, one-hot, without effect, all on one token."""
+
+import math
+
+import torch
+from torch import Tensor
+from zoo.tagger import HEAD_FEATURES, WIDTH, Example, Projected, example
+
+FIRST = slice(0, HEAD_FEATURES)
+
+
+class Heads(Projected):
+    """As it should be; the mistakes are in the parameters."""
+
+    def forward(self, hidden: Tensor, real: Tensor) -> Tensor:
+        query, key, value = self.heads(hidden)
+        scores = query @ key.transpose(-1, -2) / math.sqrt(HEAD_FEATURES)
+        return self.join(scores.masked_fill(~real[:, None, None, :], torch.finfo(scores.dtype).min).softmax(-1) @ value)
+
+
+class AllOnTheFirst(Projected):
+    """A bonus for the first key, larger than anything that scores can say."""
+
+    def forward(self, hidden: Tensor, real: Tensor) -> Tensor:
+        query, key, value = self.heads(hidden)
+        scores = query @ key.transpose(-1, -2) / math.sqrt(HEAD_FEATURES)
+        scores = scores + 5.0 * (torch.arange(real.shape[1]) == 0)
+        return self.join(scores.masked_fill(~real[:, None, None, :], torch.finfo(scores.dtype).min).softmax(-1) @ value)
+
+
+def a_head_without_queries() -> Example:
+    """The projection of one head was never loaded: all its scores are 0."""
+    attention = Heads()
+    with torch.no_grad():
+        attention.query.weight[FIRST] = 0.0
+        attention.query.bias[FIRST] = 0.0
+        attention.query.weight[HEAD_FEATURES:] *= 4.0
+    return example(attention)
+
+
+def every_head_one_hot() -> Example:
+    """Projections so large that softmax is a choice, through which no gradient comes back."""
+    attention = Heads()
+    with torch.no_grad():
+        attention.query.weight *= 30.0
+        attention.key.weight *= 30.0
+    return example(attention)
+
+
+def a_head_without_values() -> Example:
+    attention = Heads()
+    with torch.no_grad():
+        attention.value.weight[FIRST] = 0.0
+        attention.value.bias[FIRST] = 0.0
+    return example(attention)
+
+
+def a_head_that_is_not_read() -> Example:
+    """Its columns of the output projection are 0: pruned, and still computed."""
+    attention = Heads()
+    with torch.no_grad():
+        attention.output.weight[:, FIRST] = 0.0
+    return example(attention)
+
+
+def all_on_the_first_token() -> Example:
+    return example(AllOnTheFirst())
+
+
+assert WIDTH > HEAD_FEATURES
+
+MISTAKES = {
+    a_head_without_queries: "uniform-heads",
+    every_head_one_hot: "one-hot-heads",
+    a_head_without_values: "dead-heads",
+    a_head_that_is_not_read: "dead-heads",
+    all_on_the_first_token: "attention-sink",
+}
