@@ -10,7 +10,7 @@ from importlib.metadata import version
 from attentio.commands.process import settle
 from attentio.errors import AttentioError
 
-VERBS = ("train", "translate", "fill", "generate", "evaluate", "compare", "look", "align", "serve", "export")
+VERBS = ("train", "translate", "fill", "generate", "evaluate", "compare", "look", "align", "doctor", "serve", "export")
 """One module of this folder each. They import torch and the like only when they run, so that --help is quick."""
 
 

@@ -44,7 +44,7 @@ def every_head_one_hot() -> Example:
     with torch.no_grad():
         attention.query.weight *= 30.0
         attention.key.weight *= 30.0
-    return example(attention)
+    return example(attention, causal=False)
 
 
 def a_head_without_values() -> Example:

@@ -66,6 +66,15 @@ class InvertedFill(Projected):
         return self.join(scores.masked_fill(real[:, None, None, :], -1e9).softmax(-1) @ value)
 
 
+class FutureOnly(Projected):
+    """triu(1) says True = ignore the future; torch's function reads True = may attend to the future, and only there."""
+
+    def forward(self, hidden: Tensor, real: Tensor) -> Tensor:
+        query, key, value = self.heads(hidden)
+        later = torch.ones(2 * real.shape[1:], dtype=torch.bool).triu(1)
+        return self.join(F.scaled_dot_product_attention(query, key, value, attn_mask=later & real[:, None, None, :]))
+
+
 class ZeroOneSdpa(Projected):
     """A float mask is added to the scores: 1 is a small favour, 0 no ban."""
 
@@ -144,6 +153,10 @@ def inverted_by_hand() -> Example:
     return example(InvertedFill())
 
 
+def causal_inverted() -> Example:
+    return example(FutureOnly(), causal=True)
+
+
 def zero_and_one_for_sdpa() -> Example:
     return example(ZeroOneSdpa())
 
@@ -169,6 +182,7 @@ MISTAKES = {
     inverted_for_sdpa: "inverted-polarity",
     inverted_for_multihead: "inverted-polarity",
     inverted_by_hand: "inverted-polarity",
+    causal_inverted: "inverted-polarity",
     zero_and_one_for_sdpa: "float-mask-01",
     zero_and_one_for_multihead: "float-mask-01",
     zero_and_one_by_hand: "float-mask-01",

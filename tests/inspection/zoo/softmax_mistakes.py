@@ -12,12 +12,12 @@ FORBIDDEN = torch.finfo(torch.float32).min
 
 
 class SoftmaxTwice(Projected):
-    """The weights are made again from the weights: all of them nearly equal."""
+    """The weights go through softmax again: all of them nearly equal, those of padding too."""
 
     def forward(self, hidden: Tensor, real: Tensor) -> Tensor:
         query, key, value = self.heads(hidden)
         scores = query @ key.transpose(-1, -2) / math.sqrt(HEAD_FEATURES)
-        weights = scores.softmax(-1).masked_fill(~real[:, None, None, :], FORBIDDEN)
+        weights = scores.masked_fill(~real[:, None, None, :], FORBIDDEN).softmax(-1)
         return self.join(weights.softmax(-1) @ value)
 
 
@@ -123,7 +123,7 @@ def weights_with_dropout() -> Example:
 
 
 def no_scale() -> Example:
-    return example(ScaledByHand(1.0), embedding_scale=8.0)
+    return example(ScaledByHand(1.0), embedding_scale=8.0, causal=False)
 
 
 def multiplied_instead_of_divided() -> Example:

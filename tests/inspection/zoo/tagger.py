@@ -52,6 +52,6 @@ def sentences() -> dict[str, Tensor]:
 Example = tuple[nn.Module, Mapping[str, Tensor], Mapping[str, object]]
 
 
-def example(attention: nn.Module, *, embedding_scale: float = 1.0) -> Example:
-    """What the doctor is given: the model, its inputs, and no options."""
-    return Tagger(attention, embedding_scale=embedding_scale), sentences(), {}
+def example(attention: nn.Module, *, embedding_scale: float = 1.0, **options: object) -> Example:
+    """What the doctor is given: the model, its inputs, and options of `diagnose`."""
+    return Tagger(attention, embedding_scale=embedding_scale), sentences(), options

@@ -17,6 +17,7 @@ from attentio.inspection.observe import observing
 ID = "double-softmax"
 TITLE = "softmax is given scores, not probabilities"
 NEEDS = ()
+EXPLAINS = ("future-leak", "padding-leak", "encoder-reads-padding", "positions-ignore-padding")
 
 
 def check(patient: Patient) -> Iterator[Finding]:
@@ -72,7 +73,7 @@ def _finding(call: SoftmaxCall) -> Finding:
         f"{what} probabilities",
         "What is already a distribution lies between 0 and 1, so a second softmax can make no entry more than e = 2.7 "
         "times as large as another: the result is nearly even however sure the first one was. Nothing fails; "
-        + ("the loss just stays high." if loss else "attention just stays a mean over everything."),
+        + ("the loss just stays high." if loss else "attention stays a mean over everything, what is masked included."),
         {
             "mean of the largest probability, before": float(given.amax(-1).mean()),
             "mean of the largest probability, after the second softmax": float(again.amax(-1).mean()),
