@@ -88,6 +88,7 @@ def thumb_of_kept(those: Kept, keys: int) -> Codes:
     rows, columns = _edges(queries), _edges(keys)
     small = np.full((len(rows), len(columns)), NOT_KEPT, those.codes.dtype)
     row = np.searchsorted(rows, np.arange(queries), side="right") - 1
+    small[row[(those.codes == ZERO).any(axis=1)]] = ZERO  # what is not kept of a row is no more than what is
     column = np.searchsorted(columns, those.indices, side="right") - 1
     np.maximum.at(small, (row[:, None], column), those.codes)
     return small

@@ -45,18 +45,14 @@ class Tokens:
         key = self._keys(call)
         if key is None:
             raise ValueError(self._mismatch(call, "key", call.keys))
-        candidates = [("target", 0)] if call.kind == "cross" or key != "source" else []
-        if call.kind == "self":
-            # A generated text: rows are the tokens produced, columns those and the prompt.
-            candidates += [("target", 0)] if queries < call.keys else []
-            candidates += [(key, call.q_start), (key, 0)]
-        else:
-            candidates += [("source", 0)]
-        for name, start in candidates:
-            length = self.length(name)
-            fits = length is not None and (length == queries if name != key else start + queries <= length)
-            if fits:
-                return Sides(name, start, key)
+        # Rows are named by the tokens they led to. In a generated text these are the last of the keys' tokens, too.
+        as_target = call.kind == "cross" or key != "source" or queries < call.keys
+        if as_target and self.length("target") == queries:
+            return Sides("target", 0, key)
+        if call.kind == "self" and call.q_start + queries <= call.keys:
+            return Sides(key, call.q_start, key)
+        if self.length("source") == queries:
+            return Sides("source", 0, key)
         raise ValueError(self._mismatch(call, "query", queries))
 
     def _keys(self, call: SeenAttention) -> str | None:

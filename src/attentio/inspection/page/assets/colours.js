@@ -77,17 +77,22 @@
   // Of the codes that are no numbers, in their order: masked, not kept, not a number.
   function specialColours(app) { return ["masked", "not-kept", "nan"].map(app.color); }
 
+  // As the contrast of text is reckoned (WCAG 2).
+  function luminance(colour) {
+    const [r, g, b] = colour.map((x) => (x <= 10 ? x / 255 / 12.92 : ((x / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  }
+
   // A cell's colour and a colour to write on it.
   function cell(app, { code, value }, keys) {
     if (code < attentio.data.ZERO) return { fill: specialColours(app)[code], ink: app.color("soft") };
     const colour = ramps[app.state.theme][Math.round(255 * position(value, app.state.scale, decades(keys)))];
-    const light = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2];
-    return { fill: css(colour), ink: light > 140 ? "#10141f" : "#ffffff" };
+    return { fill: css(colour), ink: luminance(colour) > 0.2 ? "#10141f" : "#ffffff" };
   }
 
   function ticks(scale, powers) {
     if (scale === "linear") return [0, 0.25, 0.5, 0.75, 1];
-    if (scale === "sqrt") return [0, 0.01, 0.1, 0.25, 0.5, 1];
+    if (scale === "sqrt") return [0, 0.02, 0.1, 0.25, 0.5, 1];
     return Array.from({ length: powers + 1 }, (_, power) => 10 ** (power - powers));
   }
 

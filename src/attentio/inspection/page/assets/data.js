@@ -77,6 +77,18 @@
     return new Matrix(tall, wide, small, values);
   }
 
+  // The kept weights of each row at the places of their keys. Where a kept one is 0, those not kept are 0 as well.
+  function spread(codes, indices, kept, dense, keys) {
+    for (let row = 0; row * keys < dense.length; row += 1) {
+      const from = row * kept, ofRow = codes.subarray(from, from + kept);
+      dense.fill(ofRow.includes(ZERO) ? ZERO : NOT_KEPT, row * keys, (row + 1) * keys);
+      for (let at = 0; at < kept; at += 1) {
+        if (ofRow[at] !== NOT_KEPT) dense[row * keys + indices[from + at]] = ofRow[at];
+      }
+    }
+    return dense;
+  }
+
   async function headMatrix(group, entry, item, head) {
     const { queries, keys } = group;
     const isHalf = entry.coding === "half", Codes = isHalf ? Uint16Array : Uint8Array;
@@ -84,11 +96,7 @@
     if (entry.kept) {
       const buffer = await bytes(entry.indices[item][head]);
       const indices = entry.wide ? new Uint32Array(buffer) : new Uint16Array(buffer);
-      const dense = new Codes(queries * keys).fill(NOT_KEPT);
-      for (let i = 0; i < codes.length; i += 1) {
-        if (codes[i] !== NOT_KEPT) dense[Math.floor(i / entry.kept) * keys + indices[i]] = codes[i];
-      }
-      codes = dense;
+      codes = spread(codes, indices, entry.kept, new Codes(queries * keys), keys);
     }
     return new Matrix(queries, keys, codes, isHalf ? halfValues : byteValues);
   }

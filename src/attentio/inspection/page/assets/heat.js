@@ -18,13 +18,14 @@
       this.map = make("canvas", { class: "map", "aria-hidden": "true" });
       this.legend = make("canvas", { class: "legend", role: "img", labelKey: "legend.label" });
       this.frame = make("div", { class: "framed" }, this.scroller, this.map);
+      this.profile = attentio.profile(app);
+      this.table = attentio.table(app);
       element.append(
         make("div", { class: "bar" }, this.readout, make("div", { class: "buttons" },
           button("heat.out", "−", () => this.zoom(1 / 1.4)), button("heat.in", "+", () => this.zoom(1.4)),
           button("heat.fit", "⤢", () => this.fit()))),
-        this.frame, this.legend, make("p", { id: "heat-keys", class: "hint", key: "heat.keys" }));
-      this.table = attentio.table(app);
-      element.append(this.table.element);
+        make("div", { class: "beside" }, this.frame, this.profile.element), this.legend,
+        make("p", { id: "heat-keys", class: "hint", key: "heat.keys" }), this.table.element);
       this.listen();
     }
 
@@ -83,7 +84,8 @@
     // What is left of the first screen, legend included, and never too little.
     room() {
       const above = this.frame.getBoundingClientRect().top + scrollY;
-      return { width: this.frame.clientWidth, height: Math.max(360, Math.min(innerHeight - above - 76, 1000)) };
+      const left = above < innerHeight / 2 ? innerHeight - above - 76 : innerHeight * 0.8;
+      return { width: this.frame.clientWidth, height: Math.max(360, Math.min(left, 1000)) };
     }
 
     resize() {
@@ -181,6 +183,7 @@
     read() {
       const { row, column } = this.hover ?? this.app.state;
       this.readout.textContent = row == null || column == null ? this.app.text("heat.start") : this.sentence(row, column);
+      this.profile.update(this.matrix, row ?? 0, this);
     }
 
     sentence(row, column) {
