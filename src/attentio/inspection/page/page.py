@@ -25,7 +25,8 @@ LANGUAGES = ("en", "ko")
 SCRIPTS = (
     *("app.js", "data.js", "colours.js", "pen.js"),
     *("overview.js", "heat_drawing.js", "profile.js", "heat.js", "arcs.js", "translation.js"),
-    *("masks.js", "arithmetic.js", "steps_table.js", "steps.js", "workshop.js"),
+    *("masks.js", "arithmetic.js", "steps_table.js", "steps.js"),
+    *("workshop_terms.js", "workshop_grids.js", "workshop.js"),
     *("table.js", "frame.js"),
 )
 STYLES = ("page.css", "steps.css", "workshop.css")
