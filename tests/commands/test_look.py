@@ -26,6 +26,33 @@ def test_the_picture_is_named_after_the_text_within_the_run(toy, attentio: Calla
     assert (toy.run / "pictures" / "a-b-c.png").read_bytes().startswith(PNG)
 
 
+def test_a_page_is_written_where_the_name_says_so_and_told_of_where_nothing_does(
+    toy, causal: Path, masked: Path, attentio: Callable, tmp_path: Path
+) -> None:
+    assert attentio("look", toy.run, "abcd").out.rstrip().endswith("--out page.html")
+    page = tmp_path / "new" / "page.html"
+    for run, text in ((toy.run, "ab<c>d"), (causal, "one two"), (masked, "one [MASK]")):
+        said = attentio("look", run, text, "--out", page)
+        assert (said.code, said.out) == (0, f"wrote {page}\n")
+        html = page.read_text(encoding="utf-8")
+        assert html.startswith("<!DOCTYPE html>")
+        assert text.split("<")[0] in html
+        assert "<c>" not in html
+        page.unlink()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(["--layer", "1"], "a page shows every layer"), (["--beam", "2"], "--beam is for models that translate")],
+)
+def test_what_a_page_does_not_take_is_told(
+    causal: Path, attentio: Callable, tmp_path: Path, words: list[str], told: str
+) -> None:
+    said = attentio("look", causal, "one", "--out", tmp_path / "page.html", *words)
+    assert said.code == 2
+    assert told in said.err
+
+
 def test_brackets_in_the_text_are_no_markup(toy, attentio: Callable, tmp_path: Path) -> None:
     assert "[red]a → " in attentio("look", toy.run, "[red]a", "--out", tmp_path / "a.svg").out
 

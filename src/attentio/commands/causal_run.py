@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from attentio.commands.inspected import Inspected, inspect_continuation
 from attentio.commands.language import VERBS, AnyTokenizer, SelfAttention, check_known, needed
 from attentio.commands.loading import Loaded, load_directory
 from attentio.commands.options import Config
@@ -21,13 +22,15 @@ from attentio.text.tokenizer import Tokenizer
 class Generated:
     """One sample.
 
-    text: the prompt and what follows it. tokens: those that were drawn, the end token last if the text ended.
+    text: the prompt and what follows it. tokens: those that were drawn, the end token last if the text ended; ids:
+    theirs.
     log_prob: natural logarithm of the probability that the model itself gives to the drawn tokens.
     finished: whether the model ended the text; otherwise it is cut off.
     """
 
     text: str
     tokens: list[str]
+    ids: list[int]
     log_prob: float
     finished: bool
 
@@ -94,6 +97,7 @@ class CausalRun:
             Generated(
                 text=self.tokenizer.decode([*ids, *row]),
                 tokens=self.tokenizer.tokens(row),
+                ids=row,
                 log_prob=log_prob,
                 finished=row[-1] == self.end,
             )
@@ -128,6 +132,15 @@ class CausalRun:
         return SelfAttention(
             self.tokenizer.tokens(ids), torch.stack([block.own[0] for block in blocks if block.own is not None])
         )
+
+    def inspect(self, text: str, *, max_tokens: int = 0) -> Inspected:
+        """A text as the model reads it, with every layer and head; or how it most probably goes on.
+
+        max_tokens: most tokens to go on with.
+        """
+        greedy = Sampling(temperature=0.0)
+        output = self.generate(text, greedy, max_tokens=max_tokens)[0] if max_tokens else None
+        return inspect_continuation(self, text, output)
 
     def encode(self, prompt: str) -> list[int]:
         """The ids that the model reads for a prompt: at least one."""

@@ -1,4 +1,4 @@
-"""attentio look RUN "text": the attention behind an output, in the terminal and as a picture."""
+"""attentio look RUN "text": the attention behind an output, in the terminal and as a picture, or as a page."""
 
 import argparse
 import re
@@ -37,11 +37,18 @@ class View(NamedTuple):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Of a model that translates, the rows are the output's tokens and the columns the source's; of a Transformer\n"
-        "the last layer is shown, averaged over its heads. In a language model the tokens of a text look at each other."
+        "the last layer is shown, averaged over its heads. In a language model the tokens of a text look at one\n"
+        "another.\n"
+        "A page, one HTML file for any browser, has every layer and head, the alternatives, and what was computed."
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory, made by attentio train")
     parser.add_argument("text", help="a source text; for a language model, any text")
-    parser.add_argument("--out", metavar="FILE", type=Path, help=".png or .svg (default: RUN/pictures/TEXT.png)")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        help=".html for a page; .png or .svg for a picture (default: RUN/pictures/TEXT.png)",
+    )
     parser.add_argument("--beam", type=PositiveInt, help="hypotheses a sentence; 1 is greedy (default: as configured)")
     parser.add_argument("--layer", type=PositiveInt, help="of a language model, from 1 (default: the last)")
     parser.add_argument("--head", type=PositiveInt, help="of a language model, from 1 (default: the mean of all)")
@@ -57,8 +64,11 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
     check_text(arguments.text, "the text")
     trained = load(arguments.run)
-    view = _cross(trained, arguments) if isinstance(trained, Run) else _own(trained, arguments)
     console = Console(emoji=False, highlight=False)
+    if arguments.out and arguments.out.suffix.lower() in (".html", ".htm"):
+        console.print(f"wrote {_write_page(trained, arguments)}", markup=False, soft_wrap=True)
+        return 0
+    view = _cross(trained, arguments) if isinstance(trained, Run) else _own(trained, arguments)
     console.print(f"{view.title}   ({view.note})", markup=False)
     tokens = {"source_tokens": view.source_tokens, "target_tokens": view.target_tokens}
     print_alignment(view.weights, **tokens, console=console)
@@ -66,7 +76,20 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     default = arguments.run / "pictures" / f"{name}.png"
     path = save_heat_map(arguments.out or default, view.weights, **tokens, title=view.title)
     console.print(f"wrote {path}", markup=False, soft_wrap=True)
+    if not arguments.out:
+        console.print("every layer and head, in a browser: --out page.html", style="dim")
     return 0
+
+
+def _write_page(trained: "Run | MaskedRun | CausalRun", arguments: argparse.Namespace) -> Path:
+    from attentio.commands.run import Run
+
+    if arguments.layer or arguments.head:
+        raise AttentioError("a page shows every layer and head; leave --layer and --head out")
+    if isinstance(trained, Run):
+        return trained.inspect(arguments.text, beam=arguments.beam).page().save(arguments.out)
+    _refuse_beam(arguments)
+    return trained.inspect(arguments.text).page().save(arguments.out)
 
 
 def _cross(trained: "Run", arguments: argparse.Namespace) -> View:
@@ -82,8 +105,7 @@ def _cross(trained: "Run", arguments: argparse.Namespace) -> View:
 
 def _own(trained: "MaskedRun | CausalRun", arguments: argparse.Namespace) -> View:
     """From the tokens of a text to one another."""
-    if arguments.beam:
-        raise AttentioError("--beam is for models that translate; leave it out")
+    _refuse_beam(arguments)
     tokens, weights = trained.attention(arguments.text)
     layers, heads = weights.shape[:2]
     for name, asked, count in (("layer", arguments.layer, layers), ("head", arguments.head, heads)):
@@ -93,3 +115,8 @@ def _own(trained: "MaskedRun | CausalRun", arguments: argparse.Namespace) -> Vie
     shown = of_layer[arguments.head - 1] if arguments.head else of_layer.mean(dim=0)
     which = f"head {arguments.head}" if arguments.head else f"mean of {heads} heads"
     return View(arguments.text, f"layer {arguments.layer or layers}, {which}", shown, tokens, tokens)
+
+
+def _refuse_beam(arguments: argparse.Namespace) -> None:
+    if arguments.beam:
+        raise AttentioError("--beam is for models that translate; leave it out")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from attentio.commands.inspected import Inspected, inspect_filling
 from attentio.commands.language import VERBS, AnyTokenizer, SelfAttention, check_known, needed
 from attentio.commands.loading import Loaded, load_directory
 from attentio.commands.options import Config
@@ -94,6 +95,10 @@ class MaskedRun:
         return SelfAttention(
             self.tokenizer.tokens(ids), torch.stack([block.own[0] for block in blocks if block.own is not None])
         )
+
+    def inspect(self, text: str) -> Inspected:
+        """A text, which may have holes, as the model reads it, with every layer and head; and what may fill them."""
+        return inspect_filling(self, text)
 
     def encode(self, text: str) -> list[int]:
         """The ids that the model reads for a text that may have holes."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from attentio.commands.aligned import Aligned, align
 from attentio.commands.build import Tokenizers
 from attentio.commands.causal_run import CausalRun
+from attentio.commands.inspected import Inspected, inspect_translation
 from attentio.commands.language import VERBS
 from attentio.commands.loading import Loaded, load_directory
 from attentio.commands.masked_run import MaskedRun
@@ -35,12 +36,14 @@ class Translation:
     """One output.
 
     tokens: those of the output, the end token last; source_tokens: those of the input, its end token last.
+    ids: of tokens, in the vocabulary of the target.
     score: log-probability (natural) divided by the length penalty. attention: [tokens, source_tokens]; row t is the
     attention that token t came from; None for a model without attention.
     """
 
     text: str
     tokens: list[str]
+    ids: list[int]
     source_tokens: list[str]
     score: float
     attention: Float[Tensor, "target source"] | None
@@ -114,6 +117,17 @@ class Run:
                 progress(len(indices))
         return found
 
+    def inspect(self, text: str, *, beam: int | None = None) -> Inspected:
+        """The best output for a text with the attention of every layer and head, and what else might have been said.
+
+        `run.inspect(text).page().save("page.html")` writes a page about it. Raises AttentioError for a model without
+        attention.
+        """
+        (output,) = self.translate([text], beam=beam)
+        if output.attention is None:
+            raise AttentioError(f"{self.path} was trained without attention, so there is none to look at")
+        return inspect_translation(self, text, output)
+
     def align(self, pairs: Sequence[tuple[str, str]], *, layer: int | None = None) -> list[Aligned]:
         """What the model looks at when it is made to say the target of each pair of source and target, in order.
 
@@ -156,9 +170,11 @@ class Run:
     def _translation(self, hypothesis: Hypothesis, source_tokens: list[str]) -> Translation:
         tokenizer = self.tokenizers.target
         attention = hypothesis.weights
+        ids = [*hypothesis.tokens, tokenizer.end]
         return Translation(
             text=tokenizer.decode(hypothesis.tokens),
-            tokens=tokenizer.tokens([*hypothesis.tokens, tokenizer.end]),
+            tokens=tokenizer.tokens(ids),
+            ids=ids,
             source_tokens=source_tokens,
             score=hypothesis.score,
             attention=None if attention is None else attention[:, : len(source_tokens)],
