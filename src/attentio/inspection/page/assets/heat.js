@@ -13,8 +13,7 @@
       this.readout = make("p", { class: "readout" });
       this.canvas = make("canvas", { "aria-hidden": "true" });
       this.spacer = make("div", { class: "spacer" }, this.canvas);
-      this.scroller = make("div", { class: "scroller", tabindex: "0", role: "application", "aria-describedby": "heat-keys",
-        "aria-roledescription": "heat map" }, this.spacer);
+      this.scroller = make("div", { class: "scroller", tabindex: "0", role: "application", "aria-describedby": "heat-keys" }, this.spacer);
       this.map = make("canvas", { class: "map", "aria-hidden": "true" });
       this.legend = make("canvas", { class: "legend", role: "img", labelKey: "legend.label" });
       this.frame = make("div", { class: "framed" }, this.scroller, this.map);
@@ -59,6 +58,7 @@
         this.mapLevel = Math.max(0, Math.ceil(Math.log2(Math.max(matrix.rows, matrix.columns) / MAP)));
         if (!before || before.rows !== matrix.rows || before.columns !== matrix.columns) this.cell = null;
       }
+      this.scroller.setAttribute("aria-roledescription", this.app.text("heat.title"));
       this.scroller.setAttribute("aria-label", this.app.text("heat.label",
         { rows: this.matrix.rows, columns: this.matrix.columns, head: attentio.headName(this.app) }));
       this.resize();
