@@ -6,7 +6,7 @@ DATA ?= data
 WORK ?= build/bench
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test browser lint bench clean
 
 # torch comes first, through constraints.txt, so that no other package's wish gets another build in.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -29,7 +29,16 @@ demo: $(VENV)/wheel
 	$(BIN)/attentio look runs/cmudict attentio
 	$(BIN)/attentio look runs/cmudict pronunciation
 
-test: lint
+# Pages are tested in a real browser. Where there is none and none can be installed, those tests skip and say so.
+browser:
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	    export DEBIAN_FRONTEND=noninteractive; \
+	    timeout 600 sh -c 'apt-get update -qq; apt-get install -qq --no-install-recommends chromium' > /dev/null \
+	        || echo "Chromium could not be installed: the tests of pages will skip"; \
+	fi
+
+test: lint browser
 	# The models are tiny: a second thread would only wait for the first, a second process does not.
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 
