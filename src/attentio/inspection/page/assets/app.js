@@ -137,7 +137,8 @@ const attentioViews = [];
         if (node.tagName === "BUTTON") node.title = app.text(node.dataset.stringLabel);
       }
     }
-    document.documentElement.lang = state.language;
+    // Costly, as all styles are worked out anew: not for every new element.
+    if (root === document.documentElement) root.lang = state.language;
   }
 
   // Another group may have fewer layers and heads, another sentence other tokens.
