@@ -40,7 +40,8 @@ class ObservedFunctions(TorchFunctionMode):
         if observer.get() is None:
             return result
         if func is F.scaled_dot_product_attention:
-            self._report(self._caller(), "sdpa", **_describe_sdpa(args, kwargs, result))
+            caller = self._caller()
+            self._report(caller, "sdpa", **_unpack(_describe_sdpa(args, kwargs, result), caller))
         elif func is F.multi_head_attention_forward:
             self._report(self._caller(), "multihead", **describe_multihead(_MULTIHEAD.bind(*args, **kwargs), result))
         elif func is flex_operator:
@@ -74,6 +75,25 @@ def _describe_sdpa(args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor
         "dropout": given.get("dropout_p", 0.0),
         "context": _four_axes(result),
     }
+
+
+def _unpack(seen: dict[str, Any], caller: Caller) -> dict[str, Any]:
+    """One query a head again, where a step of cached decoding laid the heads that share a key out as queries.
+
+    transformers does so with grouped-query attention; its module then was given one position, and says how many heads
+    share.
+    """
+    batch, groups, sharing, _ = seen["query"].shape
+    states = caller.locals.get("hidden_states")
+    one_position = isinstance(states, Tensor) and states.ndim == 3 and states.shape[1] == 1
+    if sharing == 1 or not one_position or getattr(caller.module, "num_key_value_groups", 1) != sharing:
+        return seen
+    mask = seen["mask"]
+    if mask is not None and mask.shape[-3:-1] == (groups, sharing):
+        mask = mask.flatten(-3, -2).unsqueeze(-2)
+    shared = {name: seen[name].repeat_interleave(sharing, dim=1) for name in ("key", "value")}
+    alone = {name: seen[name].reshape(batch, groups * sharing, 1, -1) for name in ("query", "context")}
+    return {**seen, **shared, **alone, "mask": mask}
 
 
 def _describe_flex(args: tuple[Any, ...], context: Tensor) -> dict[str, Any]:

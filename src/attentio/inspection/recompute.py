@@ -19,7 +19,7 @@ from attentio.inspection.observe import Observed
 FORBIDDEN = -1e4
 """What is added to a score to forbid a key is -inf or at most this: libraries add -10000, -1e9 or a type's least."""
 
-_PART = 2**22
+_PART = 2**21
 _DOTS = (Dot, ScaledDot)
 
 
@@ -144,9 +144,9 @@ def _take(tensor: Tensor, part: Part, *, queries: bool = True) -> Tensor:
     if queries and tensor.ndim >= 2 and tensor.shape[-2] > 1:
         tensor = tensor[..., part.queries.start : part.queries.stop, :]
     if tensor.ndim >= 3 and tensor.shape[-3] > 1:
-        first, last = part.heads[0], part.heads[-1]
-        run = last - first + 1 == len(part.heads)
-        tensor = tensor[..., first : last + 1, :, :] if run else tensor[..., list(part.heads), :, :]
+        heads = list(part.heads)
+        neighbours = heads == list(range(heads[0], heads[-1] + 1))  # which need no copy
+        tensor = tensor[..., heads[0] : heads[-1] + 1, :, :] if neighbours else tensor[..., heads, :, :]
     if tensor.ndim == 4 and tensor.shape[0] > 1:
         tensor = tensor[part.batch.start : part.batch.stop]
     return tensor
