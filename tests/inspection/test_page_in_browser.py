@@ -165,8 +165,8 @@ def test_pointer_reads_the_weight_under_it(open_page: Open, seed: int) -> None:
     tab.mouse.move(
         place["x"] + layout["left"] + 4.5 * layout["cell"], place["y"] + layout["top"] + 2.5 * layout["cell"]
     )
-    until(tab, "document.querySelector('.readout').textContent.includes('looks at')")
-    text = tab.locator(".readout").first.inner_text()
+    until(tab, "document.querySelector('.reading').textContent.includes('looks at')")
+    text = tab.locator(".reading").first.inner_text()
     assert "t2" in text
     assert "w4" in text
     assert float(text.rsplit(": ", 1)[1]) == pytest.approx(weights[2, 4].item(), rel=0.006)
@@ -386,7 +386,7 @@ def test_4096_tokens_are_drawn_at_their_absolute_positions_and_scroll(open_page:
     assert light(4090, 4070) < 600 < light(4000, 4060)
     tab.evaluate("attentio.app.set({row: 3000, column: 2990})")
     tab.wait_for_timeout(100)
-    text = tab.locator(".readout").first.inner_text()
+    text = tab.locator(".reading").first.inner_text()
     assert "w3000" in text
     assert float(text.rsplit(": ", 1)[1]) == pytest.approx(weights[3000, 2990].item(), rel=0.06)
 

@@ -24,7 +24,7 @@ LANGUAGES = ("en", "ko")
 # app.js comes first, frame.js last; the order of the views is that of their tabs.
 SCRIPTS = (
     *("app.js", "data.js", "colours.js", "pen.js"),
-    *("overview.js", "heat_drawing.js", "profile.js", "heat.js", "arcs.js", "translation.js"),
+    *("overview.js", "heat_drawing.js", "profile.js", "minimap.js", "heat.js", "arcs.js", "translation.js"),
     *("masks.js", "arithmetic.js", "steps_table.js", "steps.js"),
     *("workshop_terms.js", "workshop_grids.js", "workshop.js"),
     *("table.js", "frame.js"),

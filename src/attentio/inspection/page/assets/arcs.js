@@ -11,7 +11,7 @@
     constructor(element, app) {
       Object.assign(this, { element, app, matrix: null, hover: null, waiting: false });
       const make = app.element;
-      this.readout = make("p", { class: "readout" });
+      this.readout = make("p", { class: "reading" });
       this.least = make("input", { type: "range", min: "0", max: "0.5", step: "0.01", value: "0.03", labelKey: "arcs.least",
         on: { input: () => { this.leastText(); this.soon(); } } });
       this.leastShown = make("output", {});
@@ -77,7 +77,10 @@
     }
 
     // Where the columns end and begin: the lines have the middle.
-    edges(width) { return width < 520 ? [width * 0.34, width * 0.66] : [width * 0.36, width * 0.64]; }
+    edges(width) {
+      const half = Math.min(190, width * 0.18);
+      return [width / 2 - half, width / 2 + half];
+    }
 
     middle(side, at) { return TOP + (at + (side ? 0 : this.start) + 0.5) * LINE; }
 

@@ -2,7 +2,7 @@
 (() => {
   "use strict";
 
-  const LARGEST = 64, COMFORTABLE = 44, READABLE = 13, MAP = 120;
+  const LARGEST = 64, COMFORTABLE = 44, READABLE = 13;
 
   class Heat {
     constructor(element, app) {
@@ -10,13 +10,13 @@
       const make = app.element;
       const button = (labelKey, text, act) => make("button", { type: "button", class: "icon", labelKey, on: { click: act } },
         make("span", { "aria-hidden": "true", text }));
-      this.readout = make("p", { class: "readout" });
+      this.readout = make("p", { class: "reading" });
       this.canvas = make("canvas", { "aria-hidden": "true" });
       this.spacer = make("div", { class: "spacer" }, this.canvas);
       this.scroller = make("div", { class: "scroller", tabindex: "0", role: "application", "aria-describedby": "heat-keys" }, this.spacer);
-      this.map = make("canvas", { class: "map", "aria-hidden": "true" });
+      this.map = attentio.minimap(app, (across, down) => this.jump(across, down));
       this.legend = make("canvas", { class: "legend", role: "img", labelKey: "legend.label" });
-      this.frame = make("div", { class: "framed" }, this.scroller, this.map);
+      this.frame = make("div", { class: "framed" }, this.scroller, this.map.canvas);
       this.profile = attentio.profile(app);
       this.table = attentio.table(app);
       element.append(
@@ -29,7 +29,7 @@
     }
 
     listen() {
-      const { scroller, map } = this;
+      const { scroller } = this;
       scroller.addEventListener("scroll", () => this.soon());
       scroller.addEventListener("keydown", (event) => this.key(event));
       scroller.addEventListener("wheel", (event) => {
@@ -41,8 +41,6 @@
       scroller.addEventListener("pointerleave", () => this.hovered(null));
       scroller.addEventListener("pointerdown", (event) => this.press(event));
       scroller.addEventListener("pointerup", (event) => this.release(event));
-      map.addEventListener("pointerdown", (event) => { map.setPointerCapture(event.pointerId); this.jump(event); });
-      map.addEventListener("pointermove", (event) => { if (event.buttons) this.jump(event); });
       new ResizeObserver(() => { if (this.matrix && this.app.state.view === "heat") this.resize(); }).observe(this.frame);
     }
 
@@ -55,7 +53,6 @@
         if (wanted !== this.wanted) return;  // another one was chosen meanwhile
         const before = this.matrix;
         Object.assign(this, { matrix, hover: null, rows: this.app.tokens("query"), columns: this.app.tokens("key") });
-        this.mapLevel = Math.max(0, Math.ceil(Math.log2(Math.max(matrix.rows, matrix.columns) / MAP)));
         if (!before || before.rows !== matrix.rows || before.columns !== matrix.columns) this.cell = null;
       }
       this.scroller.setAttribute("aria-roledescription", this.app.text("heat.title"));
@@ -106,7 +103,7 @@
       this.canvas.height = Math.round(this.height * this.ratio);
       this.canvas.style.width = `${this.width}px`;
       this.canvas.style.height = `${this.height}px`;
-      this.map.hidden = wide <= clientWidth + 1 && tall <= clientHeight + 1;
+      this.map.canvas.hidden = wide <= clientWidth + 1 && tall <= clientHeight + 1;
       this.soon();
     }
 
@@ -126,31 +123,7 @@
       const context = this.canvas.getContext("2d");
       context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
       this.drawn = attentio.heatDrawing.draw(new attentio.pen.CanvasPen(context), this.scene());
-      if (!this.map.hidden) this.drawMap();
-    }
-
-    drawMap() {
-      const small = this.matrix.level(this.mapLevel), { rows, columns } = this.matrix;
-      const name = [this.app.state.theme, this.app.state.scale].join();
-      if (this.mapped !== small || this.mapName !== name) {
-        this.mapImage = new ImageData(small.columns, small.rows);
-        const pixels = new Uint32Array(this.mapImage.data.buffer);
-        const colours = attentio.colours.table(this.app, this.matrix, this.app.group().keys);
-        small.codes.forEach((code, at) => { pixels[at] = colours[code]; });
-        Object.assign(this, { mapped: small, mapName: name });
-        this.map.width = small.columns;
-        this.map.height = small.rows;
-        const scale = MAP / Math.max(small.columns, small.rows);
-        this.map.style.width = `${Math.max(24, small.columns * scale)}px`;
-        this.map.style.height = `${Math.max(24, small.rows * scale)}px`;
-      }
-      const context = this.map.getContext("2d"), { x, y, left, top, width, height, cell } = this.drawn;
-      context.putImageData(this.mapImage, 0, 0);
-      context.strokeStyle = this.app.color("accent");
-      context.lineWidth = Math.max(1, small.columns / MAP);
-      const across = small.columns / (columns * cell), down = small.rows / (rows * cell);
-      context.strokeRect(x * across + 0.5, y * down + 0.5, Math.max(2, Math.min(small.columns - 1, (width - left) * across - 1)),
-        Math.max(2, Math.min(small.rows - 1, (height - top) * down - 1)));
+      if (!this.map.canvas.hidden) this.map.draw(this.matrix, this.drawn);
     }
 
     drawLegend() {
@@ -217,10 +190,11 @@
       if (cell) this.app.set(cell);
     }
 
-    jump(event) {
-      const box = this.map.getBoundingClientRect(), { left, top, width, height, cell } = this.drawn;
-      this.scroller.scrollLeft = ((event.clientX - box.left) / box.width) * this.matrix.columns * cell - (width - left) / 2;
-      this.scroller.scrollTop = ((event.clientY - box.top) / box.height) * this.matrix.rows * cell - (height - top) / 2;
+    // That part of the matrix comes into the middle.
+    jump(across, down) {
+      const { left, top, width, height, cell } = this.drawn;
+      this.scroller.scrollLeft = across * this.matrix.columns * cell - (width - left) / 2;
+      this.scroller.scrollTop = down * this.matrix.rows * cell - (height - top) / 2;
     }
 
     fit() {

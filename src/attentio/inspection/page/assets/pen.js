@@ -143,8 +143,7 @@
       const node = this.add("text", { x, y, fill: color, "font-size": size, "text-anchor": anchor });
       if (bold) node.setAttribute("font-weight", 600);
       if (angle) node.setAttribute("transform", `rotate(${angle} ${x} ${y})`);
-      // XML has no place for most control characters and lone surrogates.
-      node.textContent = text.toWellFormed?.() ?? text;
+      node.textContent = text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, "");  // XML has no place for these
     }
     pixels(image, x, y, w, h) {
       this.add("image", { x, y, width: w, height: h, preserveAspectRatio: "none", "image-rendering": "pixelated",

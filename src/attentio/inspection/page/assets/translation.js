@@ -13,7 +13,7 @@
       Object.assign(this, { app, matrix: null });
       const make = app.element, heading = (key) => make("th", { scope: "col", key });
       this.withChances = Boolean(app.payload.alternatives);
-      this.readout = make("p", { class: "readout" });
+      this.readout = make("p", { class: "reading" });
       this.body = make("tbody", {});
       this.table = make("table", { class: "translation" }, make("thead", {}, make("tr", {}, heading("translation.output"),
         ...(this.withChances ? [heading("translation.chance"), heading("translation.instead")] : []),
