@@ -11,13 +11,38 @@ A check is a module that begins with what goes wrong and how it is seen, and has
 """
 
 from collections.abc import Iterable
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
-from attentio.inspection.doctor import dropout_in_eval, future_leak
+from attentio.inspection.doctor import (
+    attention_sink,
+    backends_disagree,
+    batch_dependence,
+    cached_differs,
+    dead_heads,
+    double_softmax,
+    dropout_in_eval,
+    encoder_reads_padding,
+    float_mask_01,
+    fully_masked_rows,
+    future_leak,
+    inverted_polarity,
+    loss_counts_padding,
+    nan_from_masked_keys,
+    one_hot_heads,
+    padding_leak,
+    positions_ignore_padding,
+    teacher_forcing_leak,
+    uniform_heads,
+    weights_after_dropout,
+    weights_not_normalized,
+    window_off_by_one,
+    wrong_scale,
+)
 from attentio.inspection.doctor.diagnosis import Finding
 from attentio.inspection.doctor.patient import Patient
 
 
+@runtime_checkable
 class Check(Protocol):
     """What `diagnose` sees of a check's module."""
 
@@ -34,6 +59,27 @@ CHECKS = cast(
     tuple[Check, ...],
     (
         dropout_in_eval,
+        inverted_polarity,
+        float_mask_01,
+        weights_not_normalized,
+        double_softmax,
+        nan_from_masked_keys,
+        fully_masked_rows,
+        batch_dependence,
         future_leak,
+        teacher_forcing_leak,
+        padding_leak,
+        encoder_reads_padding,
+        positions_ignore_padding,
+        cached_differs,
+        window_off_by_one,
+        loss_counts_padding,
+        backends_disagree,
+        weights_after_dropout,
+        wrong_scale,
+        uniform_heads,
+        one_hot_heads,
+        dead_heads,
+        attention_sink,
     ),
 )

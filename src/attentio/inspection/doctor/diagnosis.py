@@ -13,7 +13,8 @@ class Finding(NamedTuple):
     """One thing that is wrong, or worth knowing.
 
     check: stable id of the check that found it, such as "future-leak".
-    severity: "error": results are wrong or depend on what they must not; "warning": very likely so; "note": good to know.
+    severity: "error": results are wrong, or depend on what they must not; "warning": very likely so; "note": good to
+        know.
     title: one line.
     explanation: a paragraph: what happens, and why that is a mistake.
     evidence: the numbers: what was changed, which output moved, by how much.
@@ -36,7 +37,7 @@ class Finding(NamedTuple):
         return "\n".join([*parts, _indented(f"cure: {self.cure}")])
 
 
-class Skip(Exception):
+class Skip(Exception):  # noqa: N818 (no error: a reason)
     """Raised by a check that cannot judge this model; the message says why."""
 
 

@@ -1,8 +1,8 @@
 """Two runs of the same model on the same inputs in evaluation mode give two results.
 
-Mostly dropout that does not follow the module's mode: `F.dropout(x, 0.1)` is active always, since its `training` is True
-by default, and so is `dropout_p` of `F.scaled_dot_product_attention`. Seen by running twice with other random numbers.
-Results that differ even with the same random numbers come from something that is kept between two calls.
+Mostly dropout that does not follow the module's mode: `F.dropout(x, 0.1)` is active always, since its `training` is
+True by default, and `dropout_p` of `F.scaled_dot_product_attention` is active always too. Seen by running twice with
+other random numbers. Results that differ even with the same ones come from something that is kept between two calls.
 """
 
 from collections.abc import Iterator
@@ -25,21 +25,22 @@ def check(patient: Patient) -> Iterator[Finding]:
             ID,
             "error",
             "two runs with the same inputs and the same random numbers differ",
-            "In evaluation mode the model was run twice on the same inputs, with the random generator in the same state, "
-            "and the results differ. Something is kept from one call to the next (a cache or a running statistic on the "
-            "module), so a result depends on what was asked before.",
+            "In evaluation mode the model was run twice on the same inputs, with the random generator in the same "
+            "state, and the results differ. Something is kept from one call to the next (a cache or a running "
+            "statistic on the module), so a result depends on what was asked before.",
             {"largest relative difference": same},
-            "Hand state on as argument and return value: `output, cache = layer(x, cache)`, and reset none in `forward`.",
+            "Hand state on as argument and return value: `output, cache = layer(x, cache)`, and reset none in "
+            "`forward`.",
         )
     elif other > patient.tolerance:
         yield Finding(
             ID,
             "error",
             "random numbers change the results in evaluation mode",
-            "`model.eval()` was called, and still two runs on the same inputs differ as soon as the random generator does. "
-            "Usually a functional dropout does not know about the mode: the `training` of `F.dropout` is True by default, "
-            "and `F.scaled_dot_product_attention` drops whatever `dropout_p` says. Scores and translations are then noisy, "
-            "and worse than the model is.",
+            "`model.eval()` was called, and still two runs on the same inputs differ as soon as the random generator "
+            "does. Usually a functional dropout does not know about the mode: the `training` of `F.dropout` is True "
+            "by default, and `F.scaled_dot_product_attention` drops whatever `dropout_p` says. Scores and "
+            "translations are then noisy, and worse than the model is.",
             {"largest relative difference": other},
             "Tell it the mode: `F.dropout(x, self.p, training=self.training)`; "
             "`dropout_p=self.p if self.training else 0.0`.",

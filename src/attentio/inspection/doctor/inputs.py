@@ -38,8 +38,12 @@ class Inputs:
 
     def call(self, model: nn.Module, values: dict[str, Any], *, exact: bool) -> Any:
         """Run the model on copies of `values`, whose floats are float64 if `exact`."""
-        given = {name: _copied(value, exact) for name, value in values.items()}
+        given = self.copied(values, exact=exact)
         return model(**given) if self._form is dict else model(*given.values())
+
+    def copied(self, values: dict[str, Any], *, exact: bool) -> dict[str, Any]:
+        """Copies that a model may write into."""
+        return {name: _copied(value, exact) for name, value in values.items()}
 
     def roles(self) -> dict[str, Role]:
         """What each input is for, by its type, shape and name."""

@@ -20,10 +20,7 @@ def batch_axis(patient: "Patient", names: list[str]) -> int:
     of its own row. Where behaviour says nothing, `batch_first` of its modules does.
     """
     shape = patient.inputs.values[names[0]].shape[:2]
-    if shape[0] == shape[1]:
-        told = None
-    else:
-        told = _told_by_sizes(patient, shape)
+    told = None if shape[0] == shape[1] else _told_by_sizes(patient, shape)
     if told is not None:
         return told
     rolls = [axis for axis in (0, 1) if _rolls_along(patient, names, axis)]
@@ -38,9 +35,11 @@ def batch_axis(patient: "Patient", names: list[str]) -> int:
 
 def _told_by_sizes(patient: "Patient", shape: torch.Size) -> int | None:
     if 1 in shape:
-        return shape.index(1) if isinstance(shape, tuple) else None
+        return shape.index(1)
     for name, role in patient.roles.items():
-        size = patient.inputs.values[name].shape if role in ("padding", "lengths") else ()
+        size = patient.inputs.values[name].shape
+        if role not in ("padding", "lengths"):
+            continue
         if len(size) == 1 and size[0] in shape:
             return shape.index(size[0])
         if len(size) == 2 and set(size) == set(shape):

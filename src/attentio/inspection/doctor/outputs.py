@@ -43,7 +43,7 @@ class Output:
     def rows(self, tensor: Tensor) -> Tensor:
         """[batch, positions, features], or [batch, features] of an output without positions."""
         if self.sequence is None:
-            return tensor.movedim(self.batch, 0).flatten(1)
+            return tensor.reshape(len(tensor), -1)
         tensor = tensor.transpose(0, 1) if self.batch == 1 else tensor
         return tensor if tensor.ndim == 3 else tensor.unsqueeze(2)
 
@@ -53,15 +53,15 @@ class Output:
         return self.path or "output"
 
 
-def read_outputs(tensors: dict[str, Tensor], sequences: tuple[SequenceInput, ...], longest: int | None) -> list[Output]:
+def read_outputs(
+    tensors: dict[str, Tensor], sequences: tuple[SequenceInput, ...], longest: int | None, rows: int
+) -> list[Output]:
     """Which outputs have positions of which input (`longest`: the largest of the given lengths), or rows at least."""
     found = []
     for path, tensor in tensors.items():
         candidates = sorted(sequences, key=lambda one: one.target == ("encoder" in path))
         output = next((o for one in candidates if (o := _matched(path, tensor, one, longest))), None)
-        if output is None and tensor.ndim >= 1 and sequences and "pool" not in path:
-            output = _by_rows(path, tensor, sequences[0])
-        elif output is None and tensor.ndim >= 2:
+        if output is None and tensor.ndim >= 1 and tensor.shape[0] == rows:
             output = Output(path, 0, None)
         if output is not None:
             found.append(output)
@@ -88,7 +88,3 @@ def _matched(path: str, tensor: Tensor, sequence: SequenceInput, longest: int | 
         if tensor.shape[batch] == sequence.rows and tensor.shape[1 - batch] in (sequence.length, longest):
             return Output(path, batch, sequence.name)
     return None
-
-
-def _by_rows(path: str, tensor: Tensor, sequence: SequenceInput) -> Output | None:
-    return Output(path, 0, None) if tensor.shape[0] == sequence.rows else None

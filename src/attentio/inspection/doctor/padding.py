@@ -1,5 +1,6 @@
 """What says which positions are padding: a mask, lengths, or a token; and the same sequence with more of it."""
 
+import inspect
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,12 +26,18 @@ class Padding:
 
     def real(self, values: dict[str, Any], sequence: SequenceInput) -> Tensor:
         """bool [batch, positions]: where there is no padding."""
+        if self.form == "token":
+            return self._ends_in_token(values[sequence.name], sequence)
+        assert self.name is not None
         if self.form == "mask":
             return (values[self.name] == self.real_value).cpu()
-        if self.form == "lengths":
-            return torch.arange(sequence.length) < values[self.name].cpu().unsqueeze(1)
-        value = values[sequence.name]
-        return ((value.T if sequence.batch == 1 else value) != self.token).cpu()
+        return torch.arange(sequence.length) < values[self.name].cpu().unsqueeze(1)
+
+    def _ends_in_token(self, value: Tensor, sequence: SequenceInput) -> Tensor:
+        assert self.token is not None
+        other = (value.T if sequence.batch == 1 else value).cpu().ne(self.token)
+        # Up to the last other token: a decoder may begin with the token of padding.
+        return other.flip(1).cumsum(1).flip(1) > 0
 
     @property
     def told(self) -> str:
@@ -52,7 +59,7 @@ def read_padding(
         token = _token(model, sequence)
         name = _mask_of(inputs, roles, sequence, sequences)
         if name is None:
-            if token is not None and sequence.kind == "tokens":
+            if token is not None and sequence.kind == "tokens" and not _takes_mask(model, sequence):
                 found[sequence.name] = Padding("token", token=token)
             continue
         value = inputs.values[name]
@@ -62,6 +69,13 @@ def read_padding(
             padding = Padding("mask", name, _real_value(name, value), token=token)
         found[sequence.name] = padding
     return found
+
+
+def _takes_mask(model: nn.Module, sequence: SequenceInput) -> bool:
+    """Whether the model would be told what padding is by an argument that the example does not give."""
+    words = ("attention_mask", "padding_mask", "lengths")
+    names = [name for name in inspect.signature(model.forward).parameters if any(word in name for word in words)]
+    return any(is_target(name) == sequence.target for name in names)
 
 
 def _mask_of(

@@ -61,7 +61,8 @@ class Patient:
         self.sequences = self._find_sequences()
         self.padding: dict[str, Padding] = read_padding(self.model, self.inputs, self.roles, self.sequences)
         longest = next((one.longest for one in self.padding.values() if one.form == "lengths"), None)
-        self.outputs: list[Output] = read_outputs(self.base, self.sequences, longest)
+        self.rows = self._count_rows()
+        self.outputs: list[Output] = read_outputs(self.base, self.sequences, longest, self.rows)
         self._conclude()
 
     def _admit(self, model: nn.Module) -> dict[str, Tensor]:
@@ -116,7 +117,7 @@ class Patient:
         """Raise Skip for the first of `needs` that is not there."""
         there = {
             "positions": any(output.sequence for output in self.outputs),
-            "rows": bool(self.sequences) or any(output.batch == 0 for output in self.outputs),
+            "rows": self.rows > 0 and bool(self.outputs),
             "padding": bool(self.padding),
             "loss": self.loss is not None or any(role == "labels" for role in self.roles.values()),
         }
@@ -144,11 +145,25 @@ class Patient:
             noise = torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value)
             spread = value.std().clamp(min=1e-3)
             return torch.where(where.unsqueeze(2), value + spread * noise, value)
-        ids = self._usual_ids(sequence)
-        place = torch.searchsorted(ids, value.clamp(max=int(ids[-1])))
+        ids = self.usual_ids(sequence)
+        place = torch.searchsorted(ids, value.contiguous().clamp(max=int(ids[-1])))
         other = ids[(place + draw) % len(ids)]
         other = torch.where(other == value, ids[(place + draw + 1) % len(ids)], other).to(value.dtype)
         return torch.where(where, other, value)
+
+    def picked(self, rows: Tensor) -> dict[str, Any]:
+        """The inputs made of these rows of the example."""
+        picked = {}
+        for name in self.roles:
+            value = self.inputs.values[name]
+            sequence = next((one for one in self.sequences if one.name == name), None)
+            axis = 0 if sequence is None else sequence.batch
+            if self.roles[name] == "pairs" and value.ndim == 3 and len(value) % self.rows == 0:
+                heads = len(value) // self.rows  # [batch * heads, q, k]
+                picked[name] = value.unflatten(0, (self.rows, heads))[rows].flatten(0, 1)
+            elif self.roles[name] != "pairs" and value.ndim and value.shape[axis] == self.rows:
+                picked[name] = value.index_select(axis, rows.to(value.device))
+        return picked
 
     def remember(self, key: Hashable, find: Callable[[], Any]) -> Any:
         """What `find` gave the first time: several checks look at the same thing."""
@@ -164,7 +179,7 @@ class Patient:
             if output.path in after and after[output.path].shape == self.base[output.path].shape
         }
 
-    def _usual_ids(self, sequence: SequenceInput) -> Tensor:
+    def usual_ids(self, sequence: SequenceInput) -> Tensor:
         """Ids that stand at real positions, sorted: those are surely in the vocabulary and mean nothing special."""
         value = self.inputs.values[sequence.name]
         padding = self.padding.get(sequence.name)
@@ -190,6 +205,13 @@ class Patient:
                 SequenceInput(name, kind, batch, shape[batch], shape[1 - batch], len(names) > 1 and name in targets)  # type: ignore[arg-type]
             )
         return tuple(found)
+
+    def _count_rows(self) -> int:
+        """Rows of the batch; of inputs without positions the first axis is taken, 0 where they disagree."""
+        if self.sequences:
+            return self.sequences[0].rows
+        sizes = {len(self.inputs.values[name]) for name in self.roles if self.inputs.values[name].ndim}
+        return sizes.pop() if len(sizes) == 1 else 0
 
     def _conclude(self) -> None:
         for one in self.sequences:
