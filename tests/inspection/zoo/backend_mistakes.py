@@ -4,9 +4,9 @@ import math
 from types import SimpleNamespace
 
 import torch
+from tagger import HEAD_FEATURES, VOCABULARY, Example, Projected, Tagger, sentences
 from torch import Tensor, nn
 from torch.nn import functional as F
-from zoo.tagger import HEAD_FEATURES, VOCABULARY, Example, Projected, Tagger, sentences
 
 
 class TwoWays(Projected):
@@ -63,4 +63,4 @@ def causal_in_one_way_only() -> Example:
     return FlashOrNot(), {"input_ids": sentences()["input_ids"][:1]}, {}
 
 
-MISTAKES = {eager_without_scale: "backends-disagree", causal_in_one_way_only: "backends-disagree"}
+BACKENDS_DISAGREE = {"eager-without-scale": eager_without_scale, "causal-in-one-way-only": causal_in_one_way_only}

@@ -3,8 +3,8 @@
 import math
 
 import torch
+from tagger import HEAD_FEATURES, WIDTH, Example, Projected, example
 from torch import Tensor
-from zoo.tagger import HEAD_FEATURES, WIDTH, Example, Projected, example
 
 FIRST = slice(0, HEAD_FEATURES)
 
@@ -69,10 +69,7 @@ def all_on_the_first_token() -> Example:
 
 assert WIDTH > HEAD_FEATURES
 
-MISTAKES = {
-    a_head_without_queries: "uniform-heads",
-    every_head_one_hot: "one-hot-heads",
-    a_head_without_values: "dead-heads",
-    a_head_that_is_not_read: "dead-heads",
-    all_on_the_first_token: "attention-sink",
-}
+UNIFORM_HEADS = {"a-head-without-queries": a_head_without_queries}
+ONE_HOT_HEADS = {"every-head-one-hot": every_head_one_hot}
+DEAD_HEADS = {"a-head-without-values": a_head_without_values, "a-head-that-is-not-read": a_head_that_is_not_read}
+ATTENTION_SINK = {"all-on-the-first-token": all_on_the_first_token}

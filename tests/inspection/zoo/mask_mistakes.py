@@ -3,9 +3,9 @@
 import math
 
 import torch
+from tagger import HEAD_FEATURES, HEADS, WIDTH, Example, Projected, example, sentences
 from torch import Tensor, nn
 from torch.nn import functional as F
-from zoo.tagger import HEAD_FEATURES, HEADS, WIDTH, Example, Projected, example, sentences
 
 
 class EmptySentenceIsNaN(Projected):
@@ -175,16 +175,20 @@ def nan_behind_the_mask() -> Example:
     return NaNBehindTheMask(), {"frames": frames, "attention_mask": mask}, {}
 
 
-MISTAKES = {
-    an_empty_sentence_is_nan: "fully-masked-rows",
-    one_token_reads_padding_evenly: "fully-masked-rows",
-    the_first_token_sees_nothing: "fully-masked-rows",
-    inverted_for_sdpa: "inverted-polarity",
-    inverted_for_multihead: "inverted-polarity",
-    inverted_by_hand: "inverted-polarity",
-    causal_inverted: "inverted-polarity",
-    zero_and_one_for_sdpa: "float-mask-01",
-    zero_and_one_for_multihead: "float-mask-01",
-    zero_and_one_by_hand: "float-mask-01",
-    nan_behind_the_mask: "nan-from-masked-keys",
+FULLY_MASKED_ROWS = {
+    "an-empty-sentence-is-nan": an_empty_sentence_is_nan,
+    "one-token-reads-padding-evenly": one_token_reads_padding_evenly,
+    "the-first-token-sees-nothing": the_first_token_sees_nothing,
 }
+INVERTED_POLARITY = {
+    "inverted-for-sdpa": inverted_for_sdpa,
+    "inverted-for-multihead": inverted_for_multihead,
+    "inverted-by-hand": inverted_by_hand,
+    "causal-inverted": causal_inverted,
+}
+FLOAT_MASK_01 = {
+    "zero-and-one-for-sdpa": zero_and_one_for_sdpa,
+    "zero-and-one-for-multihead": zero_and_one_for_multihead,
+    "zero-and-one-by-hand": zero_and_one_by_hand,
+}
+NAN_FROM_MASKED_KEYS = {"nan-behind-the-mask": nan_behind_the_mask}

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable
 
 import torch
+from tagger import HEAD_FEATURES, HEADS, VOCABULARY, WIDTH, Example, Projected, example
 from torch import Tensor, nn
 from torch.nn import functional as F
-from zoo.tagger import HEAD_FEATURES, HEADS, WIDTH, Example, Projected, example, sentences
 
 FORBIDDEN = torch.finfo(torch.float32).min
 
@@ -53,17 +53,18 @@ class MaskedTooLate(Projected):
 
 
 class ReturnsDroppedWeights(nn.Module):
-    """Gives out the weights that dropout has already been through."""
+    """A language model that gives out the weights that dropout has already been through."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.embed = nn.Embedding(31, WIDTH)
+        self.embed = nn.Embedding(VOCABULARY, WIDTH)
         self.attention = Projected()
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, input_ids: Tensor) -> tuple[Tensor, Tensor]:
         query, key, value = self.attention.heads(self.embed(input_ids))
         scores = query @ key.transpose(-1, -2) / math.sqrt(HEAD_FEATURES)
-        weights = scores.masked_fill(attention_mask[:, None, None, :] == 0, FORBIDDEN).softmax(-1)
+        later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+        weights = scores.masked_fill(later, -math.inf).softmax(-1)
         weights = F.dropout(weights, 0.3, training=self.training)
         return self.attention.join(weights @ value), weights
 
@@ -100,7 +101,8 @@ def softmax_twice() -> Example:
 
 def _tagging_loss(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
     logits = model(**inputs)
-    labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
+    tags = inputs["input_ids"] * 5 % VOCABULARY
+    labels = tags.masked_fill(inputs["attention_mask"] == 0, -100)
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten())
 
 
@@ -119,7 +121,7 @@ def masked_after_the_softmax() -> Example:
 
 
 def weights_with_dropout() -> Example:
-    return ReturnsDroppedWeights(), sentences(), {}
+    return ReturnsDroppedWeights(), {"input_ids": torch.randint(VOCABULARY, (3, 11))}, {}
 
 
 def no_scale() -> Example:
@@ -140,14 +142,15 @@ def divided_by_d() -> Example:
 
 assert HEADS * HEAD_FEATURES == WIDTH
 
-MISTAKES = {
-    softmax_twice: "double-softmax",
-    probabilities_for_cross_entropy: "double-softmax",
-    softmax_over_the_queries: "weights-not-normalized",
-    masked_after_the_softmax: "weights-not-normalized",
-    weights_with_dropout: "weights-after-dropout",
-    no_scale: "wrong-scale",
-    multiplied_instead_of_divided: "wrong-scale",
-    width_of_the_model_instead_of_the_head: "wrong-scale",
-    divided_by_d: "wrong-scale",
+DOUBLE_SOFTMAX = {"softmax-twice": softmax_twice, "probabilities-for-cross-entropy": probabilities_for_cross_entropy}
+WEIGHTS_NOT_NORMALIZED = {
+    "softmax-over-the-queries": softmax_over_the_queries,
+    "masked-after-the-softmax": masked_after_the_softmax,
+}
+WEIGHTS_AFTER_DROPOUT = {"weights-with-dropout": weights_with_dropout}
+WRONG_SCALE = {
+    "no-scale": no_scale,
+    "multiplied-instead-of-divided": multiplied_instead_of_divided,
+    "width-of-the-model-instead-of-the-head": width_of_the_model_instead_of_the_head,
+    "divided-by-d": divided_by_d,
 }

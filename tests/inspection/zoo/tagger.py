@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-WIDTH, HEADS, VOCABULARY, LENGTHS = 24, 3, 31, (11, 7, 5)
+WIDTH, HEADS, VOCABULARY, LENGTHS = 24, 4, 31, (11, 7, 5)
 HEAD_FEATURES = WIDTH // HEADS
 
 

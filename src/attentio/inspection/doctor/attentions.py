@@ -68,14 +68,10 @@ def watching(patient: Patient, visit: Callable[[Attention], None]) -> Iterator[N
         yield
 
 
-def attentions(patient: Patient, visit: Callable[[Attention], None], values: dict[str, Any] | None = None) -> None:
-    """Runs the patient on its example, some inputs replaced by `values`, and calls `visit` with every attention."""
-
-    def run() -> None:
-        with watching(patient, visit):
-            patient.inputs.call(patient.model, {**patient.inputs.values, **(values or {})}, exact=patient.exact)
-
-    patient.within(run)
+def attentions(patient: Patient, visit: Callable[[Attention], None]) -> None:
+    """Runs the patient on its example, and calls `visit` with every attention."""
+    with watching(patient, visit):
+        patient.call()
 
 
 def real_queries(patient: Patient, attention: Attention) -> Tensor | None:

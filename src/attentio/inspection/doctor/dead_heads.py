@@ -23,7 +23,7 @@ _DEAD = 1e-12
 
 def check(patient: Patient) -> Iterator[Finding]:
     """Module by module."""
-    effects = patient.within(lambda: _effects(patient), grad=True)
+    effects = _effects(patient)
     if not effects:
         raise Skip("no attention whose heads can be told apart was seen")
     for name, effect in effects.items():
@@ -51,10 +51,12 @@ def _effects(patient: Patient) -> dict[str, Tensor]:
         one.requires_grad_(True)
     try:
         with watching(patient, visit):
-            outputs = dict(flatten(patient.inputs.call(patient.model, patient.inputs.values, exact=patient.exact)))
+            outputs = dict(flatten(patient.call(grad=True)))
         moving = [one for one in outputs.values() if one.requires_grad and one.isfinite().all()]
         if moving:
-            torch.stack([(one * torch.randn_like(one)).sum() for one in moving]).sum().backward()
+            draw = torch.Generator().manual_seed(1)
+            mixed = [(one.cpu() * torch.randn(one.shape, generator=draw, dtype=one.dtype)).sum() for one in moving]
+            torch.stack(mixed).sum().backward()
     finally:
         patient.model.zero_grad(set_to_none=True)
         for one in frozen:

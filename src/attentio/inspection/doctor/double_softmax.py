@@ -4,7 +4,6 @@ Seen in what softmax, log_softmax and cross_entropy are given: numbers from 0 to
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch import Tensor
 from attentio.inspection.doctor.by_hand import FORBIDDEN, SoftmaxCall, following
 from attentio.inspection.doctor.diagnosis import Finding
 from attentio.inspection.doctor.patient import Patient
+from attentio.inspection.doctor.weighed import weighed
 from attentio.inspection.observe import observing
 
 ID = "double-softmax"
@@ -28,20 +28,12 @@ def check(patient: Patient) -> Iterator[Finding]:
         if _is_distribution(call.given.detach().movedim(call.axis, -1)):
             found.setdefault((call.name, call.function), _finding(call))
 
-    def run() -> None:
-        with following(patient.model, on_softmax=visit), observing(patient.model, lambda _: None):
-            patient.inputs.call(_loss_or_model(patient), patient.inputs.values, exact=patient.exact)
-
-    patient.within(run)
+    with following(patient.model, on_softmax=visit), observing(patient.model, lambda _: None):
+        if patient.loss is None:
+            patient.call()
+        else:
+            weighed(patient)
     yield from found.values()
-
-
-def _loss_or_model(patient: Patient) -> Any:
-    """What is called with the inputs: the loss, which runs the model, where there is one."""
-    model, loss, form = patient.model, patient.loss, patient.inputs.restored
-    if loss is None:
-        return model
-    return lambda *args, **named: loss(model, form(named or dict(zip(patient.inputs.values, args, strict=True))))
 
 
 def _is_distribution(given: Tensor) -> bool:

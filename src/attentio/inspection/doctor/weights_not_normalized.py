@@ -27,11 +27,8 @@ def check(patient: Patient) -> Iterator[Finding]:
         if finding is not None:
             found.setdefault(one.name, finding)
 
-    def run() -> None:
-        with following(patient.model, on_attention=visit), observing(patient.model, lambda _: None):
-            patient.inputs.call(patient.model, patient.inputs.values, exact=patient.exact)
-
-    patient.within(run)
+    with following(patient.model, on_attention=visit), observing(patient.model, lambda _: None):
+        patient.call()
     yield from found.values()
 
 
