@@ -89,6 +89,13 @@ def test_what_goes_to_disk_is_what_would_be_in_memory(seed: int, tmp_path: Path)
         model(inputs)
 
 
+def test_tokens_set_within_the_block_are_written(seed: int, tmp_path: Path) -> None:
+    with at.capture(Block(), directory=tmp_path) as seen:
+        Block()(_inputs())
+        seen.tokens = [["a", "b"], ["c"]]
+    assert at.Seen.load(tmp_path).tokens == [["a", "b"], ["c"]]
+
+
 def test_a_capture_that_failed_half_way_does_not_look_finished(seed: int, tmp_path: Path) -> None:
     model, inputs = Pair(), _inputs()
     with pytest.raises(RuntimeError, match="on purpose"), at.capture(model, directory=tmp_path) as seen:

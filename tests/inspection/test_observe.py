@@ -151,6 +151,14 @@ def test_dropout_of_hand_written_attention_is_told_and_its_weights_are_from_befo
     assert seen[0].weights is weights
 
 
+def test_a_learned_sink_is_no_key(seed: int) -> None:
+    seen: list[Observed] = []
+    with observing(nn.Identity(), seen.append):
+        with_sink = torch.softmax(torch.randn(BATCH, HEADS, Q, K + 1), dim=-1)
+        with_sink[..., :-1] @ torch.randn(BATCH, HEADS, K, D)
+    assert torch.equal(seen[0].weights, with_sink[..., :-1])  # type: ignore[arg-type]
+
+
 @pytest.mark.filterwarnings("ignore:enable_nested_tensor is True")
 @pytest.mark.parametrize("batch_first", [True, False])
 def test_torchs_transformer_is_seen_layer_by_layer(seed: int, batch_first: bool) -> None:

@@ -70,7 +70,7 @@ def capture(
         yield recorder.seen
     recorder.require_something(model, layers)
     if recorder.writer is not None:
-        recorder.writer.finish()
+        recorder.writer.finish(recorder.seen.tokens, recorder.seen.target_tokens)
 
 
 class _Recorder:

@@ -53,7 +53,13 @@ class FollowedWeights:
     def go_on(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor) -> None:
         """Some function was called: where it was given weights and gave back as many numbers, follow these too."""
         source = next((arg for arg in args[:2] if isinstance(arg, Tensor) and arg in self._made), None)
-        if source is None or result is source or result.numel() != source.numel() or source.ndim == 0:
+        if source is None or result is source:
+            return
+        if func is Tensor.__getitem__ and result.shape[:-1] == source.shape[:-1] and result.shape != source.shape:
+            # The last keys cut off were no positions but a learned sink; the weights are those that are left.
+            self._made[result] = (self._made[source][0], None)
+            return
+        if result.numel() != source.numel():
             return
         same_keys = result.ndim >= 2 and result.shape[-1] == source.shape[-1]
         if not same_keys or (func in _TURNING and result.stride(-1) != source.stride(-1)):
