@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from attentio.inspection.capture import capture
     from attentio.inspection.doctor.diagnosis import Diagnosis, Finding
     from attentio.inspection.doctor.examination import diagnose
+    from attentio.inspection.page.page import Page, view
     from attentio.inspection.seen import Seen, SeenAttention
     from attentio.layers.torch_multihead import MultiheadAttention
 
@@ -35,6 +36,7 @@ __all__ = [
     "Mask",
     "MaskedRun",
     "MultiheadAttention",
+    "Page",
     "Run",
     "Sampling",
     "ScaledDot",
@@ -50,6 +52,7 @@ __all__ = [
     "load",
     "padding",
     "segments",
+    "view",
     "window",
 ]
 
@@ -67,6 +70,7 @@ _HOMES = {
     "attentio.inspection.doctor.diagnosis": ("Diagnosis", "Finding"),
     "attentio.inspection.doctor.examination": ("diagnose",),
     "attentio.inspection.capture": ("capture",),
+    "attentio.inspection.page.page": ("Page", "view"),
     "attentio.inspection.seen": ("Seen", "SeenAttention"),
     "attentio.layers.torch_multihead": ("MultiheadAttention",),
 }

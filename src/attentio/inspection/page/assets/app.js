@@ -52,6 +52,7 @@ const attentioViews = [];
   const state = { view: null, group: 0, layer: 0, head: 0, item: 0, row: null, column: null, words: false,
     scale: "sqrt", language: "en", theme: "light" };
   const listeners = [];
+  const colors = new Map();  // asking for a style takes long, and drawing asks often
   const panels = new Map();  // view id to {view, element, handle once mounted, behind: names changed unseen}
 
   const app = {
@@ -101,7 +102,11 @@ const attentioViews = [];
     },
     quote(token) { return `“\u2068${token}\u2069”`; },
     say(text) { document.getElementById("said").textContent = text; },
-    color(name) { return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim(); },
+    color(name) {
+      const key = `${state.theme} ${name}`;
+      if (!colors.has(key)) colors.set(key, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+      return colors.get(key);
+    },
     element,
   };
 

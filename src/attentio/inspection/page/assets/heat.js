@@ -99,8 +99,9 @@
       const { clientWidth, clientHeight } = this.scroller;
       this.ratio = devicePixelRatio || 1;
       Object.assign(this, { width: Math.min(clientWidth, Math.ceil(wide)), height: Math.min(clientHeight, Math.ceil(tall)) });
-      this.canvas.width = Math.round(this.width * this.ratio);
-      this.canvas.height = Math.round(this.height * this.ratio);
+      const pixels = [Math.round(this.width * this.ratio), Math.round(this.height * this.ratio)];
+      // Setting even the same size empties the canvas.
+      if (this.canvas.width !== pixels[0] || this.canvas.height !== pixels[1]) [this.canvas.width, this.canvas.height] = pixels;
       this.canvas.style.width = `${this.width}px`;
       this.canvas.style.height = `${this.height}px`;
       this.map.canvas.hidden = wide <= clientWidth + 1 && tall <= clientHeight + 1;

@@ -11,13 +11,19 @@
 
   function labelSize(cell) { return Math.max(10, Math.min(14, cell * 0.55)); }
 
+  const widths = new WeakMap();  // of the widest of some labels, at 100 pixels
+
+  function widest(labels, size) {
+    if (!widths.has(labels)) widths.set(labels, labels.reduce((most, each) => Math.max(most, attentio.pen.width(each, 100)), 0));
+    return (widths.get(labels) * size) / 100;
+  }
+
   // The margins that the tokens need at this size of cells; positions instead of tokens where cells are too small.
   function layout({ rows, columns, cell }) {
     if (cell < READABLE) return { left: 64, top: 40, over: 12, tokens: false, upright: true };
     const size = labelSize(cell);
-    const widest = (labels) => labels.reduce((most, label) => Math.max(most, attentio.pen.width(label, size)), 0);
-    const across = Math.min(MOST_LABEL, widest(columns)), upright = across <= cell - 4;
-    return { left: Math.min(MOST_LABEL, widest(rows)) + 18, top: upright ? 40 : across * 0.75 + 34,
+    const across = Math.min(MOST_LABEL, widest(columns, size)), upright = across <= cell - 4;
+    return { left: Math.min(MOST_LABEL, widest(rows, size)) + 18, top: upright ? 40 : across * 0.75 + 34,
       over: upright ? 6 : across * 0.75, tokens: true, upright };
   }
 
