@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 import attentio as at
+from attentio.errors import AttentioError
 from attentio.inspection.observe import Observed, observing
 from attentio.models.presets import Sizes, bahdanau, luong
 
@@ -120,6 +121,14 @@ def test_heads_that_share_keys_are_seen_with_their_keys(seed: int) -> None:
     assert seen[0].name == ""
     assert seen[0].key is not None
     assert torch.equal(seen[0].key, kv[:, [0, 0, 0, 1, 1, 1]])
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_nested_tensors_are_refused_clearly(seed: int) -> None:
+    rows = [torch.randn(HEADS, n, D).transpose(0, 1) for n in (Q, K)]
+    nested = torch.nested.nested_tensor(rows, layout=torch.jagged).transpose(1, 2)
+    with observing(nn.Identity(), lambda one: None), pytest.raises(AttentioError, match="pad the sequences"):
+        F.scaled_dot_product_attention(nested, nested, nested)
 
 
 def test_softmax_that_is_no_attention_is_not_taken_for_one(seed: int) -> None:

@@ -136,6 +136,35 @@ def test_files_that_are_not_right_are_refused_by_name(seed: int, tmp_path: Path,
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("part", "tensor"),
+    [
+        ("query", torch.zeros(BATCH, HEADS, K, 11).half()),
+        ("key", torch.zeros(BATCH, HEADS, K, 11)),
+        ("value", torch.zeros(BATCH, K, 11).half()),
+        ("scores", torch.zeros(BATCH, 1, Q, K).half()),
+        ("allowed", torch.ones(3, 1, Q, K, dtype=torch.bool)),
+        ("allowed", torch.ones(K, dtype=torch.bool)),
+    ],
+)
+def test_parts_of_a_wrong_shape_are_refused(seed: int, tmp_path: Path, part: str, tensor: torch.Tensor) -> None:
+    save_file({"weights": _one().weights, part: tensor}, tmp_path / "x.safetensors")
+    entry = {
+        "name": "a",
+        "call": 0,
+        "kind": "self",
+        "heads": [0, 1, 2],
+        "shape": [BATCH, HEADS, Q, K],
+        "keys": K,
+        "file": "x.safetensors",
+        "tensors": {"weights": "weights", part: part},
+    }
+    index = {"format": "attentio-attention", "version": 1, "entries": [entry]}
+    (tmp_path / "attention.json").write_text(json.dumps(index), encoding="utf-8")
+    with pytest.raises(ValueError, match=part):
+        Seen.load(tmp_path)
+
+
 def test_names_slices_and_calls_of_one_name(seed: int) -> None:
     seen = Seen([_one("a"), _one("b"), _one("a", 1)], tokens=[["x"]])
     assert seen.names == ["a", "b"]

@@ -151,18 +151,19 @@ def _read_entry(directory: Path, entry: dict[str, Any]) -> SeenAttention:
     path = directory / entry["file"]
     if path.parent != directory or path.suffix != ".safetensors":
         raise ValueError(f"file must be the name of a .safetensors file beside {INDEX}, got {entry['file']!r}")
-    one = SeenAttention(
+    tensors = _read_tensors(path, entry["tensors"])
+    heads, keys = tuple(int(head) for head in entry["heads"]), int(entry["keys"])
+    _require_consistent(tensors, entry["shape"], heads, keys, path)
+    return SeenAttention(
         name=str(entry["name"]),
         call=int(entry["call"]),
         kind=_kind(entry["kind"]),
-        heads=tuple(int(head) for head in entry["heads"]),
-        keys=int(entry["keys"]),
+        heads=heads,
+        keys=keys,
         q_start=int(entry.get("q_start", 0)),
         scale=entry.get("scale"),
-        **_read_tensors(path, entry["tensors"]),
+        **tensors,
     )
-    _require_consistent(one, entry["shape"], path)
-    return one
 
 
 def _kind(kind: object) -> Any:
@@ -182,23 +183,32 @@ def _read_tensors(path: Path, names: dict[str, str]) -> dict[str, Any]:
         raise AttentioError(f"{path} cannot be read ({error}); capture again") from None
 
 
-def _require_consistent(one: SeenAttention, shape: list[int], path: Path) -> None:
-    """Raises AttentioError where the numbers on disk are not what attention.json says of them."""
+def _require_consistent(
+    tensors: dict[str, Tensor], shape: list[int], numbers: tuple[int, ...], keys: int, path: Path
+) -> None:
+    """Raises AttentioError where the numbers on disk are not what attention.json says of them; None: any size."""
     batch, heads, q, k = shape
-    width = one.weights.shape[-1] if one.indices is not None else k
-    kept = (batch, heads, q, width)
-    wanted: dict[str, tuple[torch.dtype, tuple[int, ...] | None]] = {
+    kept = (batch, heads, q, None if "indices" in tensors else k)
+    wanted: dict[str, tuple[torch.dtype, tuple[int | None, ...]]] = {
         "weights": (torch.float16, kept),
-        "indices": (torch.int32, kept),
+        "indices": (torch.int32, tuple(tensors["weights"].shape)),
+        "query": (torch.float16, (batch, heads, q, None)),
+        "key": (torch.float16, (batch, heads, k, None)),
+        "value": (torch.float16, (batch, heads, k, None)),
         "scores": (torch.float16, (batch, heads, q, k)),
-        "allowed": (torch.bool, None),
+        "allowed": (torch.bool, (batch, heads, q, k)),
     }
-    for name in TENSORS:
-        tensor = getattr(one, name)
-        dtype, size = wanted.get(name, (torch.float16, None))
-        if tensor is not None and (tensor.dtype != dtype or (size is not None and tensor.shape != size)):
-            raise AttentioError(
-                f"{path}: {name} must be {dtype} {list(size or ['any'])}, got {tensor.dtype} {list(tensor.shape)}"
-            )
-    if k != one.keys or heads != len(one.heads):
-        raise AttentioError(f"{path}: shape {shape} does not go with {one.keys} keys and heads {list(one.heads)}")
+    for name, tensor in tensors.items():
+        dtype, sizes = wanted[name]
+        if not (tensor.dtype == dtype and _fits(tensor, sizes, broadcast=name == "allowed")):
+            size = ", ".join("any" if n is None else str(n) for n in sizes)
+            raise AttentioError(f"{path}: {name} must be {dtype} [{size}], got {tensor.dtype} {list(tensor.shape)}")
+    if k != keys or heads != len(numbers):
+        raise AttentioError(f"{path}: shape {shape} does not go with {keys} keys and heads {list(numbers)}")
+
+
+def _fits(tensor: Tensor, sizes: tuple[int | None, ...], *, broadcast: bool) -> bool:
+    if not broadcast:
+        return tensor.ndim == 4 and all(n in (None, have) for n, have in zip(sizes, tensor.shape, strict=True))
+    last = zip(reversed(tensor.shape), reversed(sizes), strict=False)
+    return 2 <= tensor.ndim <= 4 and all(have in (1, n) for have, n in last)

@@ -16,6 +16,7 @@ from torch.nn.attention import flex_attention
 from torch.overrides import TorchFunctionMode
 
 from attentio.attention.attend import observer
+from attentio.errors import AttentioError
 from attentio.inspection.caller import Caller
 from attentio.inspection.observed_multihead import describe_multihead
 from attentio.inspection.observed_softmax import PRODUCTS, SOFTMAXES, FollowedWeights
@@ -61,8 +62,9 @@ class ObservedFunctions(TorchFunctionMode):
 
 def _describe_sdpa(args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor) -> dict[str, Any]:
     given = {**dict(zip(_SDPA_ARGUMENTS, args, strict=False)), **kwargs}
-    query, scale = given["query"], given.get("scale")
-    mask = given.get("attn_mask")
+    query, scale, mask = given["query"], given.get("scale"), given.get("attn_mask")
+    if query.is_nested:
+        raise AttentioError("attention of nested tensors cannot be looked into: pad the sequences and mask the padding")
     if mask is not None and query.ndim == 3 and mask.ndim == 3:
         mask = mask.unsqueeze(1)
     elif mask is not None and mask.ndim > 4:
@@ -128,12 +130,12 @@ def _four_axes(tensor: Tensor) -> Tensor:
 
 
 def _repeated(query: Tensor, key: Tensor, value: Tensor) -> dict[str, Tensor]:
-    """Keys and values once for every query head that shares them, and for every sequence."""
-    heads, batch = query.shape[1], query.shape[0]
+    """Keys and values once for every query head that shares them, and all of them for every sequence."""
+    heads, batch = query.shape[1], max(query.shape[0], key.shape[0])
 
     def fit(tensor: Tensor) -> Tensor:
         if tensor.shape[1] != heads:
             tensor = tensor.repeat_interleave(heads // tensor.shape[1], dim=1)
         return tensor.expand(batch, *tensor.shape[1:])
 
-    return {"query": query, "key": fit(key), "value": fit(value)}
+    return {"query": fit(query), "key": fit(key), "value": fit(value)}
