@@ -30,7 +30,7 @@
       this.stage = LAST;
       this.parts = null;
       this.missing = app.element("div", { class: "missing" });
-      this.table = attentio.stepsTable(app, (key) => this.choose(this.query, key));
+      this.table = attentio.stepsTable(app, (key) => this.choose(this.query, key, { pointed: true }));
       this.lines = STAGES.map(([stage, code], at) => this.line(stage, code, at));
       this.remarks = app.element("div", { class: "remarks" });
       this.body = app.element("div", { class: "steps" }, this.bar(),
@@ -90,7 +90,7 @@
     }
 
     /** This query and key (null: the one with the largest weight). */
-    choose(query, key) {
+    choose(query, key, { pointed = false } = {}) {
       const { app, parts } = this;
       if (!parts) return;
       const turned = this.query !== query;
@@ -102,6 +102,7 @@
       this.key = key === null || key >= weights.length ? weights.indexOf(Math.max(...weights)) : Math.max(0, key);
       if (!app.state.words) app.set({ row: this.query, column: this.key });
       this.show();
+      if (!pointed) this.table.reveal();
       const tokens = { query: app.pieces("query")[this.query], key: app.pieces("key")[this.key] };
       app.say(app.text(turned ? "steps.saidQuery" : "steps.saidKey", { ...tokens, ...this.numbers() }));
     }
@@ -138,7 +139,6 @@
       if (!act) return;
       event.preventDefault();
       act();
-      this.table.reveal();
     }
 
     /** Why the chosen query may not attend to a key, as far as the mask itself tells; null where it may. */

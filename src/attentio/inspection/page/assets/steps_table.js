@@ -4,6 +4,7 @@
 
   const SHOWN_FEATURES = 3; // of a value and the context
   const SHOWN_PRODUCTS = 8;
+  const LONGEST_BAR = 0.25; // the weight of a full bar, at least: bars of many small weights are comparable, too
 
   /** The first few features; the rest is "…" in the table, and in every sum. */
   const few = (count, shown) => Array.from({ length: Math.min(count, shown) }, (_, feature) => feature);
@@ -70,7 +71,7 @@
         node.classList.add(values[j] < 0 ? "below" : "above");
         node.style.setProperty("--part", `${(45 * Math.abs(values[j])) / (largest || 1)}%`);
       }
-      if (kind === "weight") node.style.setProperty("--part", `${100 * values[j]}%`);
+      if (kind === "weight") node.style.setProperty("--part", `${(100 * values[j]) / Math.max(largest, LONGEST_BAR)}%`);
       if (kind === "masked" && reason) {
         node.classList.add("forbidden");
         node.prepend(make("span", { class: "reason", text: app.text(`steps.short.${reason}`) }));
@@ -86,7 +87,7 @@
       const tokens = app.pieces("key");
       const columns = columnsOf(state, features);
       const size = (kind) => Math.max(0, ...columns.filter((each) => each.kind === kind).flatMap((each) => each.values.map(Math.abs)).filter(Number.isFinite));
-      const largest = { score: size("score"), share: size("share") };
+      const largest = Object.fromEntries(["score", "weight", "share"].map((kind) => [kind, size(kind)]));
       chosen = key;
       showHead(state, features);
       const dots = () => (more ? [make("td", { class: "stage-3 dots", text: "…" })] : []);
@@ -119,6 +120,14 @@
           ...(one ? [line("q × k", written(one.products), number(one.dot))] : []))));
     }
 
-    return { element, show, reveal: () => rows.children[chosen]?.scrollIntoView({ block: "nearest" }) };
+    /** Scroll the table, not the page, to the chosen key. */
+    function reveal() {
+      const row = rows.children[chosen];
+      const frame = table.parentElement;
+      const [above, below] = [row.offsetTop - head.offsetHeight, row.offsetTop + row.offsetHeight + foot.offsetHeight];
+      frame.scrollTop = Math.max(Math.min(frame.scrollTop, above), below - frame.clientHeight);
+    }
+
+    return { element, show, reveal };
   };
 })();

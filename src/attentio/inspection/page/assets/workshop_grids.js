@@ -3,7 +3,10 @@
   "use strict";
 
   const NAMES = ["mask", "scores", "weights"];
-  const SIZES = [[9, "large"], [16, "middle"]]; // up to so many keys
+  const LABELS = 130; // pixels that the tokens of the rows and the gaps take
+  const LEAST_WIDTH = 700; // pixels of all cells; narrower screens scroll
+  const [SMALLEST, LARGEST] = [6, 38];
+  const SIZES = [[34, "large"], [16, "middle"], [10, "small"], [0, "tiny"]]; // where a cell has more than so many pixels
 
   attentio.workshopGrids = (app, pointed) => {
     const make = app.element;
@@ -12,7 +15,11 @@
 
     /** Build the three tables anew, for these tokens. */
     function build(queryTokens, keyTokens) {
-      const size = SIZES.find(([most]) => keyTokens.length <= most)?.[1] ?? "small";
+      const width = Math.max(LEAST_WIDTH, element.clientWidth - LABELS);
+      const room = Math.floor(width / NAMES.length / keyTokens.length);
+      const cell = Math.max(SMALLEST, Math.min(LARGEST, room > 10 ? room - 1 : room)); // tiny ones touch each other
+      const size = SIZES.find(([less]) => Math.max(room, SMALLEST) > less)[1];
+      element.style.setProperty("--cell", `${cell}px`);
       at = [0, 0];
       headings = NAMES.map(() => keyTokens.map((token) => make("th", { scope: "col" }, make("bdi", { text: token, title: token }))));
       sides = NAMES.map(() => queryTokens.map((token) => make("th", { scope: "row" }, make("bdi", { text: token, title: token }))));
