@@ -147,6 +147,14 @@ def test_masks_of_torch(seed: int) -> None:
         _assert_close(one, expected)
 
 
+def test_windows_of_images_are_sequences_of_a_larger_batch(seed: int) -> None:
+    query, key, value = (torch.randn(BATCH, 4, HEADS, n, D) for n in (Q, K, K))
+    added = torch.randn(4, 1, Q, K)
+    one = _capture(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, added), query, key, value)
+    scores = _dots(query.flatten(0, 1), key.flatten(0, 1), D**-0.5)
+    _assert_close(one, _naive(scores + added.repeat(BATCH, 1, 1, 1), None))
+
+
 def test_parts_tell_bias_from_mask_where_torch_adds_both(seed: int) -> None:
     query, key, value = _drawn()
     bias = torch.randn(HEADS, Q, K)

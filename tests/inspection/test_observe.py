@@ -234,6 +234,43 @@ def test_recurrent_decoders_are_seen_step_by_step_over_the_whole_source(seed: in
         torch.testing.assert_close(one.weights[:, 0], weights)
 
 
+class Reader(nn.Module):
+    """Reads a memory, under a name that says nothing."""
+
+    def forward(self, states: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
+        return F.scaled_dot_product_attention(states[:, None], memory[:, None], memory[:, None], mask)
+
+
+class Shared(nn.MultiheadAttention):
+    """One attention for both uses."""
+
+
+@pytest.mark.parametrize(
+    ("module", "lengths", "kind"),
+    [
+        (Reader(), (Q, K), "cross"),
+        (Reader(), (K, Q), "cross"),
+        (nn.ModuleDict({"cross_attention": Reader()}), (K, K), "cross"),
+        (nn.ModuleDict({"encoder_attn": Reader()}), (K, K), "cross"),
+        (nn.ModuleDict({"encoder_self_attn": Reader()}), (K, K), "self"),
+        (Shared(D, 1, batch_first=True), (K, K), "cross"),
+    ],
+)
+def test_the_kind_is_told_by_class_arguments_name_or_lengths(
+    seed: int, module: nn.Module, lengths: tuple[int, int], kind: str
+) -> None:
+    states, memory = (torch.randn(BATCH, n, D) for n in lengths)
+    run = next(iter(module.values())) if isinstance(module, nn.ModuleDict) else module
+    seen: list[Observed] = []
+    with observing(module, seen.append):
+        run(states, memory, memory) if isinstance(run, Shared) else run(states, memory)
+    assert [one.kind for one in seen] == [kind]
+    if isinstance(run, Shared):
+        with observing(module, seen.append):
+            run(states, states, states)
+        assert seen[1].kind == "self"
+
+
 def test_what_an_observer_computes_is_not_observed(seed: int) -> None:
     model = Model(F.scaled_dot_product_attention)
     outer: list[str] = []

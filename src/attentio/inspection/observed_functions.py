@@ -67,7 +67,7 @@ def _describe_sdpa(args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor
         raise AttentioError("attention of nested tensors cannot be looked into: pad the sequences and mask the padding")
     if mask is not None and query.ndim == 3 and mask.ndim == 3:
         mask = mask.unsqueeze(1)
-    elif mask is not None and mask.ndim > 4:
+    elif mask is not None and query.ndim > 4 and mask.ndim > 3:
         mask = _four_axes(mask.expand(*query.shape[:-2], *mask.shape[-2:]))
     return {
         **_repeated(_four_axes(query), _four_axes(given["key"]), _four_axes(given["value"])),
