@@ -199,6 +199,13 @@ def test_shorter_sequences_of_a_batch_end_in_padding() -> None:
     assert head["tokens"]["source"][1]["labels"] == [*words(3), None, None]
 
 
+def test_heading_says_the_sentence_without_marks_and_special_tokens() -> None:
+    tokens = ["<s>", "▁lo", "w", "er", "▁", "▁than", "[SEP]", "</s>"]
+    head, _ = read(view(torch.full((8, 8), 1 / 8), tokens))
+    assert head["tokens"]["source"][0]["sentence"] == "lower ▁ than"
+    assert head["tokens"]["source"][0]["words"][1] == [1, 4, "lower"]
+
+
 def test_tokens_saved_with_what_was_seen_are_used() -> None:
     seen = Seen([call("a", 5, 7, kind="cross")], tokens=[words(7)], target_tokens=[words(5, "t")])
     head, _ = read(view(seen))

@@ -1,5 +1,6 @@
 """Which tokens stand at the rows and columns of each attention, and how they look."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
@@ -8,6 +9,7 @@ from attentio.inspection.labels import label
 from attentio.inspection.seen import SeenAttention
 from attentio.inspection.words import spans, word_starts, word_text
 
+_SPECIAL = re.compile(r"<[^<>\s]+>|\[[A-Z]+\]")
 TokenLists = Sequence[str] | Sequence[Sequence[str]]
 
 
@@ -84,20 +86,20 @@ def _batch(lists: TokenLists) -> list[list[str | None]]:
 
 def _shown(tokens: Sequence[str | None]) -> dict[str, Any]:
     there = [token for token in tokens if token is not None]
-    padding = len(tokens) - len(there)
+    padding = [None] * (len(tokens) - len(there))
     words = spans(word_starts(there))
-    shown: dict[str, Any] = {"labels": [visible(token) for token in there] + [None] * padding}
+    texts = [_written([there[place] for place in word]) for word in words]
+    sentence = " ".join(text for text in texts if not _SPECIAL.fullmatch(text))
+    shown: dict[str, Any] = {"labels": [*map(visible, there), *padding], "sentence": sentence}
     if len(words) < len(there):
-        texts = [visible(word_text([there[place] for place in word])) for word in words]
-        alone = [visible(there[word[0]]) for word in words]
-        shown["words"] = [
-            *(
-                [word.start, word.stop, text if text != "∅" else one]
-                for word, text, one in zip(words, texts, alone, strict=True)
-            ),
-            *([len(there) + place, len(there) + place + 1, None] for place in range(padding)),
-        ]
+        shown["words"] = [[word.start, word.stop, text] for word, text in zip(words, texts, strict=True)]
+        shown["words"] += [[place, place + 1, None] for place in range(len(there), len(tokens))]
     return shown
+
+
+def _written(pieces: Sequence[str]) -> str:
+    """A word without the marks of its pieces; white space as its sign."""
+    return visible(word_text(pieces) or pieces[0])
 
 
 def visible(token: str) -> str:

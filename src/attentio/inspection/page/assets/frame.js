@@ -5,6 +5,8 @@
   const KEYS = [["[ ]", "keys.head"], ["{ }", "keys.layer"], ["w", "keys.words"], ["s", "keys.scale"], ["t", "keys.theme"],
     ["Tab", "keys.tab"], ["←↑→↓", "keys.arrows"], ["+ − 0", "keys.zoom"], ["Enter", "keys.strongest"], ["Esc", "keys.escape"], ["?", "keys.help"]];
 
+  const LONGEST = 400;  // letters of a sentence in the heading
+
   attentio.frame = (app) => {
     heading(app);
     notes(app);
@@ -18,15 +20,15 @@
     const { title, tokens } = app.payload, sentence = document.getElementById("sentence");
     document.getElementById("title").textContent = title || "attentio";
     const written = (name) => {
-      const list = tokens[name]?.[Math.min(app.state.item, tokens[name].length - 1)];
-      if (!list) return [];
-      const words = list.words ? list.words.map((word) => word[2]) : list.labels;
-      const some = words.filter((word) => word !== null).slice(0, 60);
-      return [app.element("bdi", { text: some.join(" ") + (words.length > 60 ? " …" : "") })];
+      const text = tokens[name]?.[Math.min(app.state.item, tokens[name].length - 1)].sentence ?? "";
+      return text.length > LONGEST ? `${text.slice(0, LONGEST)} …` : text;
     };
+    const close = (text) => text.replace(/\s/g, "");
     const show = () => {
-      const target = written("target");
-      sentence.replaceChildren(...written("source"), ...(target.length ? [app.element("span", { class: "to", text: " → " }), ...target] : []));
+      const [source, target] = [written("source"), written("target")], said = close(title) === close(source);
+      const parts = [...(said ? [] : [source]), ...(target ? [null, target] : [])];
+      sentence.replaceChildren(...parts.map((text) => (text === null ? app.element("span", { class: "to", text: " → " })
+        : app.element("bdi", { text }))));
     };
     app.on((changed) => { if (changed.has("item")) show(); });
     show();
