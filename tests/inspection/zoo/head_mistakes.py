@@ -42,8 +42,8 @@ def every_head_one_hot() -> Example:
     """Projections so large that softmax is a choice, through which no gradient comes back."""
     attention = Heads()
     with torch.no_grad():
-        attention.query.weight *= 30.0
-        attention.key.weight *= 30.0
+        attention.query.weight *= 60.0
+        attention.key.weight *= 60.0
     return example(attention, causal=False)
 
 
