@@ -1,5 +1,6 @@
 """Step by step: the numbers that the page shows are those of the equation, in float64."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -228,6 +229,36 @@ def test_arrow_keys_go_through_queries_and_keys_and_are_said(open_page: Open, se
     assert tab.locator("#said").inner_text().startswith(f"Key k{moved}: score ")
     tab.keyboard.press("ArrowLeft")
     assert tab.evaluate("attentio.app.state.row") == 1
+
+
+def test_scores_that_are_no_dot_product_are_shown_as_captured(open_page: Open, seed: int) -> None:
+    call = attention(**drawn(queries=KEYS, keys=KEYS))
+    scores = torch.randn(1, 2, KEYS, KEYS).half()
+    weights = scores.float().softmax(-1).half()
+    tab = opened(open_page, dataclasses.replace(call, scores=scores, weights=weights, scale=None))
+    choose_query(tab, 4)
+    right = scores[0, 0, 4].double()
+    np.testing.assert_allclose(column(tab, "nth-of-type(1)"), right, rtol=0.0051)
+    np.testing.assert_allclose(column(tab, "nth-of-type(4)"), right.softmax(-1), rtol=0.0051)
+    assert "not a dot product" in tab.locator(".equation .with-numbers").first.inner_text()
+
+
+def test_steps_are_saved_as_svg_without_what_is_not_uncovered(open_page: Open, seed: int) -> None:
+    tab = opened(open_page, attention(**drawn(queries=KEYS, keys=KEYS)))
+    saved = []
+    for stage in ("aggregate", "compare"):
+        tab.locator(".equation button", has_text=f"{stage}(").click()
+        with tab.expect_download() as download:
+            tab.get_by_role("button", name="SVG").click()
+        saved.append(download.value.path().read_text(encoding="utf-8"))
+    full, uncovered = saved
+    scores, weights = (
+        [text.strip() for text in tab.locator(f".keys td.{kind}").all_text_contents()] for kind in ("score", "weight")
+    )
+    assert all(f"k{key}" in each for each in saved for key in range(KEYS))
+    assert all(number in full for number in scores + weights)
+    assert all(number in uncovered for number in scores)
+    assert not all(number in uncovered for number in weights)
 
 
 def test_without_parts_the_view_says_how_to_get_them(open_page: Open, seed: int) -> None:

@@ -25,8 +25,8 @@ LANGUAGES = ("en", "ko")
 SCRIPTS = (
     *("app.js", "data.js", "colours.js", "pen.js"),
     *("overview.js", "heat_drawing.js", "profile.js", "minimap.js", "heat.js", "arcs.js", "translation.js"),
-    *("masks.js", "arithmetic.js", "steps_table.js", "steps.js"),
-    *("workshop_terms.js", "workshop_grids.js", "workshop.js"),
+    *("masks.js", "arithmetic.js", "steps_table.js", "steps_picture.js", "steps.js"),
+    *("workshop_terms.js", "workshop_grids.js", "workshop_picture.js", "workshop.js"),
     *("table.js", "frame.js"),
 )
 STYLES = ("page.css", "steps.css", "workshop.css")

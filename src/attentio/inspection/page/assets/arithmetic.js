@@ -86,5 +86,5 @@
     });
   }
 
-  attentio.arithmetic = { compare, normalize, aggregate, trace, number, column };
+  attentio.arithmetic = { normalize, trace, number, column };
 })();

@@ -41,15 +41,15 @@
 
   /** The same mask in attentio's Python: {definitions: ["lengths = ..", ..], expression: "at.causal() & .."}. */
   function python(mask) {
-    const definitions = [];
-    const named = (name, value) => {
+    const defined = []; // tensors by name; equal ones have one name
+    const named = (stem, value) => {
       const text = `torch.tensor([${value}])`;
-      const same = definitions.find((line) => line.replace(/^\w+?(_\d+)? = /, "") === text && line.startsWith(name));
-      if (same) return same.split(" = ")[0];
-      const taken = definitions.filter((line) => line.split(" = ")[0].replace(/_\d+$/, "") === name).length;
-      const unique = taken ? `${name}_${taken + 1}` : name;
-      definitions.push(`${unique} = ${text}`);
-      return unique;
+      const known = defined.find((one) => one.stem === stem && one.text === text);
+      if (known) return known.name;
+      const number = defined.filter((one) => one.stem === stem).length + 1;
+      const name = number > 1 ? `${stem}_${number}` : stem;
+      defined.push({ stem, text, name });
+      return name;
     };
     const ids = (numbers) => `[${numbers.join(", ")}]`;
     const written = {
@@ -72,7 +72,7 @@
       return (TIGHTNESS[inner.kind] ?? 4) < TIGHTNESS[outer] ? `(${text})` : text;
     };
     const expression = mask === null ? "None" : written[mask.kind](mask);
-    return { definitions, expression };
+    return { definitions: defined.map(({ name, text }) => `${name} = ${text}`), expression };
   }
 
   /** Does the mask promise, somewhere not negated, that no later key is seen? */

@@ -33,31 +33,62 @@
       this.table = attentio.stepsTable(app, (key) => this.choose(this.query, key, { pointed: true }));
       this.lines = STAGES.map(([stage, code], at) => this.line(stage, code, at));
       this.remarks = app.element("div", { class: "remarks" });
-      this.body = app.element("div", { class: "steps" }, this.bar(),
+      this.body = app.element(
+        "div",
+        { class: "steps" },
+        this.bar(),
         app.element("ol", { class: "equation", labelKey: "steps.equation" }, ...this.lines.map(({ item }) => item)),
-        this.remarks, this.table.element, app.element("p", { class: "hint", key: "steps.keys" }));
+        this.remarks,
+        this.table.element,
+        app.element("p", { class: "hint", key: "steps.keys" }),
+      );
       element.append(this.missing, this.body);
       this.body.addEventListener("keydown", (event) => this.onKey(event));
     }
 
     bar() {
       const make = this.app.element;
-      const button = (labelKey, text, act) => make("button", { type: "button", class: "icon", labelKey, on: { click: act } },
-        make("span", { "aria-hidden": "true", text }));
-      this.slider = make("input", { type: "range", min: 0, value: 0, labelKey: "steps.query",
-        on: { input: () => this.choose(Number(this.slider.value), null) } });
+      const button = (labelKey, text, act) =>
+        make(
+          "button",
+          { type: "button", class: "icon", labelKey, on: { click: act } },
+          make("span", { "aria-hidden": "true", text }),
+        );
+      this.slider = make("input", {
+        type: "range",
+        min: 0,
+        value: 0,
+        labelKey: "steps.query",
+        on: { input: () => this.choose(Number(this.slider.value), null) },
+      });
       this.where = make("output", { class: "where" });
-      this.next = make("button", { type: "button", class: "next", key: "steps.next", on: { click: () => this.advance() } });
-      return make("div", { class: "steps-bar", role: "group", labelKey: "steps.query" },
-        button("steps.previousQuery", "◀", () => this.choose(this.query - 1, null)), this.slider,
-        button("steps.nextQuery", "▶", () => this.choose(this.query + 1, null)), this.where, this.next);
+      this.next = make("button", {
+        type: "button",
+        class: "next",
+        key: "steps.next",
+        on: { click: () => this.advance() },
+      });
+      return make(
+        "div",
+        { class: "steps-bar", role: "group", labelKey: "steps.query" },
+        button("steps.previousQuery", "◀", () => this.choose(this.query - 1, null)),
+        this.slider,
+        button("steps.nextQuery", "▶", () => this.choose(this.query + 1, null)),
+        this.where,
+        this.next,
+      );
     }
 
     line(stage, code, at) {
       const make = this.app.element;
       const numbers = make("span", { class: "with-numbers" });
-      const button = make("button", { type: "button", on: { click: () => this.reach(at) } },
-        make("code", { text: code }), make("span", { class: "what", key: `steps.${stage}` }), numbers);
+      const button = make(
+        "button",
+        { type: "button", on: { click: () => this.reach(at) } },
+        make("code", { text: code }),
+        make("span", { class: "what", key: `steps.${stage}` }),
+        numbers,
+      );
       return { item: make("li", { class: `stage-${at}` }, button), button, numbers };
     }
 
@@ -77,7 +108,11 @@
         captured: app.state.words ? null : matrix,
       };
       if (!parts) this.explainMissing(Boolean(entry.parts));
-      else this.choose(app.state.words ? this.query : app.state.row ?? this.query, app.state.words ? null : app.state.column);
+      else
+        this.choose(
+          app.state.words ? this.query : (app.state.row ?? this.query),
+          app.state.words ? null : app.state.column,
+        );
     }
 
     /** Why there are no numbers, and how to get them. */
@@ -85,7 +120,13 @@
       const make = this.app.element;
       const remedy = mean
         ? make("button", { type: "button", key: "steps.firstHead", on: { click: () => this.app.set({ head: 0 }) } })
-        : make("pre", {}, make("code", { text: "with at.capture(model, parts=True) as seen:\n    model(...)\nat.view(seen, tokens)" }));
+        : make(
+            "pre",
+            {},
+            make("code", {
+              text: "with at.capture(model, parts=True) as seen:\n    model(...)\nat.view(seen, tokens)",
+            }),
+          );
       this.missing.replaceChildren(make("p", { key: mean ? "steps.mean" : "steps.missing" }), remedy);
     }
 
@@ -110,9 +151,15 @@
     /** The query's part of the captured tensors. */
     row(query) {
       const { keys, values, scores, allowed } = this.parts;
-      const from = query * keys.length, to = from + keys.length;
-      return { query: this.parts.query[query], keys, values, scores: Array.from(scores.subarray(from, to)),
-        allowed: allowed ? Array.from(allowed.subarray(from, to), Boolean) : keys.map(() => true) };
+      const from = query * keys.length,
+        to = from + keys.length;
+      return {
+        query: this.parts.query[query],
+        keys,
+        values,
+        scores: Array.from(scores.subarray(from, to)),
+        allowed: allowed ? Array.from(allowed.subarray(from, to), Boolean) : keys.map(() => true),
+      };
     }
 
     reach(stage) {
@@ -133,9 +180,12 @@
 
     onKey(event) {
       if (event.target === this.slider || event.ctrlKey || event.metaKey || event.altKey) return;
-      const act = { ArrowLeft: () => this.choose(this.query - 1, null), ArrowRight: () => this.choose(this.query + 1, null),
+      const act = {
+        ArrowLeft: () => this.choose(this.query - 1, null),
+        ArrowRight: () => this.choose(this.query + 1, null),
         ArrowUp: () => this.choose(this.query, Math.max(0, this.key - 1)),
-        ArrowDown: () => this.choose(this.query, Math.min(this.parts.keys.length - 1, this.key + 1)) }[event.key];
+        ArrowDown: () => this.choose(this.query, Math.min(this.parts.keys.length - 1, this.key + 1)),
+      }[event.key];
       if (!act) return;
       event.preventDefault();
       act();
@@ -153,32 +203,47 @@
     }
 
     numbers() {
-      const number = attentio.arithmetic.number, { trace, key } = this;
-      return { score: number(trace.scores[key]), masked: number(trace.masked[key]), exp: number(trace.exponentials[key]),
-        sum: number(trace.sum), weight: number(trace.weights[key]), shift: number(trace.shift) };
+      const number = attentio.arithmetic.number,
+        { trace, key } = this;
+      return {
+        score: number(trace.scores[key]),
+        masked: number(trace.masked[key]),
+        exp: number(trace.exponentials[key]),
+        sum: number(trace.sum),
+        weight: number(trace.weights[key]),
+        shift: number(trace.shift),
+      };
     }
 
     show() {
       const { app, trace, key, parts } = this;
-      const number = attentio.arithmetic.number, named = this.numbers();
-      const group = app.group(), queries = app.pieces("query");
+      const number = attentio.arithmetic.number,
+        named = this.numbers();
+      const group = app.group(),
+        queries = app.pieces("query");
       const names = { query: app.quote(queries[this.query]), at: this.query + 1, of: queries.length };
       this.where.textContent = app.text(group.kind === "cross" ? "steps.outputOf" : "steps.queryOf", names);
       this.next.disabled = this.stage === LAST && this.query + 1 >= parts.query.length;
       this.body.dataset.stage = this.stage;
       this.lines.forEach(({ button }, at) => button.setAttribute("aria-pressed", String(at === this.stage)));
 
-      const one = trace.compared[key], reason = this.reason(key);
-      const vector = (values) => `(${values.slice(0, SHOWN_VALUES).map(number).join(", ")}${values.length > SHOWN_VALUES ? ", …" : ""})`;
+      const one = trace.compared[key],
+        reason = this.reason(key);
+      const vector = (values) =>
+        `(${values.slice(0, SHOWN_VALUES).map(number).join(", ")}${values.length > SHOWN_VALUES ? ", …" : ""})`;
       const compared = one
         ? `q · k × scale${trace.bias ? " + bias" : ""} = ${number(one.dot)} × ${number(parts.scale)}${trace.bias ? ` + ${number(trace.bias[key])}` : ""} = ${named.score}`
         : app.text("steps.notDot", named);
       const masked = reason ? `−∞: ${app.text(`steps.reason.${reason}`)}` : app.text("steps.mayAttend", named);
       const shifted = trace.shift ? ` − ${named.shift}` : "";
-      const normalized = trace.sum === 0 ? app.text("steps.emptyRow")
-        : `exp(${named.masked}${shifted}) / Σ exp = ${named.exp} / ${named.sum} = ${named.weight}`;
+      const normalized =
+        trace.sum === 0
+          ? app.text("steps.emptyRow")
+          : `exp(${named.masked}${shifted}) / Σ exp = ${named.exp} / ${named.sum} = ${named.weight}`;
       const aggregated = `${named.weight} × ${vector(parts.values[key])} + … = ${vector(trace.context)}`;
-      [compared, masked, normalized, aggregated].forEach((text, at) => { this.lines[at].numbers.textContent = text; });
+      [compared, masked, normalized, aggregated].forEach((text, at) => {
+        this.lines[at].numbers.textContent = text;
+      });
       this.table.show({ trace, key, parts, query: this.query, reasons: parts.keys.map((_, j) => this.reason(j)) });
       this.remark();
     }
@@ -186,9 +251,14 @@
     /** What the reader should not take on trust: weights that are not the softmax of these scores. */
     remark() {
       const { captured } = this.parts;
-      const differences = captured ? this.trace.weights.map((weight, j) => Math.abs(weight - captured.at(this.query, j).value)) : [];
+      const differences = captured
+        ? this.trace.weights.map((weight, j) => Math.abs(weight - captured.at(this.query, j).value))
+        : [];
       const largest = Math.max(0, ...differences.filter(Number.isFinite));
-      const remarks = largest > WEIGHTS_AGREE ? [this.app.text("steps.differs", { largest: attentio.arithmetic.number(largest) })] : [];
+      const remarks =
+        largest > WEIGHTS_AGREE
+          ? [this.app.text("steps.differs", { largest: attentio.arithmetic.number(largest) })]
+          : [];
       if (this.trace.bias) remarks.push(this.app.text("steps.bias"));
       if (this.app.state.words) remarks.push(this.app.text("steps.pieces"));
       this.remarks.replaceChildren(...remarks.map((text) => this.app.element("p", { text })));
@@ -204,6 +274,7 @@
       const steps = new Steps(element, app);
       const reload = ["view", "group", "layer", "head", "item", "words"];
       return {
+        picture: () => (steps.parts ? attentio.stepsPicture(app, steps.body) : null),
         update(changed) {
           if (reload.some((name) => changed.has(name)) || !steps.parts) steps.load();
           else if (changed.has("language")) steps.show();

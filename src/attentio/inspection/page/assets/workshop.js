@@ -31,22 +31,51 @@
       this.all = null; // {own, queryTokens, keyTokens, scores, invented} of the chosen layer and head
       this.terms = attentio.workshopTerms(app, () => this.show());
       this.grids = attentio.workshopGrids(app, (i, j) => this.read(i, j));
-      this.presets = make("div", { class: "presets", role: "group", labelKey: "workshop.presets" }, ...Object.keys(PRESETS).map((name) =>
-        make("button", { type: "button", "data-preset": name, key: `workshop.preset.${name}`, on: { click: () => this.preset(name) } })));
-      this.last = make("input", { type: "number", min: 1, labelKey: "workshop.last", on: { input: () => this.resize() } });
+      this.presets = make(
+        "div",
+        { class: "presets", role: "group", labelKey: "workshop.presets" },
+        ...Object.keys(PRESETS).map((name) =>
+          make("button", {
+            type: "button",
+            "data-preset": name,
+            key: `workshop.preset.${name}`,
+            on: { click: () => this.preset(name) },
+          }),
+        ),
+      );
+      this.last = make("input", {
+        type: "number",
+        min: 1,
+        labelKey: "workshop.last",
+        on: { input: () => this.resize() },
+      });
       this.lastOf = make("span", {});
       this.lastLine = make("label", { class: "last" }, make("span", { key: "workshop.last" }), this.last, this.lastOf);
       this.source = make("p", { class: "hint" });
       this.python = make("pre", { class: "python", tabindex: 0, labelKey: "workshop.python" }, make("code", {}));
       this.traps = make("ul", { class: "traps", "aria-live": "polite" });
       this.readout = make("p", { class: "readout" });
-      element.append(make("div", { class: "workshop" }, this.presets,
-        make("div", { class: "bench" }, make("div", {}, this.terms.element, this.lastLine), make("div", {}, this.python, this.traps)),
-        this.readout, this.grids.element, this.source));
+      element.append(
+        make(
+          "div",
+          { class: "workshop" },
+          this.presets,
+          make(
+            "div",
+            { class: "bench" },
+            make("div", {}, this.terms.element, this.lastLine),
+            make("div", {}, this.python, this.traps),
+          ),
+          this.readout,
+          this.grids.element,
+          this.source,
+        ),
+      );
     }
 
     async load() {
-      const { app } = this, group = app.group();
+      const { app } = this;
+      const group = app.group();
       const wanted = (this.wanted = {});
       const parts = await app.parts();
       if (this.wanted !== wanted) return; // another layer or head was chosen meanwhile
@@ -55,7 +84,15 @@
       const captured = (i) => Array.from(parts.scores.subarray(i * group.keys, i * group.keys + keys));
       const scores = parts ? queryTokens.map((_, i) => captured(i)) : invented(queries, keys);
       const same = this.all && this.all.group === group && this.all.item === app.state.item;
-      this.all = { group, item: app.state.item, own: group.kind === "self", queryTokens, keyTokens, scores, invented: !parts };
+      this.all = {
+        group,
+        item: app.state.item,
+        own: group.kind === "self",
+        queryTokens,
+        keyTokens,
+        scores,
+        invented: !parts,
+      };
       if (same) {
         this.show();
         return;
@@ -73,7 +110,9 @@
 
     sizes() {
       const { own, queryTokens, keyTokens } = this.all;
-      const queries = Math.round(Math.min(queryTokens.length, Math.max(1, Number(this.last.value) || queryTokens.length)));
+      const queries = Math.round(
+        Math.min(queryTokens.length, Math.max(1, Number(this.last.value) || queryTokens.length)),
+      );
       return { own, queryTokens, keyTokens, queries, keys: keyTokens.length };
     }
 
@@ -86,12 +125,19 @@
     }
 
     show() {
-      const { app } = this, { queries, keys, own } = this.sizes();
+      const { app } = this;
+      const { queries, keys, own } = this.sizes();
       this.mask = attentio.masks.combine(this.terms.terms);
       const allowed = attentio.masks.materialize(this.mask, queries, keys);
       const scores = this.all.scores.slice(-queries);
-      const soft = (row, i) => attentio.arithmetic.normalize(row.map((score, j) => (allowed[i][j] ? score : -Infinity))).weights;
-      this.shown = { allowed, scores, weights: scores.map(soft), free: scores.map((row) => attentio.arithmetic.normalize(row).weights) };
+      const soft = (row, i) =>
+        attentio.arithmetic.normalize(row.map((score, j) => (allowed[i][j] ? score : -Infinity))).weights;
+      this.shown = {
+        allowed,
+        scores,
+        weights: scores.map(soft),
+        free: scores.map((row) => attentio.arithmetic.normalize(row).weights),
+      };
       const { definitions, expression } = attentio.masks.python(this.mask);
       this.python.firstChild.textContent = [...definitions, `mask = ${expression}`].join("\n");
       this.showTraps(attentio.masks.traps(this.mask, queries, keys, own));
@@ -103,17 +149,33 @@
     }
 
     showTraps(traps) {
-      const { app } = this, queryTokens = this.all.queryTokens.slice(-this.sizes().queries);
-      const few = (rows) => rows.slice(0, 4).map((i) => app.quote(queryTokens[i])).join(", ") + (rows.length > 4 ? ", …" : "");
-      const items = traps.map(({ id, ...found }) => app.element("li", { class: GRAVE.has(id) ? "grave" : "", "data-trap": id,
-        text: app.text(`workshop.trap.${id}`, { ...found, rows: found.rows && few(found.rows), empty: found.rows?.length,
-          query: app.quote(queryTokens[found.query] ?? ""), key: app.quote(this.all.keyTokens[found.key] ?? "") }) }));
+      const { app } = this;
+      const queryTokens = this.all.queryTokens.slice(-this.sizes().queries);
+      const few = (rows) =>
+        rows
+          .slice(0, 4)
+          .map((i) => app.quote(queryTokens[i]))
+          .join(", ") + (rows.length > 4 ? ", …" : "");
+      const items = traps.map(({ id, ...found }) =>
+        app.element("li", {
+          class: GRAVE.has(id) ? "grave" : "",
+          "data-trap": id,
+          text: app.text(`workshop.trap.${id}`, {
+            ...found,
+            rows: found.rows && few(found.rows),
+            empty: found.rows?.length,
+            query: app.quote(queryTokens[found.query] ?? ""),
+            key: app.quote(this.all.keyTokens[found.key] ?? ""),
+          }),
+        }),
+      );
       this.traps.replaceChildren(...items);
     }
 
     /** One pair in words: what each term says of it, and what became of its score. */
     read(i, j) {
-      const { app, shown } = this, { queries, keys } = this.sizes();
+      const { app, shown } = this;
+      const { queries, keys } = this.sizes();
       const number = attentio.arithmetic.number;
       const says = this.terms.terms.map(({ mask, not }) => {
         const may = attentio.masks.allows(mask, i, j, keys - queries) !== not;
@@ -121,42 +183,23 @@
       });
       const may = shown.allowed[i][j];
       this.readout.textContent = app.text(may ? "workshop.readMay" : "workshop.readMayNot", {
-        query: app.quote(this.all.queryTokens.slice(-queries)[i]), key: app.quote(this.all.keyTokens[j]), says: says.join(" · ") || "–",
-        score: number(shown.scores[i][j]), weight: number(shown.weights[i][j]), free: number(shown.free[i][j]) });
+        query: app.quote(this.all.queryTokens.slice(-queries)[i]),
+        key: app.quote(this.all.keyTokens[j]),
+        says: says.join(" · ") || "–",
+        score: number(shown.scores[i][j]),
+        weight: number(shown.weights[i][j]),
+        free: number(shown.free[i][j]),
+      });
       app.say(this.readout.textContent);
     }
 
-    /** The three grids, for PNG and SVG. */
+    /** For PNG and SVG. */
     picture() {
       if (!this.shown) return null;
-      const { app, shown } = this, { queries, keys } = this.sizes();
-      const cell = 18, left = 110, top = 110, gap = 24, code = this.python.textContent.split("\n").at(-1);
-      const paint = [(i, j) => app.color("accent"), (i, j) => app.color(shown.scores[i][j] < 0 ? "warm" : "accent"), () => app.color("accent")];
-      const largest = Math.max(...shown.scores.flat().map(Math.abs).filter(Number.isFinite)) || 1;
-      const strength = [() => 0.85, (i, j) => (0.8 * Math.abs(shown.scores[i][j])) / largest, (i, j) => Math.sqrt(shown.weights[i][j])];
-      return { width: left + 3 * (keys * cell + gap), height: top + queries * cell + 30, draw: (pen) => {
-        const ink = { size: 11, color: app.color("ink") };
-        ["mask", "scores", "weights"].forEach((name, grid) => {
-          const x0 = left + grid * (keys * cell + gap);
-          pen.text(x0, 12, app.text(`workshop.${name}`), { ...ink, bold: true });
-          this.all.keyTokens.forEach((token, j) => pen.text(x0 + j * cell + 13, top - 6, attentio.pen.fitted(token, 11, 80), { ...ink, angle: -90 }));
-          shown.allowed.forEach((row, i) => row.forEach((may, j) => {
-            const [x, y] = [x0 + j * cell, top + i * cell];
-            if (may) pen.rect(x, y, cell - 1, cell - 1, mixed(app, paint[grid](i, j), strength[grid](i, j)));
-            else pen.line(x + 3, y + cell - 4, x + cell - 4, y + 3, app.color("line"), 1);
-          }));
-        });
-        this.all.queryTokens.slice(-queries).forEach((token, i) => pen.text(left - 6, top + i * cell + 13, attentio.pen.fitted(token, 11, left - 12), { ...ink, align: "right" }));
-        pen.text(0, top + queries * cell + 22, code, ink);
-      } };
+      const { queryTokens, keyTokens } = this.all;
+      const tokens = { queries: queryTokens.slice(-this.sizes().queries), keys: keyTokens };
+      return attentio.workshopPicture(this.app, { ...this.shown, ...tokens, code: this.python.textContent });
     }
-  }
-
-  /** A colour laid thinly on the panel, as #rrggbb. */
-  function mixed(app, colour, strength) {
-    const parts = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
-    const [over, under] = [parts(colour), parts(app.color("panel"))];
-    return `#${over.map((value, at) => Math.round(strength * value + (1 - strength) * under[at]).toString(16).padStart(2, "0")).join("")}`;
   }
 
   attentioViews.push({

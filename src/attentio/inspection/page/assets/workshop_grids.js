@@ -6,12 +6,20 @@
   const LABELS = 130; // pixels that the tokens of the rows and the gaps take
   const LEAST_WIDTH = 700; // pixels of all cells; narrower screens scroll
   const [SMALLEST, LARGEST] = [6, 38];
-  const SIZES = [[34, "large"], [16, "middle"], [10, "small"], [0, "tiny"]]; // where a cell has more than so many pixels
+  const SIZES = [
+    [34, "large"],
+    [16, "middle"],
+    [10, "small"],
+    [0, "tiny"],
+  ]; // where a cell has more than so many pixels
 
   attentio.workshopGrids = (app, pointed) => {
     const make = app.element;
     const element = make("div", { class: "workshop-grids" });
-    let cells = [], headings = [], sides = [], at = [0, 0];
+    let cells = [],
+      headings = [],
+      sides = [],
+      at = [0, 0];
 
     /** Build the three tables anew, for these tokens. */
     function build(queryTokens, keyTokens) {
@@ -21,14 +29,29 @@
       const size = SIZES.find(([less]) => Math.max(room, SMALLEST) > less)[1];
       element.style.setProperty("--cell", `${cell}px`);
       at = [0, 0];
-      headings = NAMES.map(() => keyTokens.map((token) => make("th", { scope: "col" }, make("bdi", { text: token, title: token }))));
-      sides = NAMES.map(() => queryTokens.map((token) => make("th", { scope: "row" }, make("bdi", { text: token, title: token }))));
+      headings = NAMES.map(() =>
+        keyTokens.map((token) => make("th", { scope: "col" }, make("bdi", { text: token, title: token }))),
+      );
+      sides = NAMES.map(() =>
+        queryTokens.map((token) => make("th", { scope: "row" }, make("bdi", { text: token, title: token }))),
+      );
       cells = NAMES.map(() => queryTokens.map(() => keyTokens.map(() => document.createElement("td"))));
-      element.replaceChildren(...NAMES.map((name, grid) => make("table", { class: `${name} ${size}`, role: "grid", "data-grid": grid },
-        make("caption", { key: `workshop.${name}` }),
-        make("thead", {}, make("tr", {}, make("td", {}), ...headings[grid])),
-        make("tbody", {}, ...queryTokens.map((_, i) => make("tr", {}, sides[grid][i], ...cells[grid][i]))))));
-      cells[0].forEach((row) => row.forEach((cell) => { cell.tabIndex = -1; }));
+      element.replaceChildren(
+        ...NAMES.map((name, grid) =>
+          make(
+            "table",
+            { class: `${name} ${size}`, role: "grid", "data-grid": grid },
+            make("caption", { key: `workshop.${name}` }),
+            make("thead", {}, make("tr", {}, make("td", {}), ...headings[grid])),
+            make("tbody", {}, ...queryTokens.map((_, i) => make("tr", {}, sides[grid][i], ...cells[grid][i]))),
+          ),
+        ),
+      );
+      cells[0].forEach((row) =>
+        row.forEach((cell) => {
+          cell.tabIndex = -1;
+        }),
+      );
       if (cells[0][0]?.[0]) cells[0][0][0].tabIndex = 0;
     }
 
@@ -68,7 +91,11 @@
     });
 
     const bounded = (value, most) => Math.min(1, Math.abs(value) / (most || 1));
-    const inCell = (value, digits) => value.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "−");
+    const inCell = (value, digits) =>
+      value
+        .toFixed(digits)
+        .replace(/^-(?=[0.]*$)/, "")
+        .replace("-", "−");
 
     /** Write the numbers: allowed, scores before the mask, weights; each [queries][keys]. */
     function show({ allowed, scores, weights }) {
