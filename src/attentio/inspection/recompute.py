@@ -19,7 +19,7 @@ from attentio.inspection.observe import Observed
 FORBIDDEN = -1e4
 """What is added to a score to forbid a key is -inf or at most this: libraries add -10000, -1e9 or a type's least."""
 
-_PART = 2**21
+_PART = 2**20
 _DOTS = (Dot, ScaledDot)
 
 
