@@ -185,6 +185,8 @@ def test_tokens_that_do_not_belong_to_the_weights_are_refused() -> None:
         view(torch.full((5, 7), 1 / 7), words(7), target_tokens=words(4))
     with pytest.raises(ValueError, match="list of tokens, got one text: 'abcdefg'"):
         view(torch.full((7, 7), 1 / 7), "abcdefg")
+    with pytest.raises(ValueError, match="at least one attention, got none: was the model called"):
+        view(Seen([]), words(7))
     with pytest.raises(ValueError, match="tokens must be given"):
         view(torch.full((7, 7), 1 / 7))
     with pytest.raises(ValueError, match=r"got shape \(2, 1, 1, 7, 7\)"):

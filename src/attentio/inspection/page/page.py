@@ -98,6 +98,8 @@ def view(
         calls = seen
         if tokens is None:
             tokens, target_tokens = seen.tokens, seen.target_tokens
+    if not calls:
+        raise ValueError("seen must hold at least one attention, got none: was the model called within the capture?")
     if tokens is None:
         raise ValueError("tokens must be given: one for each key, got None, and none were saved with seen")
     batched = len(tokens) > 0 and not isinstance(tokens[0], str)

@@ -91,7 +91,7 @@ def build(
         )
         layer = layer or str(len(group["entries"]))
         group["entries"].append({"name": call.name, "layer": layer, **_entry(call, made, blob, shares)})
-    largest_batch = max((group["items"] for group in groups.values()), default=1)
+    largest_batch = max(group["items"] for group in groups.values())
     if tokens.batch != largest_batch:
         raise ValueError(
             f"tokens must be a list for each of {largest_batch} sequences of the batch, got {tokens.batch}"

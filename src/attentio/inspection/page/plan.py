@@ -57,7 +57,7 @@ def _part_numbers(call: SeenAttention) -> int:
 def notes(made: Plan, calls: Sequence[SeenAttention], share: float, megabytes: float) -> list[dict[str, Any]]:
     """What the page says was left out: keys of its strings, with their values. The log says it as well."""
     said: list[dict[str, Any]] = []
-    longest = max((call.keys for call in calls), default=0)
+    longest = max(call.keys for call in calls)
     if made.keep is not None and made.keep < longest:
         percent = f"{share:.1%}"
         said.append(

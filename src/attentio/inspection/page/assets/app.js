@@ -19,10 +19,11 @@
  *   });
  *
  * app.payload        the JSON of the page: title, groups, tokens, alternatives, notes, items (see payload.py)
- * app.state          {view, group, layer, head, item, row, column, words, scale, language, theme}; only read it.
+ * app.state          {view, group, layer, head, item, row, column, words, scale, language, theme, paper}; only read it.
  *                    group, layer, item: places in payload.groups, group.entries, the batch. head: a place in
  *                    entry.heads, or -1 for their mean. row, column: the chosen cell, or null; of words, if words are
  *                    joined (words: true). scale: "linear" | "sqrt" | "log". theme: "light" | "dark".
+ *                    paper: being printed.
  * app.set({..})      change some of it; every listener and the shown view hear of it before set returns
  * app.on(listener)   listener(changed): for what is always there; views have update() instead
  * app.group()        of payload.groups: {name, kind, call, items, queries, keys, queryStart, .., entries}
@@ -50,7 +51,7 @@ const attentioViews = [];
 
   const payload = JSON.parse(document.getElementById("attentio-payload").textContent);
   const state = { view: null, group: 0, layer: 0, head: 0, item: 0, row: null, column: null, words: false,
-    scale: "sqrt", language: "en", theme: "light" };
+    scale: "sqrt", language: "en", theme: "light", paper: false };
   const listeners = [];
   const colors = new Map();  // asking for a style takes long, and drawing asks often
   const panels = new Map();  // view id to {view, element, handle once mounted, behind: names changed unseen}

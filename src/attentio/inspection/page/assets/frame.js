@@ -19,14 +19,16 @@
   function heading(app) {
     const { title, tokens } = app.payload, sentence = document.getElementById("sentence");
     document.getElementById("title").textContent = title || "attentio";
+    document.getElementById("title").classList.toggle("long", title.length > 60);
     const written = (name) => {
       const text = tokens[name]?.[Math.min(app.state.item, tokens[name].length - 1)].sentence ?? "";
       return text.length > LONGEST ? `${text.slice(0, LONGEST)} …` : text;
     };
     const close = (text) => text.replace(/\s/g, "");
     const show = () => {
-      const [source, target] = [written("source"), written("target")], said = close(title) === close(source);
-      const parts = [...(said ? [] : [source]), ...(target ? [null, target] : [])];
+      // A title often is the sentence already.
+      const [source, target] = [written("source"), written("target")].map((text) => (close(title).includes(close(text)) ? "" : text));
+      const parts = [...(source ? [source] : []), ...(target ? [null, target] : [])];
       sentence.replaceChildren(...parts.map((text) => (text === null ? app.element("span", { class: "to", text: " → " })
         : app.element("bdi", { text }))));
     };
@@ -131,11 +133,11 @@
     return dialog;
   }
 
-  // On paper everything is light.
+  // On paper everything is light, and as large as the paper.
   function printing(app) {
-    let before = null;
-    addEventListener("beforeprint", () => { before = app.state.theme; app.set({ theme: "light" }); });
-    addEventListener("afterprint", () => { if (before) app.set({ theme: before }); });
+    let theme = null;
+    addEventListener("beforeprint", () => { theme = app.state.theme; app.set({ theme: "light", paper: true }); });
+    addEventListener("afterprint", () => { app.set({ theme: theme ?? app.state.theme, paper: false }); });
   }
 
   // The shown view as a file, with its heading.
@@ -147,7 +149,7 @@
     const width = Math.ceil(Math.max(picture.width, 320) + 32), height = Math.ceil(picture.height + top + 16);
     const draw = (pen) => {
       pen.rect(0, 0, width, height, app.color("panel"));
-      title.forEach((line, at) => pen.text(16, 26 + 20 * at, attentio.pen.fitted(line, at ? 12 : 15, width - 32),
+      title.forEach((line, at) => pen.text(16, 26 + 20 * at, attentio.pen.fitted(line, at ? 12 : 15, width - 32, !at),
         { size: at ? 12 : 15, bold: !at, color: app.color(at ? "soft" : "ink") }));
     };
     const name = `attentio-${app.state.view}.${kind}`;

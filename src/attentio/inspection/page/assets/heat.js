@@ -45,7 +45,7 @@
     }
 
     async update(changed) {
-      const others = ["theme", "scale", "row", "column", "language", "view"];
+      const others = ["theme", "scale", "row", "column", "language", "view", "paper"];
       const same = this.matrix && [...changed].every((name) => others.includes(name));
       if (!same) {
         const wanted = (this.wanted = this.app.matrix());
@@ -75,11 +75,13 @@
         cell = Math.min(COMFORTABLE, (room.width - left - over - 2) / columns.length, (room.height - top - 4) / rows.length);
       }
       if (Math.max(rows.length, columns.length) <= 128) return Math.max(READABLE, cell);
-      return Math.max(cell, 0.02);
+      // A few rows of a long text would else be a line too thin to see.
+      return Math.max(cell, Math.min(READABLE, 160 / Math.min(rows.length, columns.length)));
     }
 
     // What is left of the first screen, legend included, and never too little.
     room() {
+      if (this.app.state.paper) return { width: Math.min(660, this.frame.clientWidth), height: 800 };
       const above = this.frame.getBoundingClientRect().top + scrollY;
       const left = above < innerHeight / 2 ? innerHeight - above - 76 : innerHeight * 0.8;
       return { width: this.frame.clientWidth, height: Math.max(360, Math.min(left, 1000)) };
@@ -98,13 +100,14 @@
       this.scroller.style.height = `${Math.min(room.height, Math.ceil(tall) + (overflows ? 16 : 0))}px`;
       const { clientWidth, clientHeight } = this.scroller;
       this.ratio = devicePixelRatio || 1;
-      Object.assign(this, { width: Math.min(clientWidth, Math.ceil(wide)), height: Math.min(clientHeight, Math.ceil(tall)) });
+      const most = this.app.state.paper ? [room.width, room.height] : [clientWidth, clientHeight];
+      Object.assign(this, { width: Math.min(most[0], Math.ceil(wide)), height: Math.min(most[1], Math.ceil(tall)) });
       const pixels = [Math.round(this.width * this.ratio), Math.round(this.height * this.ratio)];
       // Setting even the same size empties the canvas.
       if (this.canvas.width !== pixels[0] || this.canvas.height !== pixels[1]) [this.canvas.width, this.canvas.height] = pixels;
       this.canvas.style.width = `${this.width}px`;
       this.canvas.style.height = `${this.height}px`;
-      this.map.canvas.hidden = wide <= clientWidth + 1 && tall <= clientHeight + 1;
+      this.map.canvas.hidden = (wide <= clientWidth + 1 && tall <= clientHeight + 1) || clientHeight < 280;
       this.soon();
     }
 

@@ -171,7 +171,7 @@
       pen.clip(0, top, left, height - top, () => rowLabels(pen, scene, rows));
       pen.clip(left, 0, width - left, top, () => columnLabels(pen, scene, columns));
     }
-    pen.text(8, 16, app.text("heat.axes"), { size: 11, color: app.color("soft") });
+    if (width > 150) pen.text(8, 16, app.text("heat.axes"), { size: 11, color: app.color("soft") });
     return scene;
   }
 

@@ -26,13 +26,13 @@
   }
 
   // A text cut to at most so many pixels; halves are tried, not each letter.
-  function fitted(text, size, most) {
-    if (width(text, size) <= most) return text;
+  function fitted(text, size, most, bold = false) {
+    if (width(text, size, bold) <= most) return text;
     const letters = [...text];
     let low = 0, high = letters.length;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
-      if (width(`${letters.slice(0, middle).join("")}…`, size) <= most) low = middle;
+      if (width(`${letters.slice(0, middle).join("")}…`, size, bold) <= most) low = middle;
       else high = middle - 1;
     }
     return `${letters.slice(0, low).join("")}…`;
