@@ -70,7 +70,7 @@ def test_a_served_run_translates_shows_and_ends(toy, process) -> None:
         assert reply.headers["Content-Security-Policy"] == "frame-ancestors 'self'"
     assert page.startswith('<!DOCTYPE html>\n<html lang="ko">')
 
-    server.send_signal(signal.SIGINT)
+    server.send_signal(signal.SIGTERM)
     out, err = server.communicate(timeout=20)
     assert (server.returncode, out) == (0, "ended\n")
     assert "Traceback" not in err

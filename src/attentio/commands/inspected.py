@@ -86,7 +86,7 @@ def inspect_translation(run: "Run", text: str, output: "Translation") -> Inspect
         logits = run.model(source, torch.full_like(source[:, 0], source.shape[1]), read)
     calls = seen.joined()
     return Inspected(
-        title=text,
+        title=f"{text} → {output.text}",
         text=output.text,
         seen=Seen(list(calls), tokens=[output.source_tokens], target_tokens=[output.tokens]),
         tokens=output.source_tokens,
@@ -101,11 +101,12 @@ def inspect_filling(run: "MaskedRun", text: str) -> Inspected:
     ids = run.encode(text)
     holes = [place for place, token in enumerate(ids) if token == run.mask]
     seen, tokens, logits = _read(run, ids)
+    filled = run.fill(text, top=1)[0][0].text if holes else text
     never = sorted(run.tokenizer.special_ids)
     best = _chances(logits[holes], never).argmax(1).tolist()
     return Inspected(
-        title=text,
-        text=run.fill(text, top=1)[0][0].text if holes else text,
+        title=f"{text} → {filled}" if holes else text,
+        text=filled,
         seen=seen,
         tokens=tokens,
         target_tokens=run.tokenizer.tokens(best) if holes else None,
@@ -123,7 +124,7 @@ def inspect_continuation(run: "CausalRun", text: str, output: "Generated | None"
     seen, tokens, logits = _read(run, [*prompt, *output.ids[:-1]])
     rows = list(range(len(prompt) - 1, len(tokens)))
     return Inspected(
-        title=text,
+        title=output.text,
         text=output.text,
         seen=seen,
         tokens=tokens,

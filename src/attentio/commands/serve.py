@@ -1,6 +1,7 @@
 """attentio serve RUN [--page]: a trained model on a port of this machine."""
 
 import argparse
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     print(f"{arguments.run} at {server.url} (Ctrl-C ends it)", flush=True)
     if not server.local:
         print("Everybody who reaches this machine over the network can use it.", flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what stops services ends this one as Ctrl-C does
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -126,7 +126,7 @@ def score_alignments(found: Sequence[Iterable[Link]], gold: Sequence[Gold]) -> A
     )
 
 
-def read_gold(path: Path, *, first: int = 0) -> list[Gold]:
+def read_gold(path: str | Path, *, first: int = 0) -> list[Gold]:
     """Read alignments made by people, a sentence pair a line: `i-j` is a sure link, `i?j` a possible one.
 
     first: the number of a sentence's first word in the file, 0 or 1. What comes back is counted from 0.
@@ -134,6 +134,7 @@ def read_gold(path: Path, *, first: int = 0) -> list[Gold]:
     Raises:
         AttentioError: the file cannot be read, or a line holds something else; it names file and line.
     """
+    path = Path(path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:

@@ -229,7 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
             "Content-Length": str(len(reply.body)),
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
+            "Referrer-Policy": "same-origin",  # with no-referrer, forms of our own page would be nobody's
         }
         for name, value in {**standing, **reply.headers}.items():
             self.send_header(name, value)
