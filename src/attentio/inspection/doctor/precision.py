@@ -1,8 +1,8 @@
 """A model run in float64 altogether, so that what moves is not rounding."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, nullcontext
+from typing import no_type_check
 
 import torch
 from torch import nn
@@ -20,24 +20,25 @@ def can_be_exact(model: nn.Module) -> bool:
 
 
 @contextmanager
-def in_float64() -> Iterator[None]:
-    """New floats are float64, and what asks for float32 by name gets float64: models do so in norms and rotations."""
+def in_float64(*, by_name: bool) -> Iterator[None]:
+    """New floats are float64; `by_name`: so is what asks for float32, as models do in norms and rotations."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        with _NoFloat32():
+        with _NoFloat32() if by_name else nullcontext():
             yield
     finally:
         torch.set_default_dtype(before)
 
 
 class _NoFloat32(TorchFunctionMode):
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    # It runs with every call of torch: whoever checks types at run time should not check these.
+    @no_type_check
+    def __torch_function__(self, func, types, args=(), kwargs=None):
         if func is torch.Tensor.float:
             func = torch.Tensor.double
-        named = {name: _widened(value) for name, value in (kwargs or {}).items()}
-        return func(*map(_widened, args), **named)
-
-
-def _widened(value: Any) -> Any:
-    return torch.float64 if value is torch.float32 else value
+        if any(value is torch.float32 for value in args):
+            args = tuple(torch.float64 if value is torch.float32 else value for value in args)
+        if kwargs:
+            kwargs = {name: torch.float64 if value is torch.float32 else value for name, value in kwargs.items()}
+        return func(*args, **(kwargs or {}))
