@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import shutil
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -29,6 +30,16 @@ import attentio as at
 
 HERE = Path(__file__).parent
 
+# Before the measurements: note how long each drawing of the heat map takes, of the time between two frames.
+WATCH = """() => {
+  const { draw } = attentio.heatDrawing;
+  window.drawings = [];
+  attentio.heatDrawing.draw = (...given) => {
+    const began = performance.now(), scene = draw(...given);
+    window.drawings.push(performance.now() - began);
+    return scene;
+  };
+}"""
 SCROLL = """async (seconds) => {
   const scroller = document.querySelector('.scroller'), times = [];
   const begin = performance.now();
@@ -109,8 +120,10 @@ def measure(browser: Any, weights: Tensor, seconds: float) -> dict[str, Any]:
     scale = "parseFloat(document.querySelector('.spacer').style.width) / attentio.app.group().keys"
     while tab.evaluate(scale) < 1:
         tab.get_by_label("Larger").click()
+    tab.evaluate(WATCH)
     found["scrolling"] = rates(tab.evaluate(SCROLL, seconds))
     found["zooming"] = rates(tab.evaluate(ZOOM, seconds))
+    found["milliseconds of a drawing"] = statistics.median(tab.evaluate("window.drawings"))
     tab.close()
     return found
 
@@ -121,17 +134,18 @@ def main() -> None:
     arguments = parser.parse_args()
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     results = {}
-    print(f"{'':<32}{'page':>9}{'made':>8}{'drawn':>8}{'scrolling':>18}{'zooming':>18}")
+    print(f"{'':<32}{'page':>9}{'made':>8}{'drawn':>8}{'scrolling':>18}{'zooming':>18}{'drawing':>10}")
     with sync_playwright() as playwright:
         flags = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=program, args=flags)
         version = browser.version
         for name, weights in cases().items():
             one = results[name] = measure(browser, weights, arguments.seconds)
-            frames = "".join(
-                f"{one[way]['mean']:>9.0f} ({one[way]['slowest 5 %']:.0f}) fps" for way in ("scrolling", "zooming")
+            print(
+                f"{name:<32}{one['bytes'] / 1e6:>6.1f} MB{one['making']:>6.1f} s{one['drawn']:>6.1f} s",
+                *(f"{one[way]['mean']:>9.0f} ({one[way]['slowest 5 %']:.0f}) fps" for way in ("scrolling", "zooming")),
+                f"{one['milliseconds of a drawing']:>6.1f} ms",
             )
-            print(f"{name:<32}{one['bytes'] / 1e6:>6.1f} MB{one['making']:>6.1f} s{one['drawn']:>6.1f} s{frames}")
         browser.close()
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "chromium": version}
     path = HERE / "results" / "page_speed.json"
