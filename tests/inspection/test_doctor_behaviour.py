@@ -175,3 +175,29 @@ def test_padding_is_said_by_place_and_unknown_names_are_refused(seed: int) -> No
 def test_a_model_that_does_not_run_on_the_example_is_refused(seed: int) -> None:
     with pytest.raises(ValueError, match=r"the model does not run on example_inputs \(tokens: \[2, 41\]\)"):
         at.diagnose(Decoder(), rows(41, 41)[0])
+
+
+def test_a_forgotten_causal_mask_is_found_when_the_loss_asks_for_the_next_token(seed: int) -> None:
+    class Unmasked(Decoder):
+        def mask(self, length: int) -> torch.Tensor:
+            return torch.ones(length, length, dtype=torch.bool)
+
+    diagnosis = at.diagnose(Unmasked(), rows(9, 9)[0], loss=decoding.counting_loss)
+    assert [one.check for one in diagnosis.findings if one.severity == "error"] == ["future-leak"], str(diagnosis)
+    assert diagnosis.concluded["causal"] == "expected: its loss asks for the next token"
+
+
+def test_outputs_of_nothing_but_nan_are_an_error(seed: int) -> None:
+    class Broken(Decoder):
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            return super().forward(tokens) * torch.nan
+
+    diagnosis = at.diagnose(Broken(), rows(9, 9)[0])
+    assert "no-finite-output" in {finding.check for finding in diagnosis.findings}
+    assert diagnosis.skipped["future-leak"] == "no output has a finite number"
+
+
+def test_one_sequence_without_a_batch_is_not_taken_for_a_batch(seed: int) -> None:
+    diagnosis = at.diagnose(nn.LSTM(5, 7), torch.randn(11, 5))
+    assert diagnosis.healthy, str(diagnosis)
+    assert diagnosis.skipped["batch-dependence"] == "no axis of the batch was found"

@@ -52,6 +52,8 @@ def diagnose(
     diagnosis = Diagnosis()
     for check in CHECKS:
         _make(check, patient, diagnosis)
+    if not any(bool(tensor.isfinite().any()) for tensor in patient.base.values()):
+        diagnosis.findings.append(_blind(patient))
     diagnosis.concluded = patient.concluded
     diagnosis.sort()
     return diagnosis
@@ -73,3 +75,15 @@ def _make(check: Check, patient: Patient, diagnosis: Diagnosis) -> None:
     if any(finding.severity == "error" for finding in found):
         for consequence in getattr(check, "EXPLAINS", ()):
             diagnosis.skipped.setdefault(consequence, f"what it would find follows from {check.ID}")
+
+
+def _blind(patient: Patient) -> Finding:
+    return Finding(
+        "no-finite-output",
+        "error",
+        "no output has a finite number",
+        "On the example every number that the model returns is NaN or infinite, or it returns no floating-point "
+        "tensor at all. Nothing can be seen to move then, and no check by behaviour was made.",
+        {"outputs": {path or "output": list(tensor.shape) for path, tensor in patient.base.items()}},
+        "Give an example on which the model works; `torch.autograd.set_detect_anomaly(True)` finds where NaN begins.",
+    )

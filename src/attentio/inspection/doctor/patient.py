@@ -74,6 +74,8 @@ class Patient:
                 self.model.double()
             try:
                 base = dict(flatten(self.call()))
+                if exact and any(tensor.dtype != torch.float64 for tensor in base.values()):
+                    continue  # something in it insists on another type
                 if exact:
                     self._by_name = self._asks_for_float32(base)
                 return base
@@ -133,6 +135,8 @@ class Patient:
             "padding": bool(self.padding),
             "loss": self.loss is not None or any(role == "labels" for role in self.roles.values()),
         }
+        if needs and not any(bool(tensor.isfinite().any()) for tensor in self.base.values()):
+            raise Skip("no output has a finite number")
         for need in needs:
             if not there[need]:
                 raise Skip(LACKING[need])
@@ -222,7 +226,8 @@ class Patient:
         """Rows of the batch; of inputs without positions the first axis is taken, 0 where they disagree."""
         if self.sequences:
             return self.sequences[0].rows
-        sizes = {len(self.inputs.values[name]) for name in self.roles if self.inputs.values[name].ndim}
+        shapes = [self.inputs.values[name].shape for name in self.roles]
+        sizes = {shape[0] for shape in shapes if len(shape) > 2}  # [n, features] may be one sequence
         return sizes.pop() if len(sizes) == 1 else 0
 
     def _conclude(self) -> None:

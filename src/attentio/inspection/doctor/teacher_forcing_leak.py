@@ -15,7 +15,7 @@ from attentio.inspection.doctor.diagnosis import Finding, Skip
 from attentio.inspection.doctor.inputs import is_target
 from attentio.inspection.doctor.outputs import difference
 from attentio.inspection.doctor.patient import Patient
-from attentio.inspection.doctor.weighed import weighed
+from attentio.inspection.doctor.weighed import asked_for
 
 ID = "teacher-forcing-leak"
 TITLE = "no prediction sees its own answer"
@@ -112,19 +112,10 @@ def _loss(patient: Patient) -> Iterator[Finding]:
     """What does the loss want at position t: the token that was read there?"""
     if patient.loss is None and not any(role == "labels" for role in patient.roles.values()):
         return
-    measured = weighed(patient)
-    if measured.gradient is None:
-        return
-    counted = measured.gradient.flatten(2).abs().amax(dim=2) > 0
-    wanted = measured.gradient.argmin(dim=2)
-    for sequence in patient.sequences:
-        value = patient.inputs.values[sequence.name]
-        read = (value.T if sequence.batch == 1 else value) if sequence.kind == "tokens" else None
-        if read is None or read.shape != wanted.shape or (sequence.target is False and len(patient.sequences) > 1):
-            continue
-        counts = counted & patient.real(sequence)
-        same = float((read == wanted)[counts].double().mean()) if counts.any() else 0.0
-        if same > 0.9 and len(read[counts].unique()) > 1:
+    targets = [one for one in patient.sequences if one.target] or list(patient.sequences)
+    for sequence in targets:
+        same, counted = asked_for(patient, sequence, shift=0)
+        if same > 0.9:
             yield Finding(
                 ID,
                 "error",
@@ -133,7 +124,7 @@ def _loss(patient: Patient) -> Iterator[Finding]:
                 f"at that very position. {_CONSEQUENCE} For a model that predicts what comes next, input and target "
                 "were not shifted against each other; for a masked language model, the loss also counts tokens that "
                 "are not masked.",
-                {"positions counted": int(counts.sum()), "wanted token = token read there": same},
+                {"positions counted": counted, "wanted token = token read there": same},
                 "Shift: `F.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())`; masked: "
                 "labels -100 wherever the input is not masked.",
             )

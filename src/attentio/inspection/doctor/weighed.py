@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from attentio.inspection.doctor.diagnosis import Skip
+from attentio.inspection.doctor.inputs import SequenceInput
 from attentio.inspection.doctor.outputs import flatten
 from attentio.inspection.doctor.patient import Patient
 
@@ -33,6 +34,24 @@ def weighed(patient: Patient, values: dict[str, Any] | None = None, *, what: str
         raise
     except Exception as error:
         raise Skip(f"the loss raised {type(error).__name__} {what}: {str(error).strip()[:200]}") from error
+
+
+def asked_for(patient: Patient, sequence: SequenceInput, *, shift: int) -> tuple[float, int]:
+    """At which share of the positions counted the loss wants the token that `sequence` has `shift` positions later, and
+    how many positions that are; (0.0, 0) where it cannot be told."""
+    gradient = weighed(patient).gradient
+    if sequence.kind != "tokens" or gradient is None:
+        return 0.0, 0
+    value, real = patient.inputs.values[sequence.name], patient.real(sequence)
+    read = (value.T if sequence.batch == 1 else value).cpu()[:, shift:]
+    length = min(gradient.shape[1], read.shape[1])
+    if len(gradient) != len(read) or length < 2:
+        return 0.0, 0
+    gradient, read = gradient[:, :length], read[:, :length]
+    counts = (gradient.abs().amax(dim=2) > 0) & real[:, shift:][:, :length]
+    if not counts.any() or len(read[counts].unique()) < 2:
+        return 0.0, 0
+    return float((read == gradient.argmin(dim=2))[counts].double().mean()), int(counts.sum())
 
 
 def _weighed(patient: Patient, values: dict[str, Any]) -> Weighed:
