@@ -39,6 +39,11 @@ def other_inputs():
 def misspelt():
     return Model(causal=True), ids, {"casual": True}
 
+def without_copy():
+    model = Model(causal=True)
+    model.state = model.embed.weight * 2
+    return model, ids
+
 def broken():
     raise RuntimeError("no weights")
 """
@@ -98,6 +103,10 @@ def test_findings_that_are_accepted_are_left_out(models: Path, attentio: Callabl
         (["my_models:wrong"], "must return (model, inputs) or (model, inputs, options), got Model"),
         (["my_models:other_inputs"], "the model does not run on example_inputs (tokens: [3, 7])"),
         (["my_models:misspelt"], "unknown option 'casual'; there are causal, padding, window, loss, step"),
+        (
+            ["my_models:without_copy"],
+            "my_models:without_copy could not be examined: RuntimeError: Only Tensors created",
+        ),
         (["my_models:broken"], "cannot be called: RuntimeError: no weights ("),
         (["my_models:healthy", "--ignore", "leak"], "--ignore leak: there is no such check; there are "),
     ],

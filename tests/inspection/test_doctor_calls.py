@@ -215,6 +215,8 @@ def test_weights_are_followed_to_the_product_with_the_values(seed: int) -> None:
     assert (seen.softmaxed.axis, seen.summed) == (-1, -1)
     (seen,) = followed(lambda: torch.softmax(query @ key.mT, 1) @ value)
     assert (seen.softmaxed.axis, seen.summed) == (-2, -1)
+    (seen,) = followed(lambda: torch.einsum(query, [0, 1, 2], key, [0, 3, 2], [0, 1, 3]).softmax(-1) @ value)
+    assert seen.softmaxed.comparison.features == 7
     assert not list(followed(lambda: (query @ key.mT).softmax(-1)))
 
 

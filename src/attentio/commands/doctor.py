@@ -132,6 +132,8 @@ def _diagnose(target: str, case: Case, ignore: Sequence[str]) -> "Diagnosis":
         diagnosis = diagnose(case.model, case.inputs, **case.options)
     except ValueError as error:
         raise AttentioError(f"{target}: {' '.join(str(error).split())}") from None
+    except Exception as error:
+        raise AttentioError(f"{target} could not be examined: {_told(error)}") from None
     diagnosis.findings = [finding for finding in diagnosis.findings if finding.check not in ignore]
     return diagnosis
 

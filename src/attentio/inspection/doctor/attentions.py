@@ -69,9 +69,13 @@ def watching(patient: Patient, visit: Callable[[Attention], None]) -> Iterator[N
 
 
 def attentions(patient: Patient, visit: Callable[[Attention], None]) -> None:
-    """Runs the patient on its example, and calls `visit` with every attention."""
+    """Runs the patient on its example, and calls `visit` with every attention.
+
+    Raises:
+        Skip: the model cannot be run so.
+    """
     with watching(patient, visit):
-        patient.call()
+        patient.run(what="while its attention was watched")
 
 
 def real_queries(patient: Patient, attention: Attention) -> Tensor | None:

@@ -23,7 +23,10 @@ _DEAD = 1e-12
 
 def check(patient: Patient) -> Iterator[Finding]:
     """Module by module."""
-    effects = _effects(patient)
+    try:
+        effects = _effects(patient)
+    except Exception as error:
+        raise Skip(f"no gradient could be taken: {type(error).__name__}: {error}") from error
     if not effects:
         raise Skip("no attention whose heads can be told apart was seen")
     for name, effect in effects.items():

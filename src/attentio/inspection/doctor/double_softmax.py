@@ -30,7 +30,7 @@ def check(patient: Patient) -> Iterator[Finding]:
 
     with following(patient.model, on_softmax=visit), observing(patient.model, lambda _: None):
         if patient.loss is None:
-            patient.call()
+            patient.run(what="while its softmax was watched")
         else:
             weighed(patient)
     yield from found.values()

@@ -28,7 +28,7 @@ def check(patient: Patient) -> Iterator[Finding]:
             found.setdefault(one.name, finding)
 
     with following(patient.model, on_attention=visit), observing(patient.model, lambda _: None):
-        patient.call()
+        patient.run(what="while its softmax was watched")
     yield from found.values()
 
 
