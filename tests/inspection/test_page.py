@@ -120,7 +120,9 @@ def test_the_largest_weights_of_each_row_are_kept_at_their_keys() -> None:
 @pytest.mark.usefixtures("seed")
 @pytest.mark.parametrize("shape", [(3, 5), (67, 64), (131, 997)])
 def test_small_pictures_show_the_largest_of_the_cells_that_fall_together(shape: tuple[int, int]) -> None:
-    codes = np.random.default_rng(torch.randint(2**31, ()).item()).integers(0, 256, shape).astype(np.uint8)
+    codes = (
+        np.random.default_rng(torch.randint(2**31, ()).item()).integers(numbers.ZERO + 1, 256, shape).astype(np.uint8)
+    )
     small = numbers.thumb(codes)
     rows, columns = (min(size, numbers.THUMB) for size in shape)
     assert small.shape == (rows, columns)
@@ -133,8 +135,9 @@ def test_small_pictures_show_the_largest_of_the_cells_that_fall_together(shape: 
     np.testing.assert_array_equal(small, expected)
     order = codes.argsort(axis=1).astype(np.uint16)
     everything = numbers.Kept(np.take_along_axis(codes, order.astype(int), 1), order, 1.0)
-    if not (codes < numbers.ZERO + 1).any():
-        np.testing.assert_array_equal(numbers.thumb_of_kept(everything, shape[1]), expected)
+    np.testing.assert_array_equal(numbers.thumb_of_kept(everything, shape[1]), expected)
+    some = numbers.Kept(everything.codes[:, -1:], everything.indices[:, -1:], 1.0)
+    assert (numbers.thumb_of_kept(some, shape[1]).max(axis=1) == expected.max(axis=1)).all()
 
 
 def test_layers_that_differ_by_their_number_are_one_group() -> None:

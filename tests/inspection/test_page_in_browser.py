@@ -91,8 +91,12 @@ def table(tab: Any) -> list[list[str]]:
     )
 
 
+def number(text: str) -> float:
+    return float(text.replace("−", "-"))
+
+
 def as_numbers(cells: list[list[str]]) -> np.ndarray:
-    return np.array([[float(text.replace("−", "-")) for text in row] for row in cells])
+    return np.array([[number(text) for text in row] for row in cells])
 
 
 def test_every_view_opens_from_disk_without_network_errors_or_violations(open_page: Open, seed: int) -> None:
@@ -118,11 +122,11 @@ def test_table_has_the_weights_and_says_what_is_masked(open_page: Open, seed: in
             if column > row:
                 assert cells[row][column] == "masked"
             else:
-                assert float(cells[row][column]) == pytest.approx(weights[0, 0, row, column].item(), rel=0.051)
+                assert number(cells[row][column]) == pytest.approx(weights[0, 0, row, column].item(), rel=0.051)
     assert cells[3][1] == "0"
     tab.locator("#choices").get_by_label("Head").select_option(label="9")
     until(tab, "document.querySelector('.numbers caption').textContent.includes('head 9')")
-    assert float(table(tab)[2][1]) == pytest.approx(weights[0, 1, 2, 1].item(), rel=0.051)
+    assert number(table(tab)[2][1]) == pytest.approx(weights[0, 1, 2, 1].item(), rel=0.051)
 
 
 def test_mean_of_the_heads_is_their_mean(open_page: Open, seed: int) -> None:
@@ -169,7 +173,7 @@ def test_pointer_reads_the_weight_under_it(open_page: Open, seed: int) -> None:
     text = tab.locator(".reading").first.inner_text()
     assert "t2" in text
     assert "w4" in text
-    assert float(text.rsplit(": ", 1)[1]) == pytest.approx(weights[2, 4].item(), rel=0.006)
+    assert number(text.rsplit(": ", 1)[1]) == pytest.approx(weights[2, 4].item(), rel=0.006)
 
 
 def test_hostile_and_invisible_tokens_are_shown_and_never_run(open_page: Open, seed: int) -> None:
@@ -216,7 +220,7 @@ def test_whole_page_is_reached_and_used_by_keyboard(open_page: Open, seed: int) 
     said = tab.locator("#said").inner_text()
     assert "t2" in said
     assert "w3" in said
-    assert float(said.rsplit(": ", 1)[1]) == pytest.approx(weights[1, 0, 2, 3].item(), rel=0.006)
+    assert number(said.rsplit(": ", 1)[1]) == pytest.approx(weights[1, 0, 2, 3].item(), rel=0.006)
     tab.keyboard.press("Enter")
     assert tab.evaluate("attentio.app.state.column") == int(weights[1, 0, 2].argmax())
     tab.keyboard.press("Escape")
@@ -381,11 +385,19 @@ def test_4096_tokens_are_drawn_at_their_absolute_positions_and_scroll(open_page:
     tab.evaluate("(() => { const s = document.querySelector('.scroller'); s.scrollLeft = s.scrollTop = 1e6; })()")
     tab.wait_for_timeout(150)
     assert light(4090, 4070) < 600 < light(4000, 4060)
+    small = tab.locator(".map").bounding_box()
+    tab.mouse.click(small["x"] + small["width"] / 4, small["y"] + small["height"] * 3 / 4)
+    middle = tab.evaluate(
+        "(() => { const s = document.querySelector('.scroller');"
+        " return [s.scrollLeft + s.clientWidth / 2, s.scrollTop + s.clientHeight / 2]"
+        ".map((at, side) => at / (side ? s.scrollHeight : s.scrollWidth)); })()"
+    )
+    assert middle == pytest.approx([0.25, 0.75], abs=0.03)
     tab.evaluate("attentio.app.set({row: 3000, column: 2990})")
     tab.wait_for_timeout(100)
     text = tab.locator(".reading").first.inner_text()
     assert "w3000" in text
-    assert float(text.rsplit(": ", 1)[1]) == pytest.approx(weights[3000, 2990].item(), rel=0.06)
+    assert number(text.rsplit(": ", 1)[1]) == pytest.approx(weights[3000, 2990].item(), rel=0.06)
 
 
 def test_weights_that_were_not_kept_are_said_so_and_known_zeros_stay_zeros(open_page: Open, seed: int) -> None:
@@ -401,7 +413,7 @@ def test_weights_that_were_not_kept_are_said_so_and_known_zeros_stay_zeros(open_
         for column in range(11):
             kept = (indices[0, 0, row] == column).nonzero()
             if len(kept):
-                assert float(cells[row][column]) == pytest.approx(values[0, 0, row, kept.item()].item(), rel=0.06)
+                assert number(cells[row][column]) == pytest.approx(values[0, 0, row, kept.item()].item(), rel=0.06)
             else:
                 assert cells[row][column] == "not kept"
     assert sorted(cells[4])[0] == "0"

@@ -12,7 +12,7 @@
       Object.assign(this, { element, app, matrix: null, hover: null, waiting: false });
       const make = app.element;
       this.readout = make("p", { class: "reading" });
-      this.least = make("input", { type: "range", min: "0", max: "0.5", step: "0.01", value: "0.03", labelKey: "arcs.least",
+      this.least = make("input", { type: "range", min: "0", max: "100", labelKey: "arcs.least",
         on: { input: () => { this.leastText(); this.soon(); } } });
       this.leastShown = make("output", {});
       this.canvas = make("canvas", { "aria-hidden": "true" });
@@ -23,6 +23,8 @@
         make("label", { class: "buttons" }, make("span", { key: "arcs.least" }), this.least, this.leastShown)),
         make("div", { class: "framed" }, this.scroller), make("p", { id: "arcs-keys", class: "hint", key: "arcs.keys" }));
       this.listen();
+      // At first from three times an even share, where that is less than 0.03.
+      this.least.value = String(Math.round(100 * Math.cbrt(2 * Math.min(0.03, 3 / app.group().keys))));
       this.leastText();
     }
 
@@ -36,7 +38,13 @@
       new ResizeObserver(() => { if (this.matrix && this.app.state.view === "arcs") this.resize(); }).observe(scroller.parentElement);
     }
 
-    leastText() { this.leastShown.textContent = Number(this.least.value).toFixed(2); }
+    // Of little weights the slider knows more than of large ones.
+    leastWeight() { return 0.5 * (Number(this.least.value) / 100) ** 3; }
+
+    leastText() {
+      this.leastShown.textContent = this.app.number(this.leastWeight(), 2);
+      this.least.setAttribute("aria-valuetext", this.leastShown.textContent);
+    }
 
     async update() {
       const wanted = (this.wanted = this.app.matrix()), matrix = await wanted;
@@ -120,12 +128,12 @@
     shareOf(side, at, focus) {
       if (!focus || focus.side === side) return 0;
       const { value } = side ? this.matrix.at(focus.at, at) : this.matrix.at(at, focus.at);
-      return value >= Number(this.least.value) ? value : 0;
+      return value >= this.leastWeight() ? value : 0;
     }
 
     // The lines from visible rows, the strongest last; those of the chosen token whatever is visible.
     lines(from, to, focus) {
-      const { matrix } = this, { columns, codes, values } = matrix, least = Math.max(Number(this.least.value), 1e-6), found = [];
+      const { matrix } = this, { columns, codes, values } = matrix, least = Math.max(this.leastWeight(), 1e-6), found = [];
       const row = (r) => {
         for (let column = 0; column < columns; column += 1) {
           const value = values[codes[r * columns + column]];
