@@ -171,3 +171,10 @@ def test_the_models_that_the_mistakes_were_put_in(seed: int) -> None:
     assert_nothing_wrong(at.diagnose(Decoder(), rows(9, 9)[0], causal=True), "future-leak")
     assert_nothing_wrong(at.diagnose(Encoder(), {"tokens": tokens, "attention_mask": real.long()}), "padding-leak")
     assert_nothing_wrong(at.diagnose(Translator(), translation()), "teacher-forcing-leak", "padding-leak")
+
+
+@pytest.mark.parametrize(("architecture", "padding"), [("opt", 1), ("llama", 0)])
+def test_decoders_that_may_be_padded_at_the_start(architecture: str, padding: int, seed: int) -> None:
+    model, _ = huggingface.ARCHITECTURES[architecture]()
+    diagnosis = at.diagnose(model, huggingface.sentences(padding=padding, left=True))
+    assert_nothing_wrong(diagnosis, "padding-leak", "positions-ignore-padding", "cached-differs")

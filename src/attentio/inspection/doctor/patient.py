@@ -55,7 +55,7 @@ class Patient:
         self.inputs = Inputs(model, example, padding)
         self.roles = self.inputs.roles()
         self.original = model
-        self.exact, self._by_name = can_be_exact(model), True
+        self.exact = can_be_exact(model)
         self.base = self._admit(model)
         self.tolerance = 1e-9 if self.exact else 1e-4
         self.sequences = self._find_sequences()
@@ -76,8 +76,6 @@ class Patient:
                 base = dict(flatten(self.call()))
                 if exact and any(tensor.dtype != torch.float64 for tensor in base.values()):
                     continue  # something in it insists on another type
-                if exact:
-                    self._by_name = self._asks_for_float32(base)
                 return base
             except Exception as error:
                 if not exact:
@@ -85,15 +83,6 @@ class Patient:
                         f"the model does not run on example_inputs ({_shapes(self.inputs.values)}): {error}"
                     ) from error
         raise AssertionError
-
-    def _asks_for_float32(self, base: dict[str, Tensor]) -> bool:
-        """Whether some part computes in float32 unless it is kept from it; where none does, every run is faster."""
-        self._by_name = False
-        try:
-            plain = dict(flatten(self.call()))
-        except Exception:
-            return True
-        return any(path not in plain or not torch.equal(base[path], plain[path]) for path in base)
 
     def call(self, values: dict[str, Any] | None = None, *, seed: int = 0, grad: bool = False) -> Any:
         """What the model returns, as it returns it, with some inputs replaced by `values`."""
@@ -114,7 +103,7 @@ class Patient:
                 random.seed(seed)
                 if not self.exact:
                     return action()
-                with in_float64(by_name=self._by_name):
+                with in_float64():
                     return action()
         finally:
             random.setstate(state)

@@ -1,7 +1,7 @@
 """A model run in float64 altogether, so that what moves is not rounding."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import no_type_check
 
 import torch
@@ -20,12 +20,12 @@ def can_be_exact(model: nn.Module) -> bool:
 
 
 @contextmanager
-def in_float64(*, by_name: bool) -> Iterator[None]:
-    """New floats are float64; `by_name`: so is what asks for float32, as models do in norms and rotations."""
+def in_float64() -> Iterator[None]:
+    """New floats are float64, and so is what asks for float32 by name, as models do in norms and rotations."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        with _NoFloat32() if by_name else nullcontext():
+        with _NoFloat32():
             yield
     finally:
         torch.set_default_dtype(before)
