@@ -119,6 +119,16 @@ def test_comparisons_of_attend(seed: int, name: str) -> None:
     torch.testing.assert_close(one.scores.double(), naive(query, key) + bias, atol=2e-3, rtol=1e-3)
 
 
+def test_a_location_has_no_queries_and_keys_that_could_be_compared(seed: int) -> None:
+    query, key, value = torch.randn(BATCH, HEADS, Q, K + 2), *(torch.randn(BATCH, HEADS, K, D) for _ in range(2))
+    one = _capture(lambda q, k, v: at.attend(q, k, v, score=at.Location()), query, key, value, parts=True)
+    _assert_close(one, _naive(query[..., :K].double(), None))
+    assert one.query is None
+    assert one.key is None
+    assert one.value is not None
+    assert one.value.shape == value.shape
+
+
 def test_additive_scores_without_heads(seed: int) -> None:
     vector, query, key, value = torch.randn(D), *(torch.randn(BATCH, n, D) for n in (Q, K, K))
     mask = at.padding(torch.tensor([K, 3]))

@@ -13,7 +13,6 @@ from attentio.decoding.forced import shifted_right
 from attentio.inspection.capture import capture
 from attentio.inspection.page.page import Page, view
 from attentio.inspection.seen import Seen, SeenAttention
-from attentio.layers.luong import LocationScore
 from attentio.models.masked_lm import MaskedLM
 
 if TYPE_CHECKING:
@@ -79,10 +78,8 @@ def inspect_translation(run: "Run", text: str, output: "Translation") -> Inspect
     source = _row(run.model, [*tokenizers.source.encode(text), tokenizers.source.end])
     target = _row(run.model, output.ids)
     read = shifted_right(target, tokenizers.target.begin)
-    # The location score compares nothing: its queries are the scores themselves.
-    compares = not any(isinstance(module, LocationScore) for module in run.model.modules())
-    parts = compares and _short(source.shape[1] + target.shape[1])
-    with torch.inference_mode(), capture(run.model, parts=parts) as seen:
+    short = _short(source.shape[1] + target.shape[1])
+    with torch.inference_mode(), capture(run.model, parts=short) as seen:
         logits = run.model(source, torch.full_like(source[:, 0], source.shape[1]), read)
     calls = seen.joined()
     return Inspected(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attentio.attention.compare import Location
 from attentio.errors import AttentioError
 from attentio.inspection.attention_file import Planned, Writer
 from attentio.inspection.layer_choice import Layers, chosen
@@ -178,7 +179,8 @@ def _planned_parts(one: Observed, heads: tuple[int, ...]) -> dict[str, Planned]:
     if one.query is None:
         return {}
     planned = _planned(one, heads, "scores", scores_of)
-    for name in ("query", "key", "value"):
+    # A location's queries are the scores themselves, and its keys are not looked at.
+    for name in ("value",) if isinstance(one.score, Location) else ("query", "key", "value"):
         tensor: Tensor = getattr(one, name)[:, list(heads)]
         planned[name] = Planned(torch.float16, tuple(tensor.shape), iter([tensor]))
     batch, _, q, _ = sizes(one)
