@@ -69,6 +69,9 @@ def _make(check: Check, patient: Patient, diagnosis: Diagnosis) -> None:
         found.extend(check.check(patient))
     except Skip as reason:
         diagnosis.skipped[check.ID] = str(reason)
+    except Exception as error:  # a fault of the check must not cost what the others find
+        message = str(error).strip().split("\n")[0][:200]
+        diagnosis.skipped[check.ID] = f"the check itself failed: {type(error).__name__}: {message}"
     if found or check.ID not in diagnosis.skipped:
         diagnosis.checked[check.ID] = round(time.perf_counter() - began, 3)
     diagnosis.findings += found

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from attentio.inspection.doctor.diagnosis import Skip
-from attentio.inspection.doctor.inputs import SequenceInput, is_target
+from attentio.inspection.doctor.inputs import SequenceInput
 from attentio.inspection.doctor.outputs import Output, difference
 from attentio.inspection.doctor.patient import Patient
 
@@ -29,7 +29,7 @@ def lengthened(
         value = values[name]
         if name == sequence.name:
             changed[name] = _sequence(patient, sequence, extra, side, draw)
-        elif role in ("padding", "companion", "labels") and _belongs(patient, name, sequence):
+        elif role in ("padding", "companion", "labels") and patient.is_about(name, sequence):
             if role == "padding":
                 real = padding.real_value if name == padding.name or padding.name is None else _real(name)
                 columns = torch.full_like(value[:, :1], 0).expand(-1, extra) + (1 - int(real))
@@ -70,6 +70,11 @@ def compared(
     return found
 
 
+def with_positions(apart: dict[Output, Tensor]) -> dict[Output, Tensor]:
+    """Without outputs of whole rows: what pools the first position reads padding that stands there, by its nature."""
+    return {output: tensor for output, tensor in apart.items() if output.sequence is not None}
+
+
 def largest(apart: dict[Output, Tensor]) -> tuple[float, str]:
     """The largest of these differences, and where it is, in words."""
     best, said = 0.0, ""
@@ -107,16 +112,6 @@ def padding_token(patient: Patient, sequence: SequenceInput, declared: int | Non
 def _ignored(patient: Patient, sequence: SequenceInput, labels: Tensor) -> int:
     there = labels[~patient.real(sequence)] if labels.shape == (sequence.rows, sequence.length) else labels[:0]
     return int(there.mode().values) if there.numel() else -100
-
-
-def _belongs(patient: Patient, name: str, sequence: SequenceInput) -> bool:
-    """Whether an input [batch, positions] is about this sequence."""
-    shape = tuple(patient.inputs.values[name].shape[:2])
-    if shape != (sequence.rows, sequence.length):
-        return False
-    same = [one for one in patient.sequences if (one.rows, one.length) == shape]
-    wants_target = is_target(name) or patient.roles[name] == "labels"
-    return len(same) == 1 or sequence.target == wants_target
 
 
 def _pairs(mask: Tensor, sequence: SequenceInput, extra: int, side: Side) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attentio.inspection.doctor.growth import Growth
 from attentio.inspection.doctor.inputs import SequenceInput
 
 
@@ -54,15 +55,20 @@ class Output:
 
 
 def read_outputs(
-    tensors: dict[str, Tensor], sequences: tuple[SequenceInput, ...], longest: int | None, rows: int
+    tensors: dict[str, Tensor], sequences: tuple[SequenceInput, ...], longest: int | None, rows: int, growth: Growth
 ) -> list[Output]:
-    """Which outputs have positions of which input (`longest`: the largest of the given lengths), or rows at least."""
+    """Which outputs have positions of which input (`longest`: the largest of the given lengths), or rows at least.
+
+    Left out is what has other positions, such as attention weights, frames of a shortened signal or a cache: it has no
+    results of a row as a whole; and what has rows elsewhere than at the front, as the last states of `nn.LSTM`.
+    """
     found = []
+    lengths = {sequence.length for sequence in sequences} | ({longest} if longest else set())
     for path, tensor in tensors.items():
         candidates = sorted(sequences, key=lambda one: one.target == ("encoder" in path))
-        output = next((o for one in candidates if (o := _matched(path, tensor, one, longest))), None)
-        if output is None and tensor.ndim >= 1 and tensor.shape[0] == rows:
-            output = Output(path, 0, None)
+        output = next((o for one in candidates if (o := _matched(path, tensor, one, longest, growth))), None)
+        if output is None and tensor.ndim >= 1 and tensor.shape[0] == rows and growth.with_rows(path, 0):
+            output = None if growth.has_positions(path, tensor, lengths) else Output(path, 0, None)
         if output is not None:
             found.append(output)
     return found
@@ -81,10 +87,11 @@ def difference(before: Tensor, after: Tensor) -> Tensor:
     return torch.where(apart.isnan(), float("inf"), apart).amax(dim=-1)
 
 
-def _matched(path: str, tensor: Tensor, sequence: SequenceInput, longest: int | None) -> Output | None:
+def _matched(path: str, tensor: Tensor, sequence: SequenceInput, longest: int | None, growth: Growth) -> Output | None:
     if tensor.ndim not in (2, 3) or "pool" in path:
         return None
     for batch in (sequence.batch, 1 - sequence.batch):
-        if tensor.shape[batch] == sequence.rows and tensor.shape[1 - batch] in (sequence.length, longest):
+        fits = tensor.shape[batch] == sequence.rows and tensor.shape[1 - batch] in (sequence.length, longest)
+        if fits and growth.with_rows(path, batch) and growth.with_positions(path, 1 - batch, sequence.name):
             return Output(path, batch, sequence.name)
     return None

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from attentio.inspection.doctor.diagnosis import Skip
 from attentio.inspection.doctor.inputs import SequenceInput
-from attentio.inspection.doctor.lengthened import compared, largest, lengthened
+from attentio.inspection.doctor.lengthened import compared, largest, lengthened, with_positions
 from attentio.inspection.doctor.patient import Patient
 from attentio.inspection.doctor.trace import Still, first_moved, listen, moved_last_state
 
@@ -97,12 +97,11 @@ def _columns_at_start(patient: Patient, sequence: SequenceInput) -> Probe | None
     if patient.padding[sequence.name].form != "mask":
         return None
     longer, extra = _run_longer(patient, sequence, "start")
-    if largest(compared(patient, patient.base, longer, sequence, extra))[0] <= patient.tolerance:
+    if largest(with_positions(compared(patient, patient.base, longer, sequence, extra)))[0] <= patient.tolerance:
         return None
     other = patient.run(lengthened(patient, sequence, extra, "start", draw=1), what="with padding of other contents")
     apart = compared(patient, _without_start(patient, longer, sequence, extra), other, sequence, extra)
-    # A classifier that reads its first position reads padding then, and is not made for it.
-    size, place = largest({output: tensor for output, tensor in apart.items() if output.sequence is not None})
+    size, place = largest(with_positions(apart))
     recurrent = any(isinstance(module, (nn.RNNBase, nn.RNNCellBase)) for module in patient.model.modules())
     if size <= patient.tolerance or (recurrent and not has_left_padding(patient, sequence)):
         return None

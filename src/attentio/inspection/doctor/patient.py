@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from attentio.inspection.doctor import layout
 from attentio.inspection.doctor.diagnosis import Skip
+from attentio.inspection.doctor.growth import growth_of
 from attentio.inspection.doctor.inputs import Inputs, SequenceInput, is_target
 from attentio.inspection.doctor.outputs import Output, difference, flatten, read_outputs
 from attentio.inspection.doctor.padding import Padding, read_padding
@@ -62,7 +63,9 @@ class Patient:
         self.padding: dict[str, Padding] = read_padding(self.model, self.inputs, self.roles, self.sequences)
         longest = next((one.longest for one in self.padding.values() if one.form == "lengths"), None)
         self.rows = self._count_rows()
-        self.outputs: list[Output] = read_outputs(self.base, self.sequences, longest, self.rows)
+        self.outputs: list[Output] = read_outputs(
+            self.base, self.sequences, longest, self.rows, growth_of(self, longest)
+        )
         self._conclude()
 
     def _admit(self, model: nn.Module) -> dict[str, Tensor]:
@@ -169,6 +172,15 @@ class Patient:
             elif self.roles[name] != "pairs" and value.ndim and value.shape[axis] == self.rows:
                 picked[name] = value.index_select(axis, rows.to(value.device))
         return picked
+
+    def is_about(self, name: str, sequence: SequenceInput) -> bool:
+        """Whether an input [batch, positions] is about this sequence."""
+        shape = tuple(self.inputs.values[name].shape[:2])
+        if shape != (sequence.rows, sequence.length):
+            return False
+        same = [one for one in self.sequences if (one.rows, one.length) == shape]
+        wants_target = is_target(name) or self.roles[name] == "labels"
+        return len(same) == 1 or sequence.target == wants_target
 
     def remember(self, key: Hashable, find: Callable[[], Any]) -> Any:
         """What `find` gave the first time: several checks look at the same thing."""

@@ -8,7 +8,7 @@ real positions must stay the same.
 from collections.abc import Iterator
 
 from attentio.inspection.doctor.diagnosis import Finding, Skip
-from attentio.inspection.doctor.lengthened import compared, largest, lengthened
+from attentio.inspection.doctor.lengthened import compared, largest, lengthened, with_positions
 from attentio.inspection.doctor.padding_probe import EXTRA, has_left_padding
 from attentio.inspection.doctor.patient import Patient
 
@@ -25,7 +25,7 @@ def check(patient: Patient) -> Iterator[Finding]:
             continue
         looked = True
         after = patient.run(lengthened(patient, sequence, EXTRA, "start"), what="with padding at the start")
-        size, place = largest(compared(patient, patient.base, after, sequence, EXTRA))
+        size, place = largest(with_positions(compared(patient, patient.base, after, sequence, EXTRA)))
         if size <= patient.tolerance:
             continue
         used = has_left_padding(patient, sequence)
