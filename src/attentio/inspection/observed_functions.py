@@ -7,7 +7,7 @@ import inspect
 import math
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, no_type_check
 
 from torch import Tensor
 from torch._higher_order_ops.flex_attention import flex_attention as flex_operator
@@ -33,9 +33,9 @@ class ObservedFunctions(TorchFunctionMode):
         self._caller, self._report = caller, report
         self._followed = FollowedWeights()
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+    # It runs with every call of torch: whoever checks types at run time should not check these.
+    @no_type_check
+    def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         if observer.get() is None:

@@ -8,7 +8,7 @@ what a softmax made. Elementwise functions and reshapes pass it on.
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, no_type_check
 
 import torch
 from torch import Tensor, nn
@@ -99,7 +99,9 @@ class _Follow(TorchFunctionMode):
         self.known: Any = WeakTensorKeyDictionary()  # Comparison or Softmaxed of a tensor
         self.factors: Any = WeakTensorKeyDictionary()  # the number that a tensor has been multiplied by
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    # It runs with every call of torch: whoever checks types at run time should not check these.
+    @no_type_check
+    def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if self._inside_attend():
