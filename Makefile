@@ -28,6 +28,7 @@ demo: $(VENV)/wheel
 	printf 'attentio\nkimchi\nchatbot\nhangul\ntransformer\n' | $(BIN)/attentio translate runs/cmudict
 	$(BIN)/attentio look runs/cmudict attentio
 	$(BIN)/attentio look runs/cmudict pronunciation
+	$(BIN)/attentio look runs/cmudict attentio --out runs/cmudict/pictures/attentio.html
 
 # Pages are tested in a real browser. Where there is none and none can be installed, those tests skip and say so.
 browser:
