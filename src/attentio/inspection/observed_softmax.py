@@ -6,7 +6,7 @@ are followed. A product contracts their last axis, the keys, with the second-las
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 from torch import Tensor
@@ -41,7 +41,8 @@ class FollowedWeights:
         # The original weights are held by what was made of them, never by themselves: nothing lives longer for us.
         self._made: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
-    def __bool__(self) -> bool:
+    @no_type_check  # asked with every call of torch, as is what asks
+    def __bool__(self):
         return len(self._made) > 0
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any], weights: Tensor) -> None:

@@ -117,7 +117,8 @@ class _Follow(TorchFunctionMode):
             self._multiply(name, args, result)
         return result
 
-    def _inside_attend(self) -> bool:
+    @no_type_check
+    def _inside_attend(self):
         """Within `observing`, only what it leaves out has no observer."""
         self.observed = self.observed or observer.get() is not None
         return self.observed and observer.get() is None

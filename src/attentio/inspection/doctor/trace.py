@@ -1,6 +1,5 @@
 """Through which module something passes that should not: what every module was given and returned, in two runs."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -29,19 +28,13 @@ class Still(NamedTuple):
 def listen(patient: Patient, values: dict[str, Any] | None = None) -> list[Heard]:
     """Every call of a submodule in one run, inner ones before outer ones."""
     heard: list[Heard] = []
+    names = {module: name for name, module in patient.model.named_modules() if name}
 
-    def note(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
-            given = [tensor.clone() for _, tensor in flatten((args, tuple(kwargs.values())))]
-            heard.append(Heard(name, module, given, [tensor.clone() for _, tensor in flatten(result)]))
+    def note(module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+        given = [tensor.clone() for _, tensor in flatten((args, tuple(kwargs.values())))]
+        heard.append(Heard(names[module], module, given, [tensor.clone() for _, tensor in flatten(result)]))
 
-        return hook
-
-    hooks = [
-        module.register_forward_hook(note(name), with_kwargs=True)
-        for name, module in patient.model.named_modules()
-        if name
-    ]
+    hooks = [module.register_forward_hook(note, with_kwargs=True) for module in names]
     try:
         patient.run(values)
     finally:
