@@ -4,12 +4,13 @@ Seen in the attentions of the example, and provoked by making one row of the bat
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from attentio.inspection.doctor.attentions import Attention, attentions, real_queries
+from attentio.inspection.doctor.attentions import Attention, attentions, real_queries, watching
 from attentio.inspection.doctor.diagnosis import Finding, Skip
 from attentio.inspection.doctor.inputs import SequenceInput
 from attentio.inspection.doctor.patient import Patient
@@ -108,6 +109,17 @@ def _provoked(patient: Patient, sequence: SequenceInput) -> Iterator[Finding]:
         own, others = own + int(bad[row]), others + int(bad[:row].sum())
     if not own and not others:
         return
+    if not others and _attention_is_finite(patient, sequence, row):
+        yield Finding(
+            ID,
+            "note",
+            f"a row of {sequence.name} that is all padding becomes NaN, after attention",
+            "The example was run with an empty row. What every attention gives for it is finite, and the result is "
+            "not: usually a mean over the real positions, of which there are none, divides by 0.",
+            {"row that was made all padding": row, "outputs in which it is then not finite": own},
+            "If such rows can come: divide by `real.sum(1, keepdim=True).clamp(min=1)`.",
+        )
+        return
     said = "and other rows with it" if others else "which one mean over the batch spreads to the loss"
     yield Finding(
         ID,
@@ -122,6 +134,14 @@ def _provoked(patient: Patient, sequence: SequenceInput) -> Iterator[Finding]:
         },
         _CURE,
     )
+
+
+def _attention_is_finite(patient: Patient, sequence: SequenceInput, row: int) -> bool:
+    """Whether attentions are seen on the example with an empty row, and the contexts of all of them are finite."""
+    finite: list[bool] = []
+    with suppress(Skip), watching(patient, lambda one: finite.append(bool(one.context.isfinite().all()))):
+        patient.run(_emptied(patient, sequence, row))
+    return bool(finite) and all(finite)
 
 
 def _emptied(patient: Patient, sequence: SequenceInput, row: int) -> dict[str, Any]:

@@ -82,14 +82,21 @@ def _mask_of(
     inputs: Inputs, roles: dict[str, Role], sequence: SequenceInput, sequences: tuple[SequenceInput, ...]
 ) -> str | None:
     for name, role in roles.items():
-        if role not in ("padding", "lengths") or "memory" in name:
+        if role not in ("padding", "lengths"):
             continue
         value = inputs.values[name]
         fits = value.shape[0] == sequence.rows and (role == "lengths" or value.shape[1] == sequence.length)
-        mine = len(sequences) == 1 or is_target(name) == sequence.target
-        if fits and mine:
+        if fits and _speaks_of(name, sequence, sequences):
             return name
     return None
+
+
+def _speaks_of(mask: str, sequence: SequenceInput, sequences: tuple[SequenceInput, ...]) -> bool:
+    """`context_mask` is about `context`, `key_padding_mask` about `key`; else the decoder's or not must agree."""
+    named = [one for one in sequences if mask.split("_")[0] == one.name.split("_")[0]]
+    if named or "memory" in mask:
+        return sequence in named
+    return len(sequences) == 1 or is_target(mask) == sequence.target
 
 
 def _real_value(name: str, mask: Tensor) -> float:

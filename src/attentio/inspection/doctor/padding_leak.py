@@ -37,6 +37,7 @@ def _finding(patient: Patient, probe: Probe) -> Finding:
         probe.evidence,
         "Mask the keys in every attention: `F.scaled_dot_product_attention(q, k, v, attn_mask=real[:, None, None, :])` "
         "with True = may attend, `key_padding_mask=~real` in `nn.MultiheadAttention`, `mask=at.padding(lengths)` in "
-        "attentio; and take means over real positions: `(x * real[..., None]).sum(1) / real.sum(1, keepdim=True)`.",
+        "attentio; and take means over real positions: "
+        "`(x * real[..., None]).sum(1) / real.sum(1, keepdim=True).clamp(min=1)`.",
         probe.where,
     )

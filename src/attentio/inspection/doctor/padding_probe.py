@@ -67,6 +67,8 @@ def _contents(patient: Patient, sequence: SequenceInput) -> Probe | None:
     behind = ~real & (torch.arange(sequence.length) > _last_real(real))
     if padding.form == "token" or not behind.any():
         raise Skip("the example has no padding whose contents could be changed")
+    if _is_token(patient, sequence) and _takes_columns(patient, sequence):
+        raise Skip("padding is always the same token, and columns of it tell")
     values = {sequence.name: patient.changed(sequence, behind)}
     size, place = largest(compared(patient, patient.base, patient.run(values), sequence))
     if size <= patient.tolerance:
@@ -80,7 +82,7 @@ def _columns_at_end(patient: Patient, sequence: SequenceInput) -> Probe | None:
     """Columns of padding at the end; and if the example had none, other contents in them."""
     longer, extra = _run_longer(patient, sequence, "end")
     moves = [("columns", patient.base, longer)]
-    if patient.padding[sequence.name].form != "token" and patient.real(sequence).all():
+    if patient.padding[sequence.name].token is None and patient.real(sequence).all():
         other = patient.run(lengthened(patient, sequence, extra, "end", draw=1), what="with padding of other contents")
         moves.append(("contents of columns", longer, other))
     for what, before, after in moves:
@@ -125,6 +127,21 @@ def _run_longer(patient: Patient, sequence: SequenceInput, side: Any) -> tuple[d
         except Skip as reason:
             refused = refused or reason
     raise refused or Skip("no columns of padding could be added")
+
+
+def _is_token(patient: Patient, sequence: SequenceInput) -> bool:
+    """Whether the example's padding is the token declared for it: a model may then find the last real one by it."""
+    token, value = patient.padding[sequence.name].token, patient.inputs.values[sequence.name].cpu()
+    if sequence.kind != "tokens" or token is None:
+        return False
+    return bool(((value.T if sequence.batch == 1 else value)[~patient.real(sequence)] == token).all())
+
+
+def _takes_columns(patient: Patient, sequence: SequenceInput) -> bool:
+    try:
+        return bool(_run_longer(patient, sequence, "end"))
+    except Skip:
+        return False
 
 
 def _where_longer(patient: Patient, sequence: SequenceInput, extra: int) -> tuple[str, nn.Module | None]:

@@ -59,6 +59,7 @@ class Patient:
         self.exact = can_be_exact(model)
         self.base = self._admit(model)
         self.tolerance = 1e-9 if self.exact else 1e-4
+        self._find_labels()
         self.sequences = self._find_sequences()
         self.padding: dict[str, Padding] = read_padding(self.model, self.inputs, self.roles, self.sequences)
         longest = next((one.longest for one in self.padding.values() if one.form == "lengths"), None)
@@ -209,12 +210,30 @@ class Patient:
             raise Skip(f"{sequence.name} has fewer than two different tokens: give an example with more")
         return ids
 
+    def _find_labels(self) -> None:
+        """Tokens beside other tokens that move nothing but the loss are labels, whatever their name."""
+        tokens = [
+            name
+            for name, role in self.roles.items()
+            if role == "sequence" and not self.inputs.values[name].is_floating_point()
+        ]
+        for name in tokens[1:]:
+            try:
+                after = self.run({name: self.inputs.values[name].flip(0, 1)})
+            except Skip:
+                continue
+            results = {path: one for path, one in self.base.items() if one.ndim}
+            still = all(path in after and torch.equal(one, after[path]) for path, one in results.items())
+            if still and any(one.ndim > 1 for one in results.values()):
+                self.roles[name] = "labels"
+                self.concluded[name] = "labels: they change the loss alone"
+
     def _find_sequences(self) -> tuple[SequenceInput, ...]:
         names = [name for name, role in self.roles.items() if role == "sequence"]
         batch = layout.batch_axis(self, names) if names else 0
         targets = [name for name in names if is_target(name)]
         if len(names) > 1 and not targets:
-            targets = names[1:2]
+            targets = ["query"] if {"query", "key"} <= set(names) else names[1:2]
         found = []
         for name in names:
             shape = self.inputs.values[name].shape

@@ -57,7 +57,7 @@ def asked_for(patient: Patient, sequence: SequenceInput, *, shift: int) -> tuple
 def _weighed(patient: Patient, values: dict[str, Any]) -> Weighed:
     if patient.loss is None:
         outputs = patient.call(values, grad=True)
-        loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs[0] if isinstance(outputs, tuple) else None
+        loss = _returned_loss(outputs)
         logits = [tensor for _, tensor in flatten(outputs)]
     else:
         logits = []
@@ -69,6 +69,14 @@ def _weighed(patient: Patient, values: dict[str, Any]) -> Weighed:
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         raise Skip("the loss is not a scalar tensor")
     return Weighed(float(loss.detach()), _gradient(patient, loss, logits))
+
+
+def _returned_loss(outputs: Any) -> Any:
+    """The output `loss`, or of a tuple the first scalar."""
+    if isinstance(outputs, Mapping):
+        return outputs["loss"]
+    several = outputs if isinstance(outputs, tuple) else ()
+    return next((one for one in several if isinstance(one, Tensor) and one.numel() == 1), None)
 
 
 def _keep(logits: list[Tensor], output: Any) -> None:
