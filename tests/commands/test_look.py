@@ -53,6 +53,14 @@ def test_what_a_page_does_not_take_is_told(
     assert told in said.err
 
 
+def test_a_file_that_is_neither_page_nor_picture_is_refused_before_anything_is_read(
+    attentio: Callable, tmp_path: Path
+) -> None:
+    said = attentio("look", tmp_path / "nowhere", "one", "--out", "look.pdf")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == "attentio: look.pdf: a page is written as .html, a picture as .png or .svg\n"
+
+
 def test_brackets_in_the_text_are_no_markup(toy, attentio: Callable, tmp_path: Path) -> None:
     assert "[red]a → " in attentio("look", toy.run, "[red]a", "--out", tmp_path / "a.svg").out
 

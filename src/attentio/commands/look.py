@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 HELP = "show which tokens each token looked at"
 TAKES_OVERRIDES = False
+PAGES = (".html", ".htm")
 
 
 class View(NamedTuple):
@@ -59,13 +60,17 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
     from attentio.commands.run import Run, load
     from attentio.data.lines import check_text
+    from attentio.inspection.figure import SUFFIXES
     from attentio.inspection.heat_map import save_heat_map
     from attentio.inspection.terminal import print_alignment
 
     check_text(arguments.text, "the text")
+    suffix = arguments.out.suffix.lower() if arguments.out else ".png"
+    if suffix not in (*PAGES, *SUFFIXES):
+        raise AttentioError(f"{arguments.out}: a page is written as .html, a picture as .png or .svg")
     trained = load(arguments.run)
     console = Console(emoji=False, highlight=False)
-    if arguments.out and arguments.out.suffix.lower() in (".html", ".htm"):
+    if suffix in PAGES:
         console.print(f"wrote {_write_page(trained, arguments)}", markup=False, soft_wrap=True)
         return 0
     view = _cross(trained, arguments) if isinstance(trained, Run) else _own(trained, arguments)
