@@ -18,6 +18,8 @@ sys.path.append(str(Path(__file__).parent / "zoo"))
 import everyday_models as everyday
 from sequence_models import rows
 
+pytestmark = pytest.mark.filterwarnings("ignore:enable_nested_tensor:UserWarning")
+
 
 def drawn(model: nn.Module) -> nn.Module:
     for parameter in model.parameters():
@@ -37,6 +39,10 @@ def assert_healthy_and_checked(diagnosis: Diagnosis, *checked: str) -> None:
 
 def attended() -> dict[str, torch.Tensor]:
     return {"context": torch.randn(3, 11, 12), "context_mask": torch.arange(11) < torch.tensor([11, 7, 10])[:, None]}
+
+
+def translation() -> dict[str, torch.Tensor]:
+    return {"src": rows(9, 6, 7)[0].T, "tgt": rows(8, 8, 8)[0].T}
 
 
 HEALTHY: dict[str, tuple[Callable[[], tuple[nn.Module, object]], tuple[str, ...]]] = {
@@ -62,13 +68,13 @@ HEALTHY: dict[str, tuple[Callable[[], tuple[nn.Module, object]], tuple[str, ...]
     ),
     "tagger": (lambda: (everyday.Tagger(), (rows(9, 6)[0], torch.tensor([9, 6]))), ("padding-leak",)),
     "translator": (
-        lambda: (everyday.Translator(), {"src": rows(9, 6, 7)[0].T, "tgt": rows(8, 8, 8)[0].T}),
+        lambda: (everyday.Translator(), translation()),
         ("teacher-forcing-leak", "padding-leak"),
     ),
+    "last-state": (lambda: (everyday.LastState(batch_first=True), rows(9, 9, 9)[0]), ("batch-dependence",)),
 }
 
 
-@pytest.mark.filterwarnings("ignore:enable_nested_tensor:UserWarning")
 @pytest.mark.parametrize("name", HEALTHY)
 def test_healthy_models_of_every_day(name: str, seed: int) -> None:
     build, checked = HEALTHY[name]
@@ -81,6 +87,15 @@ MISTAKES: dict[str, tuple[Callable[[], tuple[nn.Module, object]], str]] = {
     "no-mask": (lambda: (everyday.SmallGPT(everyday.ROOM), everyday.next_tokens()), "future-leak"),
     "targets-not-shifted": (lambda: (everyday.SmallGPT(), everyday.next_tokens()[:1] * 2), "teacher-forcing-leak"),
     "mean-over-padding": (lambda: (everyday.Classifier("all"), everyday.sentences()), "padding-leak"),
+    "tgt-mask-forgotten": (lambda: (everyday.Translator("tgt_mask"), translation()), "teacher-forcing-leak"),
+    "memory-mask-forgotten": (
+        lambda: (everyday.Translator("memory_key_padding_mask"), translation()),
+        "padding-leak",
+    ),
+    "batch-first-forgotten": (
+        lambda: (everyday.LastState(batch_first=False), rows(9, 9, 9)[0]),
+        "batch-dependence",
+    ),
     "last-column": (lambda: (everyday.Classifier("end"), everyday.sentences()), "padding-leak"),
 }
 
@@ -91,6 +106,13 @@ def test_mistakes_of_every_day(name: str, seed: int) -> None:
     model, inputs = build()
     diagnosis = at.diagnose(drawn(model), inputs)
     assert found(diagnosis, "error") == [check], str(diagnosis)
+
+
+def test_where_padding_leaks_is_not_said_wrongly_if_only_a_token_tells_padding(seed: int) -> None:
+    """Other contents than the token are no padding, so where they come through is another place."""
+    model = drawn(everyday.Translator("memory_key_padding_mask"))
+    findings = at.diagnose(model, translation()).findings
+    assert [one.where for one in findings if one.check == "padding-leak"] == [""]
 
 
 def test_targets_that_only_the_loss_reads_are_labels(seed: int) -> None:

@@ -125,10 +125,11 @@ class Tagger(nn.Module):
 
 
 class Translator(nn.Module):
-    """nn.Transformer as it comes, [positions, batch]; padding is the token."""
+    """nn.Transformer as it comes, [positions, batch]; padding is the token. forgotten: masks that are not given."""
 
-    def __init__(self) -> None:
+    def __init__(self, *forgotten: str) -> None:
         super().__init__()
+        self.forgotten = forgotten
         self.tokens = nn.Embedding(VOCABULARY, WIDTH, padding_idx=PAD)
         self.places = nn.Embedding(ROOM, WIDTH)
         self.transformer, self.read_out = nn.Transformer(WIDTH, HEADS, 2, 2, 17), nn.Linear(WIDTH, VOCABULARY)
@@ -137,5 +138,18 @@ class Translator(nn.Module):
         padding = src.T == PAD
         seen, read = (self.tokens(ids) + self.places(torch.arange(len(ids)))[:, None] for ids in (src, tgt))
         mask = nn.Transformer.generate_square_subsequent_mask(len(tgt))
-        masks = {"src_key_padding_mask": padding, "memory_key_padding_mask": padding}
-        return self.read_out(self.transformer(seen, read, tgt_mask=mask, **masks))
+        masks = {"tgt_mask": mask, "src_key_padding_mask": padding, "memory_key_padding_mask": padding}
+        given = {name: one for name, one in masks.items() if name not in self.forgotten}
+        return self.read_out(self.transformer(seen, read, **given))
+
+
+class LastState(nn.Module):
+    """A sentence by the last state of an LSTM, which takes the batch for time unless `batch_first`."""
+
+    def __init__(self, batch_first: bool) -> None:
+        super().__init__()
+        self.tokens, self.read_out = nn.Embedding(VOCABULARY, WIDTH), nn.Linear(8, 4)
+        self.lstm = nn.LSTM(WIDTH, 8, batch_first=batch_first)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.read_out(self.lstm(self.tokens(tokens))[0][:, -1])

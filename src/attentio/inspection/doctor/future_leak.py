@@ -33,6 +33,7 @@ def check(patient: Patient) -> Iterator[Finding]:
     errors = [leak for leak in found if not leak.intended]
     if errors:
         patient.concluded["causal"] = f"expected: {why}"
+        patient.sees_future |= {leak.output.sequence for leak in errors if leak.output.sequence}
         yield _finding(errors[0], why)
     elif found:
         patient.concluded["causal"] = "no: every output depends on later inputs too; causal=True if that is not meant"

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 def batch_axis(patient: "Patient", names: list[str]) -> int:
     """0 for [batch, positions, ..], 1 for [positions, batch, ..].
 
-    The sizes of masks and lengths tell it, or an axis of one. Else: rolled along the batch, results roll along; rolled
-    along the positions, they change. A model without positions rolls along both; then one position changed moves others
-    of its own row. Where behaviour says nothing, `batch_first` of its modules does.
+    The sizes of masks and lengths tell it, an axis of one, or results of whole rows. Else: rolled along the batch,
+    results roll along; rolled along the positions, they change. A model without positions rolls along both; then one
+    position changed moves others of its own row. Where behaviour says nothing, `batch_first` of its modules does.
     """
     shape = patient.inputs.values[names[0]].shape[:2]
     told = None if shape[0] == shape[1] else _told_by_sizes(patient, shape)
+    if told is None and shape[0] != shape[1]:
+        told = _told_by_results(patient, names, shape)
     if told is not None:
         return told
     rolls = [axis for axis in (0, 1) if _rolls_along(patient, names, axis)]
@@ -45,6 +47,14 @@ def _told_by_sizes(patient: "Patient", shape: torch.Size) -> int | None:
         if len(size) == 2 and set(size) == set(shape):
             return 0 if size == shape else 1
     return None
+
+
+def _told_by_results(patient: "Patient", names: list[str], shape: torch.Size) -> int | None:
+    """Where no output has positions, there is one result for each row."""
+    if any(_positioned(patient, name) for name in names):
+        return None
+    sizes = {tensor.shape[0] for tensor in patient.base.values() if tensor.ndim in (1, 2)} & set(shape)
+    return shape.index(sizes.pop()) if len(sizes) == 1 else None
 
 
 def _positioned(patient: "Patient", name: str) -> list[str]:

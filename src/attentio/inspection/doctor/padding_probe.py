@@ -46,6 +46,9 @@ def _probe_all(patient: Patient) -> list[Probe]:
     for sequence in patient.sequences:
         if sequence.name not in patient.padding:
             continue
+        if patient.padding[sequence.name].form == "token" and sequence.name in patient.sees_future:
+            refused = Skip(f"padding stands after all else in {sequence.name}, which sees what is later")
+            continue
         for probe in (_contents, _columns_at_end, _columns_at_start):
             try:
                 one = probe(patient, sequence)
@@ -149,7 +152,10 @@ def _where_longer(patient: Patient, sequence: SequenceInput, extra: int) -> tupl
     one, other = (lengthened(patient, sequence, extra, "end", draw=draw) for draw in (1, 2))
     longer = replace(sequence, length=sequence.length + extra)
     real = torch.cat([patient.real(sequence), torch.zeros(sequence.rows, extra, dtype=torch.bool)], dim=1)
-    return _where(patient, one, other, Still(longer, real))
+    where, module = _where(patient, one, other, Still(longer, real))
+    # Where only the token says what padding is, other contents are none; just a recurrent layer reads whatever comes.
+    told = patient.padding[sequence.name].form != "token" or isinstance(module, (nn.RNNBase, nn.RNNCellBase))
+    return (where, module) if told else ("", None)
 
 
 def _where(

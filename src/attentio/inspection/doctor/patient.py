@@ -34,6 +34,7 @@ class Patient:
     sequences: the inputs with positions. outputs: the outputs with positions or rows.
     base: the outputs, by path, on the example itself.
     padding: for the name of a sequence, what says which of its positions are padding.
+    sees_future: names of sequences that were found to reach earlier outputs, and must not.
     tolerance: relative difference above which an output has moved.
     runs: how often the model has been run.
     """
@@ -51,6 +52,7 @@ class Patient:
     ) -> None:
         self.causal, self.window, self.loss, self.step = causal, window, loss, step
         self.concluded: dict[str, str] = {}
+        self.sees_future: set[str] = set()
         self.runs = 0
         self._remembered: dict[Hashable, Any] = {}
         self.inputs = Inputs(model, example, padding)

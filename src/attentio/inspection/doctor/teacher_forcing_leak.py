@@ -49,6 +49,7 @@ def _decoder(patient: Patient) -> Iterator[Finding]:
             patient.concluded["causal"] = "no: every output depends on later inputs too; causal=True if not meant"
         if expected and patient.causal is None:
             patient.concluded["causal"] = f"expected of {sequence.name}, as a decoder's input"
+        patient.sees_future |= {sequence.name for _ in errors}
         for leak in errors[:1]:
             yield Finding(
                 ID,
