@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from attentio.attention.compare import Location
 from attentio.errors import AttentioError
@@ -158,12 +157,19 @@ class _Recorder:
     def _top(self, one: Observed, heads: tuple[int, ...]) -> dict[str, Planned]:
         assert self.top_k is not None
         batch, _, q, k = sizes(one)
-        found = [weights_of(one, part).topk(min(self.top_k, k), dim=-1) for part in in_parts(one, heads)]
-        room = (0, max(0, self.top_k - k))
         shape = (batch, len(heads), q, self.top_k)
+        # Made at once: small tensors kept from each part would stand in the way of the next part's large ones.
+        weights, indices = torch.zeros(shape, dtype=torch.float16), torch.full(shape, -1, dtype=torch.int32)
+        row = 0
+        for part in in_parts(one, heads):
+            largest, where = weights_of(one, part).flatten(0, 2).topk(min(self.top_k, k), dim=-1)
+            rows = slice(row, row + len(largest))
+            weights.view(-1, self.top_k)[rows, : largest.shape[1]] = largest
+            indices.view(-1, self.top_k)[rows, : largest.shape[1]] = where
+            row = rows.stop
         return {
-            "weights": Planned(torch.float16, shape, (F.pad(values, room) for values, _ in found)),
-            "indices": Planned(torch.int32, shape, (F.pad(where, room, value=-1) for _, where in found)),
+            "weights": Planned(torch.float16, shape, iter([weights])),
+            "indices": Planned(torch.int32, shape, iter([indices])),
         }
 
 
