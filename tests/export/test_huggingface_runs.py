@@ -132,3 +132,14 @@ def test_marian_translates_as_generate_does(seed: int, tmp_path: Path) -> None:
     tokens = tokenizer.convert_ids_to_tokens(expected[0, 1:].tolist())
     assert found.tokens[: len(tokens) - 1] == tokens[:-1]
     assert found.source_tokens == ["w3", "w1", "w4", "w1", "[SEP]"]
+
+
+def test_what_starts_the_decoder_is_never_said(seed: int, tmp_path: Path) -> None:
+    theirs = marian()
+    with torch.no_grad():
+        theirs.final_logits_bias[0, 5] = 1e4  # all that it would say, if it could
+    saved(theirs, tmp_path, after="[SEP]")
+    run = load(tmp_path)
+    assert isinstance(run, Run)
+    (found,) = run.translate(["w3 w1 w4 w1"])
+    assert "[START]" not in found.tokens

@@ -46,7 +46,7 @@ class PretrainedTokenizer:
         self.begin, self.end, self.pad, self.unknown, self.mask = begin, end, pad, unknown, mask
         self.core = core
         special = {i: token.content for i, token in core.get_added_tokens_decoder().items() if token.special}
-        self.special_ids = frozenset(special) | {i for i in (begin, end, pad, unknown, mask) if i is not None}
+        self._special = frozenset(special)
         self._reserved = re.compile("|".join(map(re.escape, special.values())) or r"(?!)")
 
     @classmethod
@@ -90,6 +90,12 @@ class PretrainedTokenizer:
         """The number of entries, the special ones included."""
         return self.core.get_vocab_size()
 
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """The ids that stand for no text: those the tokenizer declares special and those that have a role here."""
+        roles = (self.begin, self.end, self.pad, self.unknown, self.mask)
+        return self._special | {i for i in roles if i is not None}
+
     def encode(self, text: str) -> list[int]:
         """The token ids of the text, without `begin` and `end`.
 
@@ -120,7 +126,8 @@ class PretrainedTokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the token ids; special ids are left out."""
-        return self.core.decode([i for i in ids if i not in self.special_ids])
+        special = self.special_ids
+        return self.core.decode([i for i in ids if i not in special])
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
         """Every id as its own piece, as the vocabulary spells it.
