@@ -45,6 +45,23 @@ def test_loss_is_per_token_over_all_accumulated_batches(tmp_path: Path, seed: in
     assert any(not torch.equal(before[name], value) for name, value in weights(merged).items())
 
 
+def test_mixed_precision_rounds_products_and_nothing_else(tmp_path: Path, seed: int) -> None:
+    """In bfloat16 the gradients are others, the loss is a near one; weights and what AdamW keeps stay float32."""
+    recipe = replace(PLAIN, max_steps=1, log_every=1)
+    exact, mixed = (
+        TinyRun(tmp_path / precision, recipe, seed=seed, dropout=0.0, order=[np.arange(29)], precision=precision)
+        for precision in ("32-true", "bf16-mixed")
+    )
+    exact.train()
+    mixed.train()
+    assert mixed.rows[0]["loss"] == pytest.approx(exact.rows[0]["loss"], rel=0.05)
+    pairs = zip(exact.model.parameters(), mixed.model.parameters(), strict=True)
+    assert any(not torch.equal(left.grad, right.grad) for left, right in pairs)
+    assert {parameter.dtype for parameter in mixed.model.parameters()} == {torch.float32}
+    moments = [value for state in mixed.trainer.optimizer.state.values() for value in state.values()]
+    assert {value.dtype for value in moments} == {torch.float32}
+
+
 def test_the_logged_loss_is_per_token_over_the_whole_window(tmp_path: Path, seed: int) -> None:
     """With learning rate 0 the model stays, so the window's loss is that of all its tokens together."""
     order = [np.arange(0, 2), np.arange(2, 31), np.arange(31, 36)]

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -79,6 +79,7 @@ class TinyRun:
         seed: int,
         dropout: float = 0.3,
         order: Sequence[np.ndarray] | None = None,
+        precision: Literal["32-true", "bf16-mixed"] = "32-true",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(seed)
@@ -89,7 +90,7 @@ class TinyRun:
             self.model,
             recipe,
             Checkpoints(folder),
-            fabric=Fabric(accelerator="cpu", devices=1),
+            fabric=Fabric(accelerator="cpu", devices=1, precision=precision),
             corpus=self,
             validate=self.validate,
         )

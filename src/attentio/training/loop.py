@@ -123,14 +123,13 @@ class Trainer:
     ) -> None:
         self.recipe, self.checkpoints, self.fabric = recipe, checkpoints, fabric
         self.corpus, self.validate = corpus, validate
-        self.plain = model
+        self.model = model
         self.average = WeightAverage(model, recipe.average) if recipe.average else None
         products = [parameter for parameter in model.parameters() if parameter.ndim > 1]
         vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
         groups = [{"params": products, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
-        self.model, self.optimizer = fabric.setup(model, optimizer)
-        self.model.mark_forward_method("features")
+        _, self.optimizer = fabric.setup(model, optimizer)
         self.progress = Progress()
 
     def run(self, record: Callable[[Row], None], should_stop: Callable[[], bool]) -> Progress:
@@ -174,14 +173,16 @@ class Trainer:
         tokens = max(1, sum(int(each.sum()) for each in asked))
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        output = cast(Trainable, self.plain).output
+        model = cast(Trainable, self.model)
         loss = 0.0
         for batch, where in zip(batches, asked, strict=True):
-            features = self.model.features(*batch.inputs)
+            # The wrapper that Fabric makes of a model would let `features` past mixed precision.
+            with self.fabric.autocast():
+                features = model.features(*batch.inputs)
             summed = linear_cross_entropy(
                 features[where],
-                output.weight,
-                output.bias,
+                model.output.weight,
+                model.output.bias,
                 batch.labels[where],
                 label_smoothing=recipe.label_smoothing,
                 never=PAD,
@@ -194,7 +195,7 @@ class Trainer:
         self.optimizer.step()
         progress.step += 1
         if self.average:
-            self.average.update(self.plain, progress.step)
+            self.average.update(self.model, progress.step)
         progress.window_loss += loss
         progress.window_tokens += tokens
         progress.window_size += sum(batch.size for batch in batches)
@@ -205,13 +206,13 @@ class Trainer:
 
     def _validate(self) -> bool:
         progress = self.progress
-        self.plain.eval()
+        self.model.eval()
         with torch.inference_mode():
             if self.average:
-                with self.average.applied(self.plain):
-                    validation = self.validate(self.plain)
+                with self.average.applied(self.model):
+                    validation = self.validate(self.model)
             else:
-                validation = self.validate(self.plain)
+                validation = self.validate(self.model)
         progress.scores = validation.scores
         if progress.best_goal is None or validation.goal > progress.best_goal:
             progress.best_goal, progress.best_step = validation.goal, progress.step
@@ -253,9 +254,9 @@ class Trainer:
 
     def save(self, *, best: bool = False) -> None:
         """Save all that a resumed run needs. `model.safetensors` holds the weights to use: the average, if any."""
-        own = {name: parameter.detach() for name, parameter in self.plain.named_parameters()}
+        own = {name: parameter.detach() for name, parameter in self.model.named_parameters()}
         training: Tensors = {"random_state": torch.get_rng_state()}
-        for name, parameter in self.plain.named_parameters():
+        for name, parameter in self.model.named_parameters():
             for key, value in self.optimizer.state[parameter].items():
                 training[f"optimizer.{key}.{name}"] = value
             if self.average:
@@ -281,7 +282,7 @@ class Trainer:
         progress.finished = progress.step >= self.recipe.max_steps or self._out_of_patience()
         if progress.best_step == progress.step:  # a crash may have kept the link from moving here
             self.checkpoints.point("best", saved.path)
-        for name, parameter in self.plain.named_parameters():
+        for name, parameter in self.model.named_parameters():
             if self.average:
                 self.average.weights[name].copy_(model[name])
             parameter.data.copy_(training[f"weights.{name}"] if self.average else model[name])
