@@ -7,6 +7,7 @@ import huggingface_zoo as huggingface
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import ProphetNetConfig, ProphetNetForConditionalGeneration
 
 import attentio as at
 from attentio.inspection.doctor.diagnosis import Diagnosis
@@ -156,6 +157,38 @@ def test_gpt2_padded_at_the_start_counts_positions_from_the_padding(seed: int) -
         expected = model(alone).logits[0]
     torch.testing.assert_close(counted, expected, rtol=1e-4, atol=1e-4)
     assert (by_column - expected).abs().max() > 0.1 * expected.abs().max()
+
+
+def test_prophetnet_lets_predictions_see_the_answers(seed: int) -> None:
+    """A true finding. transformers' ProphetNet orders the relative scores of its predicting stream (batch, position,
+    n-gram, head) and reads them as (batch, n-gram, head, position), so that a query is given those of another position.
+    """
+    config = ProphetNetConfig(
+        vocab_size=60,
+        hidden_size=16,
+        encoder_ffn_dim=24,
+        num_encoder_layers=3,
+        num_encoder_attention_heads=4,
+        decoder_ffn_dim=24,
+        num_decoder_layers=3,
+        num_decoder_attention_heads=4,
+        pad_token_id=0,
+        decoder_start_token_id=2,
+    )
+    model = drawn(ProphetNetForConditionalGeneration(config))
+    source, target = torch.randint(5, 60, (2, 9)), torch.randint(5, 60, (2, 7))
+    diagnosis = at.diagnose(model, {"input_ids": source, "decoder_input_ids": target})
+    assert [f.check for f in diagnosis.findings if f.severity == "error"] == ["teacher-forcing-leak"], str(diagnosis)
+
+    changed = target.clone()
+    changed[:, -1] = 5 + (target[:, -1] - 4) % 55
+    model.double().eval()
+    with torch.no_grad():
+        before, after = (
+            model(input_ids=source, decoder_input_ids=each, use_cache=False).logits[:, :-1]
+            for each in (target, changed)
+        )
+    assert (before - after).abs().max() > 1e-9 * before.abs().max()
 
 
 @pytest.mark.parametrize("name", decoding.HEALTHY)
