@@ -9,6 +9,7 @@ import textwrap
 import pytest
 import torch
 from attention_oracle import additive, attend_by_hand, inputs
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
 import attentio as at
@@ -207,6 +208,48 @@ def test_plain_torch_in_chunks_equals_the_loops(seed, monkeypatch):
     torch.testing.assert_close(gradients(attend, tensors), expected, rtol=1e-4, atol=1e-5)
     context, _ = attend_by_hand(*tensors[:3], compare=additive(tensors[3].detach()), bias=tensors[4])
     torch.testing.assert_close(attend(*tensors).context.double(), context, rtol=1e-4, atol=1e-5)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Numbers in the largest tensor that is made inside."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, (tuple, list)) else (made,):
+            self.numbers = max(self.numbers, tensor.numel() if isinstance(tensor, torch.Tensor) else 0)
+        return made
+
+
+def test_plain_torch_never_holds_all_sums_at_once(seed, monkeypatch):
+    monkeypatch.setattr(engine, "_kernels", lambda: None)
+    query, key = (torch.randn(1, 700, 64, requires_grad=True) for _ in range(2))
+    with LargestTensor() as largest:
+        context = at.attend(query, key, key, score=at.Additive(torch.randn(64)), engine="additive").context
+        context.sum().backward()
+    assert 700 * 700 <= largest.numbers <= 700 * 700 * 64 / 4
+
+
+@pytest.mark.parametrize("q", [FEW, MANY])
+def test_autocast_changes_nothing_within(seed, q):
+    """A bfloat16 query and its float32 vector, as autocast makes them, forward and backward."""
+    *tensors, vector, bias = problem(q)
+    tensors = [t.detach().bfloat16().requires_grad_() for t in tensors]
+    expected = gradients(attend, [*tensors, vector, bias])
+    with torch.autocast("cpu", torch.bfloat16):
+        found = gradients(attend, [*tensors, vector, bias])
+    for mine, theirs in zip(found, expected, strict=True):
+        assert torch.equal(mine, theirs)
+
+
+@pytest.mark.parametrize("engine", ["reference", "additive"])
+def test_the_vector_may_have_another_dtype_than_the_query(seed, engine):
+    query, key, value, vector, bias = problem(MANY, grad=False)
+    expected = attend(query, key, value, vector, bias)
+    context = attend(query.double(), key.double(), value.double(), vector, bias.double(), engine=engine).context
+    assert context.dtype == torch.float64
+    torch.testing.assert_close(context.float(), expected.context, rtol=1e-4, atol=1e-5)
 
 
 STEP = """

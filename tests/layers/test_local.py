@@ -82,6 +82,17 @@ def test_the_window_of_local_m_is_exact_in_bfloat16_where_whole_numbers_are_not(
         assert looked_at == list(range(300 + t - WINDOW, 300 + t + WINDOW + 1))
 
 
+def test_local_p_looks_at_the_same_positions_under_autocast(seed):
+    """Scores that are all 0, so that the weights are those of the Gaussian alone."""
+    layer = make("general", predictive=True).float()
+    torch.nn.init.zeros_(layer.score.key.weight)
+    state, memory, lengths = draw([601, 503], source=601)
+    expected = weights_of(layer, state.float(), memory.float(), lengths)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = weights_of(layer, state.float(), memory.float(), lengths)
+    torch.testing.assert_close(got.float(), expected, rtol=0.02, atol=1e-3)
+
+
 @EVERY_SCORE
 @M_AND_P
 def test_a_window_wider_than_the_source_is_global_attention(seed, score, predictive):

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-_CHUNK = 1 << 40
+_CHUNK = 1 << 22
 """Numbers of q + k that are held at a time."""
 
 

@@ -71,7 +71,7 @@ class Additive:
     the same with W = [W_a, U_a].
 
     Args:
-        vector: weight of each feature; the papers' v_a.
+        vector: weight of each feature; the papers' v_a. Of any dtype: the scores have the query's.
 
     Reference: Bahdanau et al. 2015, appendix A.1.2; Luong et al. 2015, below equation 7 (*concat*).
     """
@@ -83,7 +83,7 @@ class Additive:
     ) -> Float[Tensor, "batch *heads q k"]:
         self.require_fitting(query, key)
         # In place: the sum is [.., q, k, d], by far the largest tensor here, and nobody else needs it.
-        return (query[..., :, None, :] + key[..., None, :, :]).tanh_() @ self.vector
+        return (query[..., :, None, :] + key[..., None, :, :]).tanh_() @ self.vector.to(query.dtype)
 
     def require_fitting(self, query: Tensor, key: Tensor) -> None:
         """Raises ValueError where query, key and vector differ in their number of features."""

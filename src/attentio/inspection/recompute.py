@@ -91,7 +91,7 @@ def _compared(one: Observed, part: Part) -> Tensor:
         query, key = _take(one.query, part).to(exact), _take(one.key, part, queries=False).to(exact)
         scores = (query * (1.0 if one.scale is None else one.scale)) @ key.transpose(-1, -2)
     elif isinstance(one.score, Additive | Location):
-        scores = one.score(_take(one.query, part), _take(one.key, part, queries=False)).to(exact)
+        scores = one.score(_take(one.query, part).to(exact), _take(one.key, part, queries=False).to(exact))
     else:
         scores = _take(one.score(one.query, one.key), part).to(exact)
     if one.bias is not None:

@@ -35,7 +35,7 @@ class KeyValueCache:
 
     @classmethod
     def empty(cls, batch: int, heads: int, key_features: int, value_features: int, like: Tensor) -> "KeyValueCache":
-        """No slot filled yet; dtype and device of `like`."""
+        """No slot filled yet; on the device of `like`, and in its dtype unless the first keys have another."""
         keys = like.new_empty(batch, heads, _FIRST_CAPACITY, key_features)
         return cls(_Buffer(keys, like.new_empty(batch, heads, _FIRST_CAPACITY, value_features), 0), 0)
 
@@ -51,6 +51,9 @@ class KeyValueCache:
         self, keys: Float[Tensor, "batch heads new d"], values: Float[Tensor, "batch heads new dv"]
     ) -> "KeyValueCache":
         """The cache with new slots behind the old ones."""
+        if keys.dtype != self.buffer.keys.dtype:  # under autocast projections have another than their inputs
+            buffer = _Buffer(self.keys.to(keys.dtype), self.values.to(values.dtype), self.length)
+            return KeyValueCache(buffer, self.length).append(keys, values)
         buffer, length = self.buffer, self.length + keys.shape[2]
         if torch.is_grad_enabled() and (keys.requires_grad or buffer.keys.requires_grad):
             # A gradient needs every cache as it was.

@@ -25,6 +25,7 @@ class GlobalAttention(nn.Module):
     ) -> Attended:
         """Attend from the decoder states; `positions` (which target step each is) does not matter here."""
         queries = self.score.queries(state, source.keys.shape[1])
+        source = source.to(queries.dtype)
         return attend(
             queries,
             source.keys,

@@ -45,23 +45,22 @@ class LocalAttention(nn.Module):
     ) -> Attended:
         """Attend from the decoder states, which stand at the target steps `positions`, counted from 0."""
         (batch, q, _), (_, k, _) = state.shape, source.keys.shape
-        centre = positions.expand(batch, q)  # whole numbers: bfloat16 cannot tell 256 from 257
-        if self.predictive:
-            centre = source.lengths.unsqueeze(1) * self.predict(state).squeeze(2).sigmoid()
+        queries = self.score.queries(state, k)
+        source = source.to(queries.dtype)
+        centre = self._centre(state, source) if self.predictive else positions.expand(batch, q)
         offsets = torch.arange(-self.window, self.window + 1, device=state.device)
         looked_at = centre.detach().round().long().unsqueeze(2) + offsets
         inside = (looked_at >= 0) & (looked_at < source.lengths.view(batch, 1, 1))
         gathered = looked_at.clamp(0, k - 1)
         rows = torch.arange(batch, device=state.device).view(batch, 1, 1)
         keys, values = source.keys[rows, gathered], source.values[rows, gathered]
-        queries = self.score.queries(state, k)
         if isinstance(self.score, LocationScore):
             queries = queries.gather(2, gathered)
         decay: Tensor | None = None
         if self.predictive:
             sigma = self.window / 2
             decay = torch.exp(-((looked_at - centre.unsqueeze(2)) ** 2) / (2 * sigma**2))
-            values = values * decay.unsqueeze(3)  # the context is linear in the values
+            values = values * decay.unsqueeze(3).to(values.dtype)  # the context is linear in the values
         context, weights = attend(
             queries.flatten(0, 1).unsqueeze(1),
             keys.flatten(0, 1),
@@ -72,6 +71,13 @@ class LocalAttention(nn.Module):
         )
         if weights is not None:
             weights = weights.view(batch, q, -1)
-            weights = weights if decay is None else weights * decay
+            weights = weights if decay is None else weights * decay.to(weights.dtype)
             weights = weights.new_zeros(batch, q, k).scatter_add(2, gathered, weights)
         return Attended(context.view(batch, q, -1), weights)
+
+    def _centre(self, state: Float[Tensor, "batch q hidden"], source: Source) -> Float[Tensor, "batch q"]:
+        """p_t of local-p, in float32 at least: bfloat16 cannot tell position 256 from 257."""
+        with torch.autocast(state.device.type, enabled=False):
+            scores = self.predict(state.to(self.predict[0].weight.dtype)).squeeze(2)
+        exact = torch.promote_types(scores.dtype, torch.float32)
+        return source.lengths.unsqueeze(1) * scores.to(exact).sigmoid()

@@ -126,4 +126,4 @@ def alibi(
 ) -> Float[Tensor, "*batch heads q k"]:
     """The bias -slope * |distance| for every head; backward distances are the only ones a causal mask leaves."""
     distance = (query_positions.unsqueeze(-1) - key_positions.unsqueeze(-2)).abs()
-    return -alibi_slopes(heads)[:, None, None] * distance.unsqueeze(-3)
+    return -alibi_slopes(heads).to(distance.device)[:, None, None] * distance.unsqueeze(-3)

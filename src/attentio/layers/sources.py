@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -17,6 +18,10 @@ class Source(NamedTuple):
     keys: Float[Tensor, "batch source d"]
     values: Float[Tensor, "batch source dv"]
     lengths: Int[Tensor, "batch"]
+
+    def to(self, dtype: torch.dtype) -> "Source":
+        """Keys and values in this dtype: under autocast some are projected, and some as the encoder's norm left them."""
+        return self._replace(keys=self.keys.to(dtype), values=self.values.to(dtype))
 
     def keep(self, rows: Int[Tensor, "kept"]) -> "Source":
         """Only the sentences numbered in `rows`."""

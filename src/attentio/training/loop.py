@@ -124,12 +124,12 @@ class Trainer:
         self.recipe, self.checkpoints, self.fabric = recipe, checkpoints, fabric
         self.corpus, self.validate = corpus, validate
         self.model = model
-        self.average = WeightAverage(model, recipe.average) if recipe.average else None
         products = [parameter for parameter in model.parameters() if parameter.ndim > 1]
         vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
         groups = [{"params": products, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
-        _, self.optimizer = fabric.setup(model, optimizer)
+        _, self.optimizer = fabric.setup(model, optimizer)  # moves the model to its device
+        self.average = WeightAverage(model, recipe.average) if recipe.average else None
         self.progress = Progress()
 
     def run(self, record: Callable[[Row], None], should_stop: Callable[[], bool]) -> Progress:
@@ -287,6 +287,7 @@ class Trainer:
                 self.average.weights[name].copy_(model[name])
             parameter.data.copy_(training[f"weights.{name}"] if self.average else model[name])
             self.optimizer.state[parameter] = {
-                key: training[f"optimizer.{key}.{name}"].clone() for key in ("step", "exp_avg", "exp_avg_sq")
+                key: training[f"optimizer.{key}.{name}"].to(parameter.device, copy=True)
+                for key in ("step", "exp_avg", "exp_avg_sq")
             }
         torch.set_rng_state(training["random_state"])

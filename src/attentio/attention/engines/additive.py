@@ -73,9 +73,10 @@ def _compute(call: Call, allowed: Bool[Tensor, "... _ _"] | None) -> Attended:
     query, key, value, vector = (t.to(exact) for t in (call.query, call.key, call.value, call.score.vector))
     bias = None if call.bias is None else call.bias.to(exact)
     inputs = (query, key, value, vector, allowed, bias)
-    context, weights = _operation(inputs)(*inputs)
-    if call.dropout:
-        context = F.dropout(weights, call.dropout) @ value
+    with torch.autocast(query.device.type, enabled=False):  # all is in the precision it should be in
+        context, weights = _operation(inputs)(*inputs)
+        if call.dropout:
+            context = F.dropout(weights, call.dropout) @ value
     return Attended(context.to(dtype), weights.to(dtype) if call.need_weights else None)
 
 
@@ -183,7 +184,9 @@ def _keep(ctx: Any, inputs: Any, output: Any) -> None:
 
 
 def _differentiate(gradients: Callable[..., Any], ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
-    *found, of_scores = gradients(*upstream, *ctx.saved_tensors)
+    saved = ctx.saved_tensors
+    with torch.autocast(saved[0].device.type, enabled=False):
+        *found, of_scores = gradients(*upstream, *saved)
     return *found, None, None if ctx.bias_shape is None else of_scores.sum_to_size(ctx.bias_shape)
 
 

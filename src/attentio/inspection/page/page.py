@@ -97,7 +97,8 @@ def view(
     else:
         calls = seen
         if tokens is None:
-            tokens, target_tokens = seen.tokens, seen.target_tokens
+            tokens = seen.tokens
+            target_tokens = seen.target_tokens if target_tokens is None else target_tokens
     if not calls:
         raise ValueError("seen must hold at least one attention, got none: was the model called within the capture?")
     if tokens is None:
