@@ -208,6 +208,15 @@ def test_any_precision_of_the_model(seed: int, dtype: torch.dtype) -> None:
     _assert_close(_capture(F.scaled_dot_product_attention, query, key, value), _naive(_dots(query, key, D**-0.5), None))
 
 
+def test_additive_scores_are_captured_under_autocast(seed: int) -> None:
+    halves = [tensor.bfloat16() for tensor in _drawn()]
+    score = at.Additive(torch.randn(halves[0].shape[-1]))
+    expected = _capture(lambda q, k, v: at.attend(q, k, v, score=score), *(half.float() for half in halves))
+    with torch.autocast("cpu", torch.bfloat16):
+        one = _capture(lambda q, k, v: at.attend(q, k, v, score=score), *halves)
+    torch.testing.assert_close(one.weights, expected.weights, rtol=1e-2, atol=1e-3)
+
+
 def test_autocast_does_not_make_the_weights_coarse(seed: int) -> None:
     query, key, value = _drawn()
     with torch.autocast("cpu", torch.bfloat16):

@@ -217,6 +217,12 @@ def test_tokens_saved_with_what_was_seen_are_used() -> None:
     assert head["tokens"]["target"][0]["labels"] == words(5, "t")
 
 
+def test_target_tokens_that_are_given_go_before_those_that_were_saved() -> None:
+    seen = Seen([call("a", 5, 7, kind="cross")], tokens=[words(7)], target_tokens=[words(5, "t")])
+    head, _ = read(view(seen, target_tokens=words(5, "given")))
+    assert head["tokens"]["target"][0]["labels"] == words(5, "given")
+
+
 def test_alternatives_must_be_those_of_the_target_tokens() -> None:
     weights, alternatives = torch.full((2, 3), 1 / 3), [[("a", 0.7), ("\n", 0.2)], [("b", 1.0)]]
     page = view(weights, words(3), target_tokens=["a", "b"], alternatives=alternatives)

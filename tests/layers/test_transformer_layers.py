@@ -172,3 +172,8 @@ def test_linear_can_be_copied_and_pickled_after_use():
         expected = layer(x)
         assert torch.equal(copy.deepcopy(layer)(x), expected)
         assert torch.equal(pickle.loads(pickle.dumps(layer))(x), expected)
+
+
+def test_alibi_is_made_where_its_positions_are():
+    positions = torch.arange(5, device="meta")
+    assert alibi(positions, positions, 4).device.type == "meta"

@@ -19,6 +19,7 @@ VARIANTS = [
     Variant("delayed"),
     Variant("luong", "general", input_feeding=True),
     Variant("luong", "concat", "p"),
+    Variant("luong", "concat"),
 ]
 SETTING = SETTINGS[1]
 PAIRS = pytest.mark.parametrize("parts", [*VARIANTS, *SETTINGS[:3]], ids=str)
@@ -125,3 +126,12 @@ def test_hypotheses_are_those_of_scoring_them_again_whatever_else_is_in_the_batc
                 log_probs = model(source[row : row + 1, : n[0]], n, target)[0].log_softmax(-1)
                 again = sum(log_probs[i, token].item() for i, token in enumerate([*tokens, 2]))
                 assert log_prob == pytest.approx(again, rel=1e-9, abs=1e-9)
+
+
+@PAIRS
+def test_every_mixture_trains_in_mixed_precision(seed, parts):
+    model, sentences = build(parts).float(), draw_sentences()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(*sentences)
+    logits.float().square().mean().backward()
+    assert all(p.grad.isfinite().all() and p.grad.dtype == torch.float32 for p in model.parameters())

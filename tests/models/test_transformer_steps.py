@@ -34,6 +34,21 @@ def test_step_by_step_equals_teacher_forced(seed, setting):
             state = step.state
 
 
+@EVERY_SETTING
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight:UserWarning")  # RMSNorm, of bfloat16
+def test_step_by_step_under_autocast(seed, setting, training):
+    model, sentences = build_encoder_decoder(setting).float(), draw_sentences()
+    with torch.set_grad_enabled(training), torch.autocast("cpu", torch.bfloat16):
+        logits = model(*sentences)
+        state = model.start(model.encode(sentences.source, sentences.lengths))
+        for t in range(TARGET):
+            step = model.step(sentences.target[:, t : t + 1], state)
+            error = (step.logits[:, 0].float() - logits[:, t].float()).norm()
+            assert error < 0.2 * logits[:, t].float().norm()
+            state = step.state
+
+
 @pytest.mark.parametrize("setting", [SETTINGS[1], SETTINGS[2]], ids=str)
 def test_long_outputs_step_by_step_equal_teacher_forced(seed, setting):
     model, (source, lengths, _) = build_encoder_decoder(setting, layers=(1, 1)), draw_sentences()

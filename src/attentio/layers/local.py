@@ -78,6 +78,6 @@ class LocalAttention(nn.Module):
     def _centre(self, state: Float[Tensor, "batch q hidden"], source: Source) -> Float[Tensor, "batch q"]:
         """p_t of local-p, in float32 at least: bfloat16 cannot tell position 256 from 257."""
         with torch.autocast(state.device.type, enabled=False):
-            scores = self.predict(state.to(self.predict[0].weight.dtype)).squeeze(2)
+            scores = self.predict(state.to(next(self.predict.parameters()).dtype)).squeeze(2)
         exact = torch.promote_types(scores.dtype, torch.float32)
         return source.lengths.unsqueeze(1) * scores.to(exact).sigmoid()
