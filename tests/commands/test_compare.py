@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from attentio.commands.compare import Outcome, _write
+from attentio.commands.compare import Outcome, _variants, _write
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,15 @@ def test_a_wrong_file_of_variants_is_told(tmp_path: Path, attentio: Callable, co
     assert told in said.err
     assert said.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_an_override_must_do_something_in_one_variant_at_least(tmp_path: Path, attentio: Callable) -> None:
+    path = tmp_path / "variants.yaml"
+    path.write_text("base: luong\nvariants: {a: {}, b: {model.decoder: transformer}}")
+    said = attentio("compare", path, "--model.reach", 3, "--out", tmp_path / "out")
+    assert said.code == 2
+    assert "of no variant: model.reach does nothing here" in said.err
+    assert _variants([str(path)], ["--model.score", "location"])["a"].model.score == "location"
 
 
 def test_variants_of_another_type_are_not_compared(tmp_path: Path, attentio: Callable) -> None:

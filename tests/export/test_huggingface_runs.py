@@ -143,3 +143,27 @@ def test_what_starts_the_decoder_is_never_said(seed: int, tmp_path: Path) -> Non
     assert isinstance(run, Run)
     (found,) = run.translate(["w3 w1 w4 w1"])
     assert "[START]" not in found.tokens
+
+
+@pytest.mark.parametrize("kind", ["causal", "masked", "pairs"])
+def test_rows_of_a_model_beyond_its_tokenizer_are_never_said(seed: int, tmp_path: Path, kind: str) -> None:
+    """Vocabularies are padded to a round number; of those rows no tokenizer makes text."""
+    entries, beyond = len(SPECIAL) + len(WORDS), 9
+    theirs = {"causal": gpt2, "masked": bert, "pairs": marian}[kind](vocab_size=entries + beyond)
+    bias = {"masked": "cls.predictions.bias", "pairs": "final_logits_bias"}.get(kind)
+    with torch.no_grad():
+        if bias is None:
+            theirs.transformer.wte.weight[entries:] *= 30
+        else:
+            theirs.state_dict()[bias][..., entries:] = 1e4
+    saved(theirs, tmp_path, before="[CLS]" * (kind == "masked"), after="[SEP]" * (kind != "causal"))
+    run = load(tmp_path)
+    if isinstance(run, CausalRun):
+        tokens = [token for output in run.generate("w3", samples=9, max_tokens=9, seed=seed) for token in output.tokens]
+    elif isinstance(run, MaskedRun):
+        tokens = [one.token for one in run.fill("w3 [MASK] w1", top=99)[0]]
+    else:
+        (output,) = run.translate(["w3 w1 w4 w1"])
+        tokens = output.tokens
+    assert set(tokens) <= {*WORDS, "[START]", "[CLS]", "[SEP]"}
+    assert run.inspect("w3 [MASK] w1" if kind == "masked" else "w3").tokens

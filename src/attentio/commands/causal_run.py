@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from attentio.commands.inspected import Inspected, inspect_continuation
-from attentio.commands.language import VERBS, AnyTokenizer, SelfAttention, check_known, needed
+from attentio.commands.language import VERBS, AnyTokenizer, SelfAttention, check_known, needed, never_said
 from attentio.commands.loading import Loaded, load_directory
 from attentio.commands.options import Config
 from attentio.decoding.sampling import Sampled, Sampling, sample
@@ -175,7 +175,7 @@ class CausalRun:
             sampling=sampling,
             max_tokens=max_tokens,
             end=self.end,
-            forbidden=sorted(set(self.tokenizer.special_ids) - {self.end}),
+            forbidden=never_said(self.tokenizer, self.model.output.out_features, but=self.end),
             prompt=prompt,
             generator=generator,
         )

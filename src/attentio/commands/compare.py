@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from attentio.commands.config import load_config, to_yaml
+from attentio.commands.config import keys_of, load_config, to_yaml
 from attentio.commands.options import Config
+from attentio.commands.uses import without_use
 from attentio.errors import AttentioError
 
 HELP = "train several variants with the same budget and put them in one table"
@@ -81,7 +82,11 @@ def _variants(given: Sequence[str], overrides: Sequence[str]) -> dict[str, Confi
             if not isinstance(changes or {}, dict):
                 raise AttentioError(f"{one}: variant {name!r} must hold changes such as model.attention: luong")
             options = [f"--{key}={'null' if value is None else value}" for key, value in (changes or {}).items()]
-            configs[str(name)] = load_config(str(content["base"]), [*options, *overrides])
+            configs[str(name)] = load_config(str(content["base"]), options, shared=overrides)
+    for key in keys_of(overrides):
+        idle = [without_use(config, [key]) for config in configs.values()]
+        if idle and all(idle):
+            raise AttentioError(f"of no variant: {idle[0]}")
     return configs
 
 

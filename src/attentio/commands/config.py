@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from attentio.commands.options import Config
+from attentio.commands.uses import without_use
 from attentio.errors import AttentioError
 
 
@@ -20,12 +21,15 @@ def preset_names() -> list[str]:
     return sorted(file.name.removesuffix(".yaml") for file in files.iterdir() if file.name.endswith(".yaml"))
 
 
-def load_config(preset_or_file: str, overrides: Sequence[str] = ()) -> Config:
+def load_config(preset_or_file: str, overrides: Sequence[str] = (), *, shared: Sequence[str] = ()) -> Config:
     """A preset's or a YAML file's configuration with `--key.sub value` (or `--key.sub=value`) on top.
 
     A preset given another data.train has no data.test unless that is given too.
 
-    Raises AttentioError for an unknown preset, file, key or value, with the nearest name.
+    shared: overrides that other configurations get as well, so that they need not do anything in this one.
+
+    Raises AttentioError for an unknown preset, file, key or value, with the nearest name, and for an override that does
+    nothing.
     """
     path = Path(preset_or_file)
     if preset_or_file in preset_names():
@@ -41,8 +45,11 @@ def load_config(preset_or_file: str, overrides: Sequence[str] = ()) -> Config:
         raise AttentioError(f"{preset_or_file} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise AttentioError(f"{preset_or_file} must hold keys such as data.train and model.attention")
-    config = _parse(content, path, overrides)
-    given = _override_keys(overrides)
+    config = _parse(content, path, [*overrides, *shared])
+    # What was written on the command line must do something; a file is complete and has every key.
+    if idle := without_use(config, keys_of(overrides)):
+        raise AttentioError(idle)
+    given = keys_of([*overrides, *shared])
     if preset_or_file in preset_names() and "data.train" in given and "data.test" not in given:
         # The preset's test set belongs to the preset's own data.
         return replace(config, data=replace(config.data, test=None))
@@ -58,7 +65,7 @@ def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> C
     names = {action.dest for action in parser._actions} - {"help", "config", "print_config"}
     known = sorted(key for key in names if not any(name.startswith(key + ".") for name in names))
     keys = [(key, str(origin)) for key in _leaves(content)]
-    keys += [(key, "the command line") for key in _override_keys(overrides)]
+    keys += [(key, "the command line") for key in keys_of(overrides)]
     for key, where in keys:
         inside = [name for name in known if name.startswith(key + ".")]
         if inside:
@@ -71,7 +78,6 @@ def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> C
         config = Config(**vars(parser.instantiate(parsed)))
         _check_limits(config)
         _check_together(config)
-        _check_use(config.model.type, _override_keys(overrides))
         return config
     except (ArgumentError, TypeError, ValueError) as error:
         where = f"{origin.name} or the command line" if overrides else str(origin)
@@ -100,17 +106,6 @@ def _check_together(config: Config) -> None:
         )
 
 
-_ONLY_FOR = {"masking.": "masked-lm", "text.target.": "encoder-decoder"}
-
-
-def _check_use(model_type: str, given: Sequence[str]) -> None:
-    """Keys that were written on the command line do something; a file is complete and has them all."""
-    for key in given:
-        for prefix, of_type in _ONLY_FOR.items():
-            if key.startswith(prefix) and model_type != of_type:
-                raise ValueError(f"{key} is for model.type {of_type} and does nothing here, where it is {model_type}")
-
-
 def to_yaml(config: Config) -> str:
     """The complete configuration, as `load_config` reads it."""
     return yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
@@ -123,7 +118,8 @@ def _leaves(content: dict[str, Any], prefix: str = "") -> list[str]:
     return keys
 
 
-def _override_keys(overrides: Sequence[str]) -> list[str]:
+def keys_of(overrides: Sequence[str]) -> list[str]:
+    """The keys of `--key.sub value` and `--key.sub=value`."""
     return [word[2:].split("=", 1)[0] for word in overrides if word.startswith("--")]
 
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from attentio.commands.language import AnyTokenizer
+from attentio.commands.language import AnyTokenizer, never_said
 from attentio.decoding.forced import shifted_right
 from attentio.inspection.capture import capture
 from attentio.inspection.page.page import Page, view
@@ -82,6 +82,7 @@ def inspect_translation(run: "Run", text: str, output: "Translation") -> Inspect
     with torch.inference_mode(), capture(run.model, parts=short) as seen:
         logits = run.model(source, torch.full_like(source[:, 0], source.shape[1]), read)
     calls = seen.joined()
+    never = never_said(tokenizers.target, logits.shape[-1], but=tokenizers.target.end)
     return Inspected(
         title=f"{text} → {output.text}",
         text=output.text,
@@ -89,7 +90,7 @@ def inspect_translation(run: "Run", text: str, output: "Translation") -> Inspect
         tokens=output.source_tokens,
         target_tokens=output.tokens,
         decoder_tokens=tokenizers.target.tokens(read[0].tolist()),
-        alternatives=_alternatives(logits[0], output.ids, tokenizers.target, never=_never(tokenizers.target)),
+        alternatives=_alternatives(logits[0], output.ids, tokenizers.target, never=never),
     )
 
 
@@ -99,7 +100,7 @@ def inspect_filling(run: "MaskedRun", text: str) -> Inspected:
     holes = [place for place, token in enumerate(ids) if token == run.mask]
     seen, tokens, logits = _read(run, ids)
     filled = run.fill(text, top=1)[0][0].text if holes else text
-    never = sorted(run.tokenizer.special_ids)
+    never = never_said(run.tokenizer, logits.shape[-1])
     best = _chances(logits[holes], never).argmax(1).tolist()
     return Inspected(
         title=f"{text} → {filled}" if holes else text,
@@ -120,6 +121,7 @@ def inspect_continuation(run: "CausalRun", text: str, output: "Generated | None"
         return Inspected(title=text, text=text, seen=seen, tokens=tokens)
     seen, tokens, logits = _read(run, [*prompt, *output.ids[:-1]])
     rows = list(range(len(prompt) - 1, len(tokens)))
+    never = never_said(run.tokenizer, logits.shape[-1], but=run.tokenizer.end)
     return Inspected(
         title=output.text,
         text=output.text,
@@ -127,7 +129,7 @@ def inspect_continuation(run: "CausalRun", text: str, output: "Generated | None"
         tokens=tokens,
         target_tokens=output.tokens,
         rows=rows,
-        alternatives=_alternatives(logits[rows], output.ids, run.tokenizer, never=_never(run.tokenizer)),
+        alternatives=_alternatives(logits[rows], output.ids, run.tokenizer, never=never),
     )
 
 
@@ -159,11 +161,6 @@ def _rows(one: SeenAttention, rows: list[int]) -> SeenAttention:
     weights = one.weights[:, :, rows]
     query, scores, allowed = picked(one.query), picked(one.scores), picked(one.allowed)
     return replace(one, weights=weights, q_start=one.q_start + rows[0], query=query, scores=scores, allowed=allowed)
-
-
-def _never(tokenizer: AnyTokenizer) -> list[int]:
-    """Special tokens, which no output holds, but for the end."""
-    return sorted(set(tokenizer.special_ids) - {tokenizer.end})
 
 
 def _chances(logits: Float[Tensor, "rows vocab"], never: list[int]) -> Float[Tensor, "rows vocab"]:

@@ -34,6 +34,14 @@ def needed(token: int | None, name: str, path: Path) -> int:
     return token
 
 
+def never_said(tokenizer: AnyTokenizer, vocabulary: int, *, but: int | None = None) -> list[int]:
+    """Ids that stand for no text: special ones, and rows that a model has beyond the tokenizer's entries.
+
+    vocabulary: rows of the model. but: a special one that may be said, such as the end.
+    """
+    return sorted({*tokenizer.special_ids, *range(tokenizer.size, vocabulary)} - {but})
+
+
 def check_known(text: str, ids: Sequence[int], tokenizer: AnyTokenizer) -> None:
     """AttentioError for a text, encoded as `ids`, that holds something unknown."""
     if tokenizer.unknown is None or tokenizer.unknown not in ids:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from attentio.commands.inspected import Inspected, inspect_filling
-from attentio.commands.language import VERBS, AnyTokenizer, SelfAttention, check_known, needed
+from attentio.commands.language import VERBS, AnyTokenizer, SelfAttention, check_known, needed, never_said
 from attentio.commands.loading import Loaded, load_directory
 from attentio.commands.options import Config
 from attentio.errors import AttentioError
@@ -70,8 +70,10 @@ class MaskedRun:
         with torch.inference_mode():
             features = self.model.features(torch.tensor([ids]), torch.tensor([len(ids)]))
             probabilities = self.model.output(features[0, holes]).softmax(-1)
-        ordinary = probabilities.index_fill(1, torch.tensor(sorted(self.tokenizer.special_ids)), -1.0)
-        found = ordinary.topk(min(top, ordinary.shape[1] - len(self.tokenizer.special_ids)))
+        never = never_said(self.tokenizer, probabilities.shape[1])
+        found = probabilities.index_fill(1, torch.tensor(never), -1.0).topk(
+            min(top, probabilities.shape[1] - len(never))
+        )
         best = list(ids)
         for place, token in zip(holes, found.indices[:, 0].tolist(), strict=True):
             best[place] = token

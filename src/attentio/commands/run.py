@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from attentio.commands.aligned import Aligned, align
 from attentio.commands.build import Tokenizers
 from attentio.commands.causal_run import CausalRun
 from attentio.commands.inspected import Inspected, inspect_translation
-from attentio.commands.language import VERBS
+from attentio.commands.language import VERBS, never_said
 from attentio.commands.loading import Loaded, load_directory
 from attentio.commands.masked_run import MaskedRun
 from attentio.commands.options import Config, DecodingConfig
@@ -22,9 +22,11 @@ from attentio.data.pairs import Pair
 from attentio.decoding.search import Hypothesis, search
 from attentio.errors import AttentioError
 from attentio.layers.linear import unchanging_weights
+from attentio.layers.positions import LearnedPositions
 from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.masked_lm import MaskedLM
+from attentio.models.transformer import TransformerDecoder
 from attentio.text.tokenizer import PAD
 
 LONGER_THAN_RATIO = 10
@@ -156,16 +158,24 @@ class Run:
                 hypotheses = search(
                     self.model,
                     self.model.start(self.model.encode(padded, lengths)),
-                    max_lengths=(lengths * decoding.max_length_ratio).long() + LONGER_THAN_RATIO,
+                    max_lengths=self._longest(lengths, decoding.max_length_ratio),
                     begin=target.begin,
                     end=target.end,
-                    forbidden=sorted(set(target.special_ids) - {target.end}),
+                    forbidden=never_said(target, self.model.output.out_features, but=target.end),
                     beam=decoding.beam,
                     length_penalty=decoding.length_penalty,
                     n_best=n_best,
                     need_weights=attention,
                 )
             yield indices.tolist(), hypotheses
+
+    def _longest(self, lengths: Int[Tensor, "batch"], ratio: float) -> Int[Tensor, "batch"]:
+        """Most tokens of each output, its end not counted, for sources of these lengths, their ends counted."""
+        longest = ((lengths - 1) * ratio).long() + LONGER_THAN_RATIO
+        decoder = self.model.decoder
+        if isinstance(decoder, TransformerDecoder) and isinstance(decoder.embedding.positions, LearnedPositions):
+            longest = longest.clamp(max=decoder.embedding.positions.table.num_embeddings - 1)
+        return longest
 
     def _translation(self, hypothesis: Hypothesis, source_tokens: list[str]) -> Translation:
         tokenizer = self.tokenizers.target

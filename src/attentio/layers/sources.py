@@ -20,7 +20,7 @@ class Source(NamedTuple):
     lengths: Int[Tensor, "batch"]
 
     def to(self, dtype: torch.dtype) -> "Source":
-        """Keys and values in this dtype: under autocast some are projected, and some as the encoder's norm left them."""
+        """Keys and values in this dtype: under autocast those that are not projected have another."""
         return self._replace(keys=self.keys.to(dtype), values=self.values.to(dtype))
 
     def keep(self, rows: Int[Tensor, "kept"]) -> "Source":
