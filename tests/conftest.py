@@ -8,6 +8,11 @@ install_import_hook("attentio", "beartype.beartype")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+# What takes long on a busy machine is no mistake.
+settings.register_profile("attentio", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("attentio")
 
 
 @pytest.fixture

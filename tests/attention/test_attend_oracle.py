@@ -75,7 +75,7 @@ def calls(draw):
     return (query, key, value), {"score": score, "mask": mask, "bias": bias}, {"compare": compare, "may": may}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(calls())
 def test_every_engine_equals_the_equation_by_hand(call):
     tensors, arguments, by_hand = call

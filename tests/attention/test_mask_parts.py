@@ -50,7 +50,7 @@ def whole(mask, q, k):
     return with_heads(mask.materialize(q, k)).expand(3, 2, q, k)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(sized_masks(), st.data())
 def test_a_part_of_a_mask_is_the_part_of_the_whole(case, data):
     q, k, mask, _ = case
@@ -60,7 +60,7 @@ def test_a_part_of_a_mask_is_the_part_of_the_whole(case, data):
     assert part.expand(expected.shape).equal(expected)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(sized_masks())
 def test_the_rule_for_one_pair_is_the_mask_s(case):
     q, k, mask, _ = case
@@ -68,7 +68,7 @@ def test_the_rule_for_one_pair_is_the_mask_s(case):
     assert mask.allows(Pairs(*pairs, k - q)).equal(whole(mask, q, k))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(sized_masks(), st.integers(1, 5))
 def test_nothing_is_allowed_out_of_reach_and_the_reach_is_no_larger_than_needed(case, size):
     q, k, mask, smallest = case
@@ -85,7 +85,7 @@ def test_nothing_is_allowed_out_of_reach_and_the_reach_is_no_larger_than_needed(
                 assert (lo, hi) == ((keys[0], keys[-1] + 1) if keys else (k, 0))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(sized_masks())
 def test_a_mask_of_one_sequence_is_its_part_of_all(case):
     q, k, mask, _ = case
@@ -97,7 +97,7 @@ def test_a_mask_of_one_sequence_is_its_part_of_all(case):
         assert one.expand(1, 2, q, k)[0].equal(whole(mask, q, k)[b])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(sized_masks())
 def test_a_stationary_mask_repeats_along_the_diagonal(case):
     q, k, mask, _ = case

@@ -9,7 +9,7 @@ from toy_pairs import reverse
 from attentio.commands import translate
 from attentio.commands.run import Run
 
-WORDS = ["abc", "fedcba", "gg", "hade", "b" * 6, "cab"]
+WORDS = ["abc", "fedcba", "gg", "hade", "bcefgh", "cab"]
 
 
 def lines(*texts: str) -> bytes:

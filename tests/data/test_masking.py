@@ -140,8 +140,7 @@ def test_a_word_is_asked_for_whole(unit: str, seed: int) -> None:
 def test_tokens_of_a_word_meet_different_fates_and_those_of_a_span_the_same(seed: int) -> None:
     tokens, starts = drawn_text(seed, 307, 211, starts=0.3)
     for unit, alike in (("word", False), ("span", True)):
-        # So low a rate that spans hardly ever touch.
-        masking = Masking(rate=0.004 if alike else 0.3, mask=0.5, random=0.0, unit=unit)  # type: ignore[arg-type]
+        masking = Masking(rate=0.02 if alike else 0.3, mask=0.5, random=0.0, unit=unit)  # type: ignore[arg-type]
         inputs, labels = corrupted(tokens, starts, masking, seed)
         pairs = (labels[:, 1:] != PAD) & (labels[:, :-1] != PAD) & ~starts[:, 1:]
         same = ((inputs == MASK_ID)[:, 1:] == (inputs == MASK_ID)[:, :-1])[pairs]

@@ -50,7 +50,7 @@ def test_bert_fills_holes_as_the_pipeline_does(seed: int, tmp_path: Path, capsys
         assert [one.probability for one in hole] == pytest.approx([one["score"] for one in ordinary], abs=1e-4)
     capsys.readouterr()
     assert main(["fill", str(tmp_path), "w3 [MASK] w7", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["holes"][0][0]["token"] in WORDS
+    assert json.loads(capsys.readouterr().out)["holes"][0][0]["token"] not in SPECIAL[:5]
 
 
 def test_gpt2_goes_on_as_generate_does(seed: int, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Captured attention with all its parts, made by hand, for the views that show the parts."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -46,3 +48,11 @@ def read_number(text: str) -> float:
         digits, power = text.split("×10")
         return float(f"{digits}e{power.translate(str.maketrans('⁰¹²³⁴⁵⁶⁷⁸⁹⁻', '0123456789-'))}")
     return float(text)
+
+
+def settled(tab: Any) -> None:
+    """Wait until what was changed has been drawn: in the next frame, or in the one after a change of size."""
+    tab.evaluate(
+        "new Promise(done => { let frames = 4; (function next() {"
+        " frames-- ? requestAnimationFrame(next) : done(); })(); })"
+    )

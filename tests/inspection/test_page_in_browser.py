@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from page_cases import settled
 from torch import Tensor
 
 from attentio.inspection.page.page import Page, view
@@ -135,7 +136,7 @@ def test_mean_of_the_heads_is_their_mean(open_page: Open, seed: int) -> None:
     drawn(tab)
     tab.locator("#choices").get_by_label("Head").select_option(label="mean of all")
     until(tab, "attentio.app.state.head === -1")
-    tab.wait_for_timeout(50)
+    settled(tab)
     np.testing.assert_allclose(as_numbers(table(tab)), weights.float().mean(0), rtol=0.06, atol=1e-6)
 
 
@@ -146,7 +147,7 @@ def test_joined_words_are_sums_over_keys_and_means_over_queries(open_page: Open,
     drawn(tab)
     assert not tab.locator(".rule").is_visible()
     tab.get_by_label("Join sub-words").check()
-    tab.wait_for_timeout(50)
+    settled(tab)
     assert "added up over the pieces of the word looked at" in tab.locator(".rule").inner_text()
     expected = join_words(weights.float(), target=spans(word_starts(target)), source=spans(word_starts(source)))
     np.testing.assert_allclose(as_numbers(table(tab)), expected, rtol=0.06, atol=1e-6)
@@ -190,7 +191,7 @@ def test_hostile_and_invisible_tokens_are_shown_and_never_run(open_page: Open, s
     assert headings[4:9] == ["∅", "␣", "↵", "U+200B", "ㅎ"]
     for name in ("arcs", "translation"):
         show(tab, name)
-        tab.wait_for_timeout(60)
+        settled(tab)
     assert headings[0] in tab.locator("#panel-translation tbody").inner_text()
     assert tab.locator("h1").inner_text() == HOSTILE[1]
     assert tab.evaluate("window.hacked") is None
@@ -295,7 +296,7 @@ def test_kinds_of_attention_and_sentences_of_a_batch_are_chosen_by_name(open_pag
     other = open_page(view(batch, [words(5), words(3, "x")]))
     drawn(other)
     other.get_by_label("Sentence").select_option(label="2")
-    other.wait_for_timeout(50)
+    settled(other)
     assert other.evaluate("attentio.app.tokens('key')") == [*words(3, "x"), "⟨padding⟩", "⟨padding⟩"]
     np.testing.assert_allclose(as_numbers(table(other)), weights[1, 0].float(), rtol=0.06, atol=1e-6)
 
@@ -342,7 +343,7 @@ def test_views_are_saved_as_png_and_svg(open_page: Open, tmp_path: Path, seed: i
     tab = open_page(translation_page(title="A <title> & more"))
     for view_id, shapes, least in (("heat", "rect", 35), ("arcs", "path", 10), ("translation", "rect", 35)):
         show(tab, view_id)
-        tab.wait_for_timeout(150)
+        settled(tab)
         saved = {}
         for kind in ("png", "svg"):
             with tab.expect_download() as download:
@@ -383,7 +384,7 @@ def test_4096_tokens_are_drawn_at_their_absolute_positions_and_scroll(open_page:
         tab.keyboard.press("+")
     assert tab.locator(".map").is_visible()
     tab.evaluate("(() => { const s = document.querySelector('.scroller'); s.scrollLeft = s.scrollTop = 1e6; })()")
-    tab.wait_for_timeout(150)
+    settled(tab)
     assert light(4090, 4070) < 600 < light(4000, 4060)
     small = tab.locator(".map").bounding_box()
     tab.mouse.click(small["x"] + small["width"] / 4, small["y"] + small["height"] * 3 / 4)
@@ -394,7 +395,7 @@ def test_4096_tokens_are_drawn_at_their_absolute_positions_and_scroll(open_page:
     )
     assert middle == pytest.approx([0.25, 0.75], abs=0.03)
     tab.evaluate("attentio.app.set({row: 3000, column: 2990})")
-    tab.wait_for_timeout(100)
+    settled(tab)
     text = tab.locator(".reading").first.inner_text()
     assert "w3000" in text
     assert number(text.rsplit(": ", 1)[1]) == pytest.approx(weights[3000, 2990].item(), rel=0.06)
@@ -425,7 +426,7 @@ def test_page_fits_narrow_screens(open_page: Open, seed: int) -> None:
     drawn(tab)
     for each in tab.get_by_role("tab").all():
         each.click()
-        tab.wait_for_timeout(60)
+        settled(tab)
         assert tab.evaluate("document.documentElement.scrollWidth") <= 600, each.inner_text()
 
 

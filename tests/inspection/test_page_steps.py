@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from page_cases import attention, drawn, read_number
+from page_cases import attention, drawn, read_number, settled
 
 from attentio.inspection.page.page import view
 from attentio.inspection.seen import Seen, SeenAttention
@@ -72,7 +72,7 @@ def test_every_column_of_the_table_equals_the_equation_in_float64(open_page: Ope
     call = attention(**drawn(queries=KEYS, keys=KEYS), allowed=causal(KEYS))
     tab = opened(open_page, call)
     tab.evaluate("attentio.app.set({head: 1})")
-    tab.wait_for_timeout(100)
+    settled(tab)
     choose_query(tab, 3)
     right = expected(call, 1, 3)
     columns = ("dot", "score", "masked", "exp", "weight")

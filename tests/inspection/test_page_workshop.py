@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from page_cases import attention, drawn, read_number
+from page_cases import attention, drawn, read_number, settled
 
 import attentio as at
 from attentio.attention.mask import Mask
@@ -130,7 +130,7 @@ def test_parameters_of_every_term_change_mask_scores_and_weights_at_once(open_pa
     tab.click("#tab-workshop")
     tab.wait_for_selector("#panel-workshop .mask tbody td:not(:empty)")
     tab.evaluate("attentio.app.set({head: 1})")
-    tab.wait_for_timeout(100)
+    settled(tab)
     tab.locator(".adding button", has_text="at.window").click()
     tab.get_by_label("Tokens before").fill("3")
     tab.locator(".adding button", has_text="at.segments").click()

@@ -136,6 +136,10 @@ def _prepare(folder: Path, config: Config, train_part: "Part", dev_part: "Part",
 
     facts = {"train": train_part.facts(), "dev": dev_part.facts()}
     if resuming:
+        if not (folder / "config.yaml").is_file():
+            raise AttentioError(
+                f"{folder} holds checkpoints and no config.yaml; choose another --run, or remove it to begin anew"
+            )
         begun = load_config(str(folder / "config.yaml"))
         different = {
             key for key, value in _flat(asdict(config)).items() if _flat(asdict(begun)).get(key) != value
