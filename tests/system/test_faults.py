@@ -107,3 +107,5 @@ def test_a_run_is_not_continued_as_another_one(tmp_path: Path, attentio: Callabl
     damaged = attentio(*command)
     assert damaged.returncode == 2
     assert b"data.json is damaged" in damaged.stderr
+    (tmp_path / "run" / "config.yaml").unlink()
+    assert b"run holds checkpoints and no config.yaml" in attentio(*command).stderr
