@@ -136,7 +136,7 @@ class TrainingConfig:
     batch_tokens: longest side of a batch, padding included. learning_rate: its peak, after `warmup` updates.
     average: decay of a moving average of the weights, which is then what is used; 0 for none.
     validate_every, checkpoint_every, log_every: in updates. patience: validations without improvement before
-        stopping early; 0 for never. validation_size: pairs of dev that are decoded each time, or batches of its text.
+        stopping early; 0 for never. validation_size: sources of dev that are decoded each time, or batches of its text.
     """
 
     max_steps: int = _at_least_1(10_000)
