@@ -10,7 +10,9 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 def test_transformers_translates_with_an_exported_model_as_attentio(
     tmp_path: Path, attentio: Callable, drawn: int
 ) -> None:
-    options = OPTIONS | write_task(tmp_path, reverse, seed=drawn)
+    recurrent = {"model.embedding", "model.hidden"}
+    options = {key: value for key, value in OPTIONS.items() if key not in recurrent}
+    options |= write_task(tmp_path, reverse, seed=drawn)
     options |= {
         "model.encoder": "transformer",
         "model.decoder": "transformer",
@@ -34,7 +36,7 @@ def test_transformers_translates_with_an_exported_model_as_attentio(
     theirs = target.batch_decode(ids, skip_special_tokens=True)
     ours = said.stdout.decode().splitlines()
     # attentio cuts an output off that does not end, the sooner the shorter its source.
-    cut = [len(one) == 3 * (len(word) + 1) + 10 for one, word in zip(ours, words, strict=True)]
+    cut = [len(one) == 3 * len(word) + 10 for one, word in zip(ours, words, strict=True)]
     assert sum(cut) < 20
     assert [one for one, is_cut in zip(ours, cut, strict=True) if not is_cut] == [
         one for one, is_cut in zip(theirs, cut, strict=True) if not is_cut
