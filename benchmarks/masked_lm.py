@@ -210,7 +210,7 @@ def main() -> None:
         for folder, name in ((arguments.work, "WORK"), (arguments.data, "DATA")):  # no path of this machine
             text = text.replace(str(folder), name)
         path.write_text(text + "\n", encoding="utf-8")
-    print(report(document["jobs"]))
+    print(report({job: document["jobs"][job] for job in arguments.jobs}))
     print(f"written to {path}")
 
 
