@@ -4,12 +4,14 @@ import random
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from toy_pairs import LETTERS, reverse
+from untrained_runs import SMALL, untrained
 
 import attentio as at
 from attentio.commands.run import Run, Translation
@@ -181,3 +183,10 @@ def test_a_run_that_has_no_checkpoint_yet_is_told(copied: Path) -> None:
 
 def test_the_last_checkpoint_can_be_asked_for(toy) -> None:
     assert Run.load(toy.run, checkpoint="last").translate(["ab"])[0].tokens[-1] == "</s>"
+
+
+def test_outputs_keep_to_the_positions_that_were_learnt(seed: int) -> None:
+    learnt = replace(SMALL, positions="learned", max_length=9)
+    run = untrained(encoder="transformer", decoder="transformer", transformer=learnt)
+    outputs = run.translate(["abcdefgh", "hg", "bad cafe"])
+    assert all(len(output.tokens) <= 9 for output in outputs)
