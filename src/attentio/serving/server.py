@@ -164,11 +164,12 @@ class _Handler(BaseHTTPRequestHandler):
         except Exception:
             traceback.print_exc()
             reply = refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed at this; its log says more")
-        with contextlib.suppress(ConnectionError, TimeoutError):  # whoever asked has gone
-            self._send(reply)
+        # Before the reply, so that what has been answered is in the log; in one write, since threads share it.
         shown = path if route else "(another path)"
         milliseconds = 1000 * (time.perf_counter() - started)
-        print(f"{self.command} {shown} {int(reply.status)} {milliseconds:.0f} ms", file=sys.stderr, flush=True)
+        sys.stderr.write(f"{self.command} {shown} {int(reply.status)} {milliseconds:.0f} ms\n")
+        with contextlib.suppress(ConnectionError, TimeoutError):  # whoever asked has gone
+            self._send(reply)
 
     def _reply(self, method: str, route: Route | None, query: str) -> Reply:
         body = self._body() if method == "POST" else b""
