@@ -16,7 +16,7 @@ import torch  # noqa: E402
 
 from attentio.commands.loading import load_directory  # noqa: E402
 from attentio.decoding.search import search  # noqa: E402
-from attentio.layers.linear import unchanging_weights  # noqa: E402
+from attentio.layers.unchanging import unchanging_weights  # noqa: E402
 from attentio.text.tokenizer import BOS, EOS, PAD, UNK  # noqa: E402
 
 

@@ -1,6 +1,7 @@
 """Every kind of Transformer, small, in float64, with drawn weights; and padded batches for them."""
 
 import torch
+from small_models import assert_same
 from torch import nn
 from transformer_papers import Setting
 
@@ -91,3 +92,27 @@ def build_masked_lm(setting: Setting, *, layers: int = 2, dropout: float = 0.0) 
 
 def build_causal_lm(setting: Setting, *, layers: int = 2, dropout: float = 0.0) -> CausalLM:
     return drawn(causal_lm(sizes(setting, dropout=dropout), vocabulary=VOCABULARY, layers=layers))
+
+
+def follow(state, step, recompute, vocabulary, same=assert_same):
+    """Branches, swaps and drops hypotheses at random, and after each token compares every one with itself read anew.
+
+    recompute(sentence, prefixes): logits of the token after each of the prefixes [beam, n].
+    same: what asserts that they are what `step` gave.
+    """
+    rows, beam = torch.arange(3), 1
+    prefixes = torch.zeros(3, 1, 0, dtype=torch.long)
+    for new_beam, kept in ((5, [2, 0, 1]), (2, [2, 0]), (7, [1, 0]), (3, [0, 1]), (2, [1])) * 3:
+        for _ in range(int(torch.randint(1, 4, ()))):
+            token = torch.randint(vocabulary, (len(rows), beam))
+            logits, _, state = step(token, state)
+            prefixes = torch.cat([prefixes, token.unsqueeze(2)], dim=2)
+            for i, row in enumerate(rows.tolist()):
+                same(logits[i], recompute(row, prefixes[i]))
+        parents = torch.randint(beam, (len(rows), new_beam))
+        kept = kept if len(rows) > max(kept) else [0]
+        state = state.reorder(parents).keep(torch.tensor(kept))
+        prefixes = prefixes.take_along_dim(parents.unsqueeze(2), dim=1)[kept]
+        rows, beam = rows[kept], new_beam
+        if prefixes.shape[2] > 19:
+            return

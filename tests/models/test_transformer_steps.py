@@ -10,6 +10,7 @@ from small_transformers import (
     build_causal_lm,
     build_encoder_decoder,
     draw_setting,
+    follow,
 )
 
 from attentio.decoding.search import search
@@ -71,29 +72,6 @@ def test_a_prompt_and_steps_equal_reading_the_whole_text(seed, setting, prompt):
             step = model.step(tokens[:, t : t + 1], state)
             assert_same(step.logits[:, 0], logits[:, t])
             state = step.state
-
-
-def follow(state, step, recompute, vocabulary):
-    """Branches, swaps and drops hypotheses at random, and after each token compares every one with itself read anew.
-
-    recompute(sentence, prefixes): logits of the token after each of the prefixes [beam, n].
-    """
-    rows, beam = torch.arange(3), 1
-    prefixes = torch.zeros(3, 1, 0, dtype=torch.long)
-    for new_beam, kept in ((5, [2, 0, 1]), (2, [2, 0]), (7, [1, 0]), (3, [0, 1]), (2, [1])) * 3:
-        for _ in range(int(torch.randint(1, 4, ()))):
-            token = torch.randint(vocabulary, (len(rows), beam))
-            logits, _, state = step(token, state)
-            prefixes = torch.cat([prefixes, token.unsqueeze(2)], dim=2)
-            for i, row in enumerate(rows.tolist()):
-                assert_same(logits[i], recompute(row, prefixes[i]))
-        parents = torch.randint(beam, (len(rows), new_beam))
-        kept = kept if len(rows) > max(kept) else [0]
-        state = state.reorder(parents).keep(torch.tensor(kept))
-        prefixes = prefixes.take_along_dim(parents.unsqueeze(2), dim=1)[kept]
-        rows, beam = rows[kept], new_beam
-        if prefixes.shape[2] > 19:
-            return
 
 
 @EVERY_SETTING

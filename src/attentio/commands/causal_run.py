@@ -12,8 +12,8 @@ from attentio.commands.loading import Loaded, load_directory
 from attentio.commands.options import Config
 from attentio.decoding.sampling import Sampled, Sampling, sample
 from attentio.errors import AttentioError
-from attentio.layers.linear import unchanging_weights
 from attentio.layers.positions import LearnedPositions
+from attentio.layers.unchanging import unchanging_weights
 from attentio.models.causal_lm import CausalLM
 from attentio.text.tokenizer import Tokenizer
 

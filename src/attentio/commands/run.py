@@ -21,8 +21,8 @@ from attentio.data.batches import EncodedPairs, length_sorted_batches
 from attentio.data.pairs import Pair
 from attentio.decoding.search import Hypothesis, search
 from attentio.errors import AttentioError
-from attentio.layers.linear import unchanging_weights
 from attentio.layers.positions import LearnedPositions
+from attentio.layers.unchanging import unchanging_weights
 from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.masked_lm import MaskedLM

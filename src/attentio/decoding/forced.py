@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from attentio.layers.linear import unchanging_weights
+from attentio.layers.unchanging import unchanging_weights
 from attentio.models.protocols import Step, StepDecoder
 
 

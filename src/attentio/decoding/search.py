@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from attentio.layers.linear import unchanging_weights
+from attentio.layers.unchanging import unchanging_weights
 from attentio.models.protocols import StepDecoder
 
 _WORTH_LEAVING = 0.75

@@ -54,16 +54,22 @@ class KeyValueCache:
         if keys.dtype != self.buffer.keys.dtype:  # under autocast projections have another than their inputs
             buffer = _Buffer(self.keys.to(keys.dtype), self.values.to(values.dtype), self.length)
             return KeyValueCache(buffer, self.length).append(keys, values)
-        buffer, length = self.buffer, self.length + keys.shape[2]
-        if torch.is_grad_enabled() and (keys.requires_grad or buffer.keys.requires_grad):
+        if torch.is_grad_enabled() and (keys.requires_grad or self.buffer.keys.requires_grad):
             # A gradient needs every cache as it was.
             kept = torch.cat([self.keys, keys], dim=2), torch.cat([self.values, values], dim=2)
+            length = self.length + keys.shape[2]
             return KeyValueCache(_Buffer(*kept, length), length)
+        longer = self.extend(keys.shape[2])
+        longer.keys[:, :, self.length :] = keys
+        longer.values[:, :, self.length :] = values
+        return longer
+
+    def extend(self, count: int) -> "KeyValueCache":
+        """The cache with new slots behind the old ones, which are still to be filled."""
+        buffer, length = self.buffer, self.length + count
         if length > buffer.keys.shape[2] or buffer.filled != self.length:
             capacity = max(2 * length, _FIRST_CAPACITY)
             buffer = _Buffer(_roomy(self.keys, capacity), _roomy(self.values, capacity), self.length)
-        buffer.keys[:, :, self.length : length] = keys
-        buffer.values[:, :, self.length : length] = values
         buffer.filled = length
         return KeyValueCache(buffer, length)
 

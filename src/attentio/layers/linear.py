@@ -1,8 +1,5 @@
 """A linear layer that multiplies with oneDNN: forward, backward, and a step at a time."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -10,29 +7,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attentio.layers.loops import loops
 from attentio.layers.product import product, suits_onednn
+from attentio.layers.unchanging import made_of_weights
 
+_NO_BIAS = torch.empty(0)
 _FEW_ROWS = 512
 """Up to here it pays to put the weights in the order that the product wants them in; for more rows the product itself
 takes far longer than that."""
-
-_Packs = dict[tuple[nn.Module, int], Tensor]
-_packs: ContextVar[_Packs | None] = ContextVar("packs", default=None)
-
-
-@contextmanager
-def unchanging_weights() -> Iterator[None]:
-    """Inside, no weight changes, so every `Linear` may reorder its weights once and use them again.
-
-    It pays for many products with few rows, as in decoding. The reordered copies are forgotten at the end of the
-    outermost of these.
-    """
-    outer = _packs.get()
-    token = _packs.set({} if outer is None else outer)
-    try:
-        yield
-    finally:
-        _packs.reset(token)
 
 
 def linear(
@@ -54,10 +36,16 @@ class Linear(nn.Linear):
 
     def forward(self, inputs: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
         """`linear`, inside `unchanging_weights` with reordered weights."""
-        weight, packs = self.weight, _packs.get()
+        weight, packs = self.weight, made_of_weights()
         rows = inputs.numel() // inputs.shape[-1]
         if packs is None or rows > _FEW_ROWS or _differentiable(inputs, weight) or not suits_onednn(inputs, weight):
             return linear(inputs, weight, self.bias)
+        if rows == 1 and (compiled := loops()) is not None:
+            outputs = inputs.new_empty(*inputs.shape[:-1], weight.shape[0])
+            bias = _NO_BIAS if self.bias is None else self.bias
+            arrays = (inputs.reshape(1, -1), weight, bias, outputs.view(1, -1))
+            compiled.linear(*(array.detach().contiguous().numpy() for array in arrays))
+            return outputs
         about = 1 << (rows - 1).bit_length()
         packed = packs.get((self, about))
         if packed is None:

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from attentio.attention.mask import Mask, causal, keep, window
+from attentio.layers.block_step import compiled_step
 from attentio.layers.cache import KeyValueCache, Slots
 from attentio.layers.multihead import Layout, MultiheadSource
 from attentio.layers.positions import RotaryPositions, alibi
@@ -89,9 +90,16 @@ class TransformerStack(nn.Module):
         layout = self._layout_of_slots(inputs, slots)
         hidden, grown, weights = inputs, [], BlockWeights(None, None)
         last = len(self.blocks) - 1
+        # The loops make no weights of self-attention.
+        fused = None if need_weights and not sources else compiled_step(self.blocks, inputs, layout, caches, sources)
         for i, (block, cache) in enumerate(zip(self.blocks, caches, strict=True)):
             source = sources[i] if sources else None
-            hidden, weights, cache = block.step(hidden, layout, cache, source, need_weights=need_weights and i == last)
+            if fused is not None:
+                hidden, cross, cache = fused(i, hidden, cache, source)
+                weights = BlockWeights(None, cross if need_weights else None)
+            else:
+                wanted = need_weights and i == last
+                hidden, weights, cache = block.step(hidden, layout, cache, source, need_weights=wanted)
             grown.append(cache)
         return Stacked(self._finish(hidden), (weights,)), tuple(grown)
 

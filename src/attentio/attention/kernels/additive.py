@@ -14,17 +14,16 @@ results do not depend on the number of threads.
 """
 
 import functools
-import inspect
 import os
 from collections.abc import Callable
-from types import FunctionType
 from typing import Any
 
 import numba
 import numpy as np
-from numba import njit, prange, types
+from numba import prange, types
 
-from attentio.attention.kernels.tanh import FASTMATH, tanh
+from attentio.attention.kernels.compiling import array, compile_loops
+from attentio.attention.kernels.tanh import tanh
 
 QUERIES = 16
 """In a turn of `scores`."""
@@ -209,21 +208,17 @@ def attend_few_gradients(
                         gk[f] += u
 
 
-def _array(number: Any, axes: int, layout: str = "C") -> Any:
-    return types.Array(number, axes, layout)
-
-
 def _arguments(name: str, number: Any) -> tuple[Any, ...]:
     """Their types, said once and for all: one compilation serves masks of any strides."""
-    vector, tensor = _array(number, 1), _array(number, 3)
-    allowed, bias = _array(types.boolean, 4, "A"), _array(number, 4, "A")
+    vector, tensor = array(number, 1), array(number, 3)
+    allowed, bias = array(types.boolean, 4, "A"), array(number, 4, "A")
     return {
         "scores": (tensor, tensor, vector, allowed, bias, tensor),
-        "score_gradients": (tensor, tensor, vector, tensor, tensor, tensor, _array(number, 2)),
+        "score_gradients": (tensor, tensor, vector, tensor, tensor, tensor, array(number, 2)),
         "attend_few": (tensor, tensor, tensor, vector, allowed, bias, types.boolean, tensor, tensor),
         "attend_few_gradients": (
-            *(tensor, _array(number, 3, "A"), tensor, tensor, tensor, vector, tensor),
-            *(tensor, tensor, tensor, _array(number, 2), tensor),
+            *(tensor, array(number, 3, "A"), tensor, tensor, tensor, vector, tensor),
+            *(tensor, tensor, tensor, array(number, 2), tensor),
         ),
     }[name]
 
@@ -246,8 +241,6 @@ def start(*, threads: int) -> None:
     Raises:
         Exception: of numba's choice.
     """
-    if numba.config.DISABLE_JIT:
-        raise RuntimeError("NUMBA_DISABLE_JIT is set")
     one, pair = np.ones((1, 1, 1), np.float32), np.ones((1, 1, 1, 1), np.float32)
     run(scores, one, one, one[0, 0], pair > 0, pair, one.copy(), threads=threads)
 
@@ -265,13 +258,4 @@ def run(function: Callable[..., None], *arguments: Any, threads: int) -> None:
 def _compiled(function: Any, dtype: Any, parallel: bool) -> Callable[..., None]:
     if parallel and numba.config.THREADING_LAYER == "default":
         numba.config.THREADING_LAYER = "omp"
-    # Under a name of its own, by which the compilations kept on disk are told apart.
-    plain = inspect.unwrap(function)  # numba cannot read the tests' checks of types, if any
-    named = FunctionType(plain.__code__, plain.__globals__)
-    named.__qualname__ = plain.__name__ + ("_parallel" if parallel else "_serial")
-    signature = types.void(*_arguments(function.__name__, numba.from_dtype(dtype)))
-    compiled = functools.partial(njit, signature, fastmath=FASTMATH, error_model="numpy", parallel=parallel)
-    try:
-        return compiled(cache=True)(named)
-    except RuntimeError:  # no place to keep it: compiled anew in each process
-        return compiled(cache=False)(named)
+    return compile_loops(function, _arguments(function.__name__, numba.from_dtype(dtype)), parallel=parallel)

@@ -1,0 +1,44 @@
+"""Compiled loops for layers, once decoding has gone on long enough that they are worth loading."""
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+_PATIENCE = 500
+"""Steps of decoding that are taken without them. Loading numba takes as long; compiling, once on a machine, longer."""
+
+_steps = 0
+
+
+class Loops(NamedTuple):
+    """See `kernels/block_step.py`."""
+
+    block_step: Callable[..., None]
+    linear: Callable[..., None]
+
+
+def loops_for_another_step() -> Loops | None:
+    """Counts a step; the loops if there have been enough."""
+    global _steps
+    _steps += 1
+    return loops()
+
+
+def loops() -> Loops | None:
+    """None as long as they are not worth loading, and where they cannot be had."""
+    return _compiled() if _steps > _PATIENCE else None
+
+
+@functools.cache
+def _compiled() -> Loops | None:
+    try:
+        from attentio.layers.kernels.block_step import compiled_block_step, compiled_linear
+
+        return Loops(compiled_block_step(), compiled_linear())
+    except Exception as error:
+        warnings.warn(
+            f"one sentence at a time is decoded in plain torch, half as fast: numba cannot compile here ({error!r})",
+            stacklevel=2,
+        )
+        return None
