@@ -196,7 +196,7 @@ def _extend(
     rows.index_fill_(0, dead.flatten().nonzero().squeeze(1), -math.inf)
     found, tokens = _most_probable(log_probs, beam)
     # With few tokens the beam needs some steps to fill: 1, vocab, vocab ** 2, ...
-    best, choice = (found + live[:, :, None]).flatten(1).topk(min(beam, parents * vocab))
+    best, choice = _best((found + live[:, :, None]).flatten(1), min(beam, parents * vocab))
     parent = choice // found.shape[2]
     return _Growth(parent, tokens.flatten(1).gather(1, choice), best, finished.gather(1, parent))
 
@@ -220,6 +220,11 @@ def _most_probable(
     return torch.cat(found, dim=2), torch.cat(
         [(best * _BLOCK + ids[0, 0, :_BLOCK]).flatten(2), ids[:, :, whole:]], dim=2
     )
+
+
+def _best(scores: Float[Tensor, "batch some"], count: int) -> tuple[Float[Tensor, "batch _"], Int[Tensor, "batch _"]]:
+    """The `count` best and their places; one is found faster by looking for one."""
+    return scores.max(dim=1, keepdim=True) if count == 1 else scores.topk(count)
 
 
 def _is_identity(parents: Int[Tensor, "batch beam"], previous: int) -> bool:
