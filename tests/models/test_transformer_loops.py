@@ -21,7 +21,7 @@ from small_transformers import (
 
 import attentio as at
 from attentio.decoding.search import search
-from attentio.layers import loops
+from attentio.layers import block_step, loops
 from attentio.layers.transformer_block import TransformerBlock
 from attentio.layers.unchanging import unchanging_weights
 
@@ -128,6 +128,28 @@ def test_a_search_finds_the_same(seed, setting, beam, used):
             if one.tokens == other.tokens:
                 close(one.weights, other.weights)
     assert [h.tokens for hypotheses in got for h in hypotheses] == [h.tokens for hs in expected for h in hs]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_many_hypotheses_in_threads(seed, threads, used, monkeypatch):
+    """Their products are torch's, attention is in loops that threads share."""
+    taken = []
+    monkeypatch.setattr(block_step, "attention_loops", lambda: taken.append(1) or loops.attention_loops())
+    model, exact = single(build_encoder_decoder(SETTINGS[1]))
+    source, lengths, _ = draw_sentences()
+    source, lengths, before = source.repeat(7, 1), lengths.repeat(7), torch.get_num_threads()
+    target = torch.randint(TARGET_VOCABULARY, (21, 6))
+    torch.set_num_threads(threads)
+    try:
+        with torch.no_grad(), unchanging_weights():
+            logits, state = exact(source, lengths, target), model.start(model.encode(source, lengths))
+            for t in range(6):
+                step = model.step(target[:, t : t + 1], state)
+                close(step.logits[:, 0], logits[:, t])
+                state = step.state
+    finally:
+        torch.set_num_threads(before)
+    assert (len(taken), used) == (2 * 6, [])
 
 
 def test_nan_in_padding_reaches_nothing(seed, used):
@@ -244,7 +266,7 @@ def test_without_numba_steps_are_torchs_and_a_warning_says_so():
     code = """
         import torch
         from attentio.decoding.search import search
-        from attentio.layers import loops
+        from attentio.layers import block_step, loops
         from attentio.layers.unchanging import unchanging_weights
         from attentio.models.transformer_presets import TransformerSizes, causal_lm
         loops._steps = 10**9
@@ -264,5 +286,5 @@ def test_without_numba_steps_are_torchs_and_a_warning_says_so():
         timeout=120,
     )
     assert ran.stdout == "True\n", ran.stderr
-    assert ran.stderr.count("one sentence at a time is decoded in plain torch") == 1
+    assert ran.stderr.count("decoding runs in plain torch") == 1
     assert "NUMBA_DISABLE_JIT is set" in ran.stderr

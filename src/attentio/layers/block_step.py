@@ -3,7 +3,7 @@
 It takes the place of `TransformerBlock.step` in float32 on a CPU, where nothing is to be differentiated or observed.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from attentio.attention.mask import Keep, Mask
 from attentio.layers.cache import KeyValueCache
 from attentio.layers.feed_forward import FeedForward
 from attentio.layers.linear import Linear
-from attentio.layers.loops import loops_for_another_step
+from attentio.layers.loops import Loops, attention_loops, loops_for_another_step
 from attentio.layers.multihead import CrossAttention, Layout, MultiheadSource, SelfAttention
 from attentio.layers.product import suits_onednn
 from attentio.layers.transformer_block import TransformerBlock
@@ -40,13 +40,10 @@ class _Weights(NamedTuple):
 
 
 class StepOfBlocks(NamedTuple):
-    """What all blocks need at one step.
+    """What all blocks need at one step. own, bias, rotation: as the loops take them."""
 
-    weights: of each block.
-    """
-
-    run: Callable[..., None]
-    weights: list[_Weights]
+    loops: Loops
+    blocks: list[tuple[TransformerBlock, _Weights]]
     own: np.ndarray
     bias: np.ndarray
     rotation: np.ndarray
@@ -59,20 +56,38 @@ class StepOfBlocks(NamedTuple):
         source: MultiheadSource | None,
     ) -> tuple[Float[Tensor, "batch beam width"], Float[Tensor, "batch heads beam source"] | None, KeyValueCache]:
         """Block `number`: what `TransformerBlock.step` returns, with the weights of cross-attention."""
-        batch, beam, width = hidden.shape
-        hidden, cache, cross = hidden.clone(memory_format=torch.contiguous_format), cache.extend(beam), None
-        keys, values, real, out = _NOTHING[4], _NOTHING[4], _NO_MASK[2], _NOTHING[4]
+        (batch, beam, width), (block, weights) = hidden.shape, self.blocks[number]
+        cache, cross = cache.extend(beam), None
+        room = cache.buffer.keys.numpy(), cache.buffer.values.numpy(), cache.length
+        slots = *room, self.own, self.bias, self.rotation
+        seen = _NOTHING[4], _NOTHING[4], _NO_MASK[2], _NOTHING[4]
         if source is not None:
             cross = hidden.new_empty(batch, source.keys.shape[1], beam, source.keys.shape[2])
-            keys, values, out = source.keys.numpy(), source.values.numpy(), cross.numpy()
-            real = real if source.mask is None else _allowed(source.mask).view(batch, -1).numpy()
-        self.run(
-            hidden.view(-1, width).numpy(),
-            *self.weights[number],
-            *(cache.keys.numpy(), cache.values.numpy(), self.own, self.bias, self.rotation),
-            *(keys, values, real, out),
-        )
+            real = _NO_MASK[2] if source.mask is None else _allowed(source.mask).view(batch, -1).numpy()
+            seen = source.keys.numpy(), source.values.numpy(), real, cross.numpy()
+        if batch * beam <= _FEW_ROWS:
+            hidden = hidden.clone(memory_format=torch.contiguous_format)
+            self.loops.block_step(hidden.view(-1, width).numpy(), *weights, *slots, *seen)
+        else:
+            hidden = self._with_products_of_torch(block, hidden, slots, seen)
         return hidden, cross, cache
+
+    def _with_products_of_torch(
+        self, block: TransformerBlock, hidden: Tensor, slots: tuple[Any, ...], seen: tuple[np.ndarray, ...]
+    ) -> Tensor:
+        """Only attention in loops: for many rows at once torch's products are the faster ones."""
+        self_attend, cross_attend = attention_loops()
+        own, cross, context = block.self_attention, block.cross_attention, torch.empty_like(hidden)
+        rows = context.flatten(0, 1).numpy()
+        projected = own.queries_keys_values(block.before(hidden, block.self_attention_norm))
+        self_attend(projected.flatten(0, 1).numpy(), *slots, rows)
+        hidden = block.after(hidden, own.output(context), block.self_attention_norm)
+        if cross is not None and block.cross_attention_norm is not None:
+            queries = cross.queries(block.before(hidden, block.cross_attention_norm))
+            cross_attend(queries.flatten(0, 1).numpy(), *seen, rows)
+            hidden = block.after(hidden, cross.output(context), block.cross_attention_norm)
+        fed = block.feed_forward(block.before(hidden, block.feed_forward_norm))
+        return block.after(hidden, fed, block.feed_forward_norm)
 
 
 def compiled_step(
@@ -87,12 +102,12 @@ def compiled_step(
     layout: of slots, its mask kept as [batch, beam, slots]. sources: laid out for steps.
     """
     made = made_of_weights()
-    if made is None or inputs.shape[0] * inputs.shape[1] > _FEW_ROWS:
-        return None
-    if torch.is_grad_enabled() or observer.get() is not None or any(block.training for block in blocks):
+    if made is None or torch.is_grad_enabled() or observer.get() is not None or any(block.training for block in blocks):
         return None
     read = [inputs, *(cache.buffer.keys for cache in caches), *(source.keys for source in sources)]
     if not all(suits_onednn(inputs, tensor) and not tensor.requires_grad for tensor in read):
+        return None
+    if not all(tensor.is_contiguous() for tensor in read[1:]):
         return None
     loops = loops_for_another_step()
     if loops is None:
@@ -100,12 +115,13 @@ def compiled_step(
     weights = made.get((blocks, "step"))
     if weights is None:
         weights = made[blocks, "step"] = [_weights(block) for block in blocks]
-    if None in weights:
+    prepared = [(block, each) for block, each in zip(blocks, weights, strict=True) if each is not None]
+    if len(prepared) < len(weights):
         return None
     mask, bias, rotation = layout
     return StepOfBlocks(
-        loops.block_step,
-        weights,
+        loops,
+        prepared,
         _NO_MASK[3] if mask is None else _allowed(mask).numpy(),
         _NOTHING[2] if bias is None else bias[:, 0].contiguous().numpy(),
         _NOTHING[2] if rotation is None else torch.cat([rotation.cos, rotation.sin]).numpy(),

@@ -5,6 +5,8 @@ import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
+
 _PATIENCE = 500
 """Steps of decoding that are taken without them. Loading numba takes as long; compiling, once on a machine, longer."""
 
@@ -30,15 +32,25 @@ def loops() -> Loops | None:
     return _compiled() if _steps > _PATIENCE else None
 
 
+def attention_loops() -> tuple[Callable[..., None], Callable[..., None]]:
+    """self_attend and cross_attend, to be shared by as many threads as torch has."""
+    from attentio.attention.kernels.compiling import share_loops
+    from attentio.layers.kernels import block_step
+
+    parallel = share_loops(torch.get_num_threads())
+    return block_step.compiled_self_attend(parallel=parallel), block_step.compiled_cross_attend(parallel=parallel)
+
+
 @functools.cache
 def _compiled() -> Loops | None:
     try:
         from attentio.layers.kernels.block_step import compiled_block_step, compiled_linear
 
+        attention_loops()
         return Loops(compiled_block_step(), compiled_linear())
     except Exception as error:
         warnings.warn(
-            f"one sentence at a time is decoded in plain torch, half as fast: numba cannot compile here ({error!r})",
+            f"decoding runs in plain torch, one sentence at a time half as fast: numba cannot compile here ({error!r})",
             stacklevel=2,
         )
         return None

@@ -67,10 +67,8 @@ class TransformerBlock(nn.Module):
         need_weights: bool = False,
     ) -> tuple[Float[Tensor, "batch positions width"], BlockWeights]:
         """All positions at once."""
-        attended = self.self_attention(
-            self._before(inputs, self.self_attention_norm), layout, need_weights=need_weights
-        )
-        hidden = self._after(inputs, attended.context, self.self_attention_norm)
+        attended = self.self_attention(self.before(inputs, self.self_attention_norm), layout, need_weights=need_weights)
+        hidden = self.after(inputs, attended.context, self.self_attention_norm)
         hidden, cross = self._rest(hidden, source, need_weights)
         return hidden, BlockWeights(attended.weights, cross)
 
@@ -84,26 +82,30 @@ class TransformerBlock(nn.Module):
         need_weights: bool = False,
     ) -> tuple[Float[Tensor, "batch new width"], BlockWeights, KeyValueCache]:
         """New tokens after those in the cache."""
-        normed = self._before(inputs, self.self_attention_norm)
+        normed = self.before(inputs, self.self_attention_norm)
         attended, cache = self.self_attention.step(normed, layout, cache, need_weights=need_weights)
-        hidden = self._after(inputs, attended.context, self.self_attention_norm)
+        hidden = self.after(inputs, attended.context, self.self_attention_norm)
         hidden, cross = self._rest(hidden, source, need_weights)
         return hidden, BlockWeights(attended.weights, cross), cache
 
     def _rest(self, hidden: Tensor, source: MultiheadSource | None, need_weights: bool) -> tuple[Tensor, Tensor | None]:
         cross = None
         if self.cross_attention is not None and self.cross_attention_norm is not None:
-            normed = self._before(hidden, self.cross_attention_norm)
+            normed = self.before(hidden, self.cross_attention_norm)
             attended = self.cross_attention(normed, source, need_weights=need_weights)
-            hidden = self._after(hidden, attended.context, self.cross_attention_norm)
+            hidden = self.after(hidden, attended.context, self.cross_attention_norm)
             cross = attended.weights
-        fed = self.feed_forward(self._before(hidden, self.feed_forward_norm))
-        return self._after(hidden, fed, self.feed_forward_norm), cross
+        fed = self.feed_forward(self.before(hidden, self.feed_forward_norm))
+        return self.after(hidden, fed, self.feed_forward_norm), cross
 
-    def _before(self, inputs: Tensor, norm: nn.Module) -> Tensor:
+    def before(self, inputs: Float[Tensor, "*batch width"], norm: nn.Module) -> Float[Tensor, "*batch width"]:
+        """What f reads."""
         return norm(inputs) if self.pre_norm else inputs
 
-    def _after(self, inputs: Tensor, outputs: Tensor, norm: nn.Module) -> Tensor:
+    def after(
+        self, inputs: Float[Tensor, "*batch width"], outputs: Float[Tensor, "*batch width"], norm: nn.Module
+    ) -> Float[Tensor, "*batch width"]:
+        """x with what f has made of it."""
         summed = inputs + self.dropout(outputs)
         return summed if self.pre_norm else norm(summed)
 

@@ -14,7 +14,6 @@ results do not depend on the number of threads.
 """
 
 import functools
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +21,7 @@ import numba
 import numpy as np
 from numba import prange, types
 
-from attentio.attention.kernels.compiling import array, compile_loops
+from attentio.attention.kernels.compiling import array, compile_loops, share_loops
 from attentio.attention.kernels.tanh import tanh
 
 QUERIES = 16
@@ -223,18 +222,6 @@ def _arguments(name: str, number: Any) -> tuple[Any, ...]:
     }[name]
 
 
-_forked = False
-
-
-def _note_fork() -> None:
-    global _forked
-    _forked = True
-
-
-# GNU's OpenMP aborts a forked child that uses the threads its parent started.
-os.register_at_fork(after_in_child=_note_fork)
-
-
 def start(*, threads: int) -> None:
     """Compile and run something, so that what cannot be done is known at once.
 
@@ -247,15 +234,9 @@ def start(*, threads: int) -> None:
 
 def run(function: Callable[..., None], *arguments: Any, threads: int) -> None:
     """`function`, one of the above, compiled and called, with up to so many threads where that is safe."""
-    threads = min(threads, numba.config.NUMBA_NUM_THREADS)
-    parallel = threads > 1 and not _forked
-    if parallel:
-        numba.set_num_threads(threads)
-    _compiled(function, arguments[0].dtype, parallel)(*arguments)
+    _compiled(function, arguments[0].dtype, share_loops(threads))(*arguments)
 
 
 @functools.cache
 def _compiled(function: Any, dtype: Any, parallel: bool) -> Callable[..., None]:
-    if parallel and numba.config.THREADING_LAYER == "default":
-        numba.config.THREADING_LAYER = "omp"
     return compile_loops(function, _arguments(function.__name__, numba.from_dtype(dtype)), parallel=parallel)

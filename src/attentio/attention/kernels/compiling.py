@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -10,6 +11,26 @@ import numba
 from numba import njit, types
 
 from attentio.attention.kernels.tanh import FASTMATH
+
+_forked = False
+
+
+def _note_fork() -> None:
+    global _forked
+    _forked = True
+
+
+# GNU's OpenMP aborts a forked child that uses the threads its parent started.
+os.register_at_fork(after_in_child=_note_fork)
+
+
+def share_loops(threads: int) -> bool:
+    """Whether parallel loops may be called: then up to so many threads share them from now on."""
+    threads = min(threads, numba.config.NUMBA_NUM_THREADS)
+    parallel = threads > 1 and not _forked
+    if parallel:
+        numba.set_num_threads(threads)
+    return parallel
 
 
 def array(number: Any, axes: int, layout: str = "C") -> Any:
@@ -25,6 +46,8 @@ def compile_loops(function: Any, arguments: tuple[Any, ...], *, parallel: bool =
     """
     if numba.config.DISABLE_JIT:
         raise RuntimeError("NUMBA_DISABLE_JIT is set")
+    if parallel and numba.config.THREADING_LAYER == "default":
+        numba.config.THREADING_LAYER = "omp"
     # Under a name of its own, by which the compilations kept on disk are told apart.
     plain = inspect.unwrap(function)  # numba cannot read the tests' checks of types, if any
     named = FunctionType(plain.__code__, plain.__globals__)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import njit, prange, types
 
 from attentio.attention.kernels.compiling import array, compile_loops
 from attentio.attention.kernels.tanh import FASTMATH
@@ -128,6 +128,52 @@ multiply, norm, activate, turn, attend = (
 before, after = _inlined(inspect.unwrap(_before)), _inlined(inspect.unwrap(_after))
 
 
+def self_attend(
+    projected: Any, keys: Any, values: Any, slots: int, own: Any, bias: Any, rotation: Any, context: Any
+) -> None:
+    """Every row's new token attends to the slots, of which it fills one.
+
+    projected: [rows, (heads + 2 groups) d], queries, keys and values. keys, values: [batch, groups, room, d], of
+    which `slots` are in use, the last `beam` by the new tokens. own: [batch, beam, slots], what a hypothesis sees;
+    of the new ones itself only. bias: [heads, slots]. rotation: cos and sin, [2, d]. context: [rows, heads d],
+    written here.
+    """
+    rows, (batch, groups, _, d) = projected.shape[0], keys.shape
+    beam, heads = rows // batch, context.shape[1] // d
+    for r in prange(rows):
+        b, slot = r // beam, slots - beam + r % beam
+        vectors, contexts = projected[r].reshape(heads + 2 * groups, d), context[r].reshape(heads, d)
+        if rotation.size:
+            for h in range(heads + groups):
+                turn(vectors[h], rotation[0], rotation[1])
+        for g in range(groups):
+            for f in range(d):
+                keys[b, g, slot, f] = vectors[heads + g, f]
+                values[b, g, slot, f] = vectors[heads + groups + g, f]
+        weights, allowed = np.empty(slots, np.float32), own[b, r % beam] if own.size else own[:, 0, 0]
+        for h in range(heads):
+            g, of_head = h * groups // heads, bias[h] if bias.size else bias[:, 0]
+            attend(vectors[h], keys[b, g], values[b, g], allowed, of_head, weights, contexts[h])
+
+
+def cross_attend(queries: Any, keys: Any, values: Any, real: Any, weights: Any, context: Any) -> None:
+    """Every row attends to its source.
+
+    queries: [rows, heads d]. keys, values: [batch, heads, source, d]. real: [batch, source]. weights: [batch, heads,
+    beam, source] and context: [rows, heads d], written here.
+    """
+    rows, (batch, heads, _, d) = queries.shape[0], keys.shape
+    beam, no_bias = rows // batch, np.empty(0, np.float32)
+    for r in prange(rows):
+        b, query, contexts = r // beam, queries[r].reshape(heads, d), context[r].reshape(heads, d)
+        allowed, weights_of_row = real[b] if real.size else real[:, 0], weights[b, :, r % beam]
+        for h in range(heads):
+            attend(query[h], keys[b, h], values[b, h], allowed, no_bias, weights_of_row[h], contexts[h])
+
+
+attend_to_slots, attend_to_source = _inlined(inspect.unwrap(self_attend)), _inlined(inspect.unwrap(cross_attend))
+
+
 def block_step(
     x: Any,
     matrices: Any,
@@ -137,6 +183,7 @@ def block_step(
     activation: int,
     keys: Any,
     values: Any,
+    slots: int,
     own: Any,
     bias: Any,
     rotation: Any,
@@ -149,48 +196,26 @@ def block_step(
 
     matrices: of queries_keys_values, output, cross queries, cross output, up, gate, down. biases: theirs.
     norm_vectors: weight and bias of each of the three norms. norms: eps; whether they subtract the mean; come first.
-    keys, values: [batch, groups, slots, d], the last `beam` slots of which are the new tokens'.
-    own: [batch, beam, slots], what a hypothesis sees. bias: [heads, slots]. rotation: cos and sin, [2, d].
-    source_keys, source_values: [batch, heads, source, d]. real: [batch, source].
-    cross_weights: [batch, heads, beam, source], written here.
+    keys, values, slots, own, bias, rotation: see `self_attend`. source_keys, source_values, real, cross_weights: see
+    `cross_attend`.
     """
     qkv_matrix, output_matrix, query_matrix, cross_matrix, up_matrix, gate_matrix, down_matrix = matrices
     qkv_bias, output_bias, query_bias, cross_bias, up_bias, gate_bias, down_bias = biases
     own_norm, own_norm_bias, cross_norm, cross_norm_bias, fed_norm, fed_norm_bias = norm_vectors
-    rows, width = x.shape
-    batch, groups, slots, d = keys.shape
-    beam, heads = rows // batch, width // d
+    rows = x.shape[0]
     read, context, made = np.empty_like(x), np.empty_like(x), np.empty_like(x)
 
     before(x, own_norm, own_norm_bias, norms, read)
-    projected = np.empty((rows, (heads + 2 * groups) * d), np.float32)
+    projected = np.empty((rows, qkv_matrix.shape[0]), np.float32)
     multiply(read, qkv_matrix, qkv_bias, projected)
-    for r in range(rows):
-        b, slot, parts = r // beam, slots - beam + r % beam, projected[r].reshape(heads + 2 * groups, d)
-        if rotation.size:
-            for h in range(heads + groups):
-                turn(parts[h], rotation[0], rotation[1])
-        keys[b, :, slot] = parts[heads : heads + groups]
-        values[b, :, slot] = parts[heads + groups :]
-    weights = np.empty(slots, np.float32)
-    for r in range(rows):
-        b, queries, contexts = r // beam, projected[r].reshape(heads + 2 * groups, d), context[r].reshape(heads, d)
-        allowed = own[b, r % beam] if own.size else own[:, 0, 0]
-        for h in range(heads):
-            g, of_head = h * groups // heads, bias[h] if bias.size else bias[:, 0]
-            attend(queries[h], keys[b, g], values[b, g], allowed, of_head, weights, contexts[h])
+    attend_to_slots(projected, keys, values, slots, own, bias, rotation, context)
     multiply(context, output_matrix, output_bias, made)
     after(x, made, own_norm, own_norm_bias, norms)
 
     if query_matrix.size:
         before(x, cross_norm, cross_norm_bias, norms, read)
         multiply(read, query_matrix, query_bias, made)
-        for r in range(rows):
-            b, queries, contexts = r // beam, made[r].reshape(heads, d), context[r].reshape(heads, d)
-            allowed, weights_of_row = real[b] if real.size else real[:, 0], cross_weights[b, :, r % beam]
-            for h in range(heads):
-                k, v = source_keys[b, h], source_values[b, h]
-                attend(queries[h], k, v, allowed, bias[:0, 0], weights_of_row[h], contexts[h])
+        attend_to_source(made, source_keys, source_values, real, cross_weights, context)
         multiply(context, cross_matrix, cross_bias, made)
         after(x, made, cross_norm, cross_norm_bias, norms)
 
@@ -209,25 +234,30 @@ def block_step(
     after(x, made, fed_norm, fed_norm_bias, norms)
 
 
+_ARRAYS = {axes: array(types.float32, axes) for axes in (1, 2, 3, 4)}
+_SLOTS = _ARRAYS[4], _ARRAYS[4], types.int64, array(types.boolean, 3, "A"), _ARRAYS[2], _ARRAYS[2]
+_SOURCE = _ARRAYS[4], _ARRAYS[4], array(types.boolean, 2), _ARRAYS[4]
+
+
 def compiled_block_step() -> Callable[..., None]:
     """`block_step` as machine code."""
-    number, yes = types.float32, types.boolean
-    return compile_loops(
-        block_step,
-        (
-            array(number, 2),
-            types.UniTuple(array(number, 2), 7),
-            types.UniTuple(array(number, 1), 7),
-            types.UniTuple(array(number, 1), 6),
-            types.Tuple((number, yes, yes)),
-            types.int64,
-            *(array(number, 4, "A"), array(number, 4, "A"), array(yes, 3, "A"), array(number, 2), array(number, 2)),
-            *(array(number, 4), array(number, 4), array(yes, 2), array(number, 4)),
-        ),
-    )
+    weights = types.UniTuple(_ARRAYS[2], 7), types.UniTuple(_ARRAYS[1], 7), types.UniTuple(_ARRAYS[1], 6)
+    norms = types.Tuple((types.float32, types.boolean, types.boolean))
+    return compile_loops(block_step, (_ARRAYS[2], *weights, norms, types.int64, *_SLOTS, *_SOURCE))
+
+
+@functools.cache
+def compiled_self_attend(*, parallel: bool) -> Callable[..., None]:
+    """`self_attend` as machine code."""
+    return compile_loops(self_attend, (_ARRAYS[2], *_SLOTS, _ARRAYS[2]), parallel=parallel)
+
+
+@functools.cache
+def compiled_cross_attend(*, parallel: bool) -> Callable[..., None]:
+    """`cross_attend` as machine code."""
+    return compile_loops(cross_attend, (_ARRAYS[2], *_SOURCE, _ARRAYS[2]), parallel=parallel)
 
 
 def compiled_linear() -> Callable[..., None]:
     """`linear` as machine code."""
-    matrix = array(types.float32, 2)
-    return compile_loops(linear, (matrix, matrix, array(types.float32, 1), matrix))
+    return compile_loops(linear, (_ARRAYS[2], _ARRAYS[2], _ARRAYS[1], _ARRAYS[2]))
