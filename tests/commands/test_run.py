@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from toy_pairs import LETTERS, reverse
+from toy_pairs import LETTERS, OPTIONS, as_arguments, reverse, write_task
 from untrained_runs import SMALL, untrained
 
 import attentio as at
+from attentio.commands.main import main
 from attentio.commands.run import Run, Translation
 from attentio.errors import AttentioError
+from attentio.layers import loops
 from attentio.text.tokenizer import BOS, EOS
 
 
@@ -190,3 +192,23 @@ def test_outputs_keep_to_the_positions_that_were_learnt(seed: int) -> None:
     run = untrained(encoder="transformer", decoder="transformer", transformer=learnt)
     outputs = run.translate(["abcdefgh", "hg", "bad cafe"])
     assert all(len(output.tokens) <= 9 for output in outputs)
+
+
+def test_a_translation_takes_up_compiled_loops_and_a_validation_never_does(tmp_path, seed, monkeypatch):
+    """Loops round otherwise: after a restart they would be taken up at another place, and another `best` be found."""
+    taken = []
+    monkeypatch.setattr(loops, "_PATIENCE", -1)
+    monkeypatch.setattr(loops, "_compiled", lambda: taken.append(1))
+    options = {key: value for key, value in OPTIONS.items() if key not in ("model.embedding", "model.hidden")}
+    options |= write_task(tmp_path, reverse, seed=seed) | {
+        "model.encoder": "transformer",
+        "model.decoder": "transformer",
+        "model.transformer.width": 8,
+        "model.transformer.heads": 2,
+        "training.max_steps": 2,
+        "training.validate_every": 1,
+    }
+    assert main(["train", "luong", "--run", str(tmp_path / "run"), *as_arguments(options)]) == 0
+    assert not taken
+    Run.load(tmp_path / "run").translate(["abcd"])
+    assert taken

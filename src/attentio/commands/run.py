@@ -111,7 +111,7 @@ class Run:
         tokenizer = self.tokenizers.source
         sources = [[*ids, tokenizer.end] for ids in tokenizer.encode_all(texts)]
         found: list[list[Translation]] = [[] for _ in texts]
-        with unchanging_weights():
+        with unchanging_weights(loops=True):
             for indices, hypotheses in self._search(sources, decoding, n_best, attention):
                 for index, best in zip(indices, hypotheses, strict=True):
                     tokens = tokenizer.tokens(sources[index])

@@ -59,6 +59,7 @@ def train(config: Config, folder: Path) -> int:
     from attentio.commands.progress import training_progress
     from attentio.commands.run import Run
     from attentio.evaluation.metrics import score
+    from attentio.layers.unchanging import unchanging_weights
     from attentio.models.encoder_decoder import EncoderDecoder
     from attentio.training.checkpoint import Checkpoints
     from attentio.training.loop import Trainer
@@ -77,7 +78,8 @@ def train(config: Config, folder: Path) -> int:
 
         def translate(texts: list[str]) -> list[str]:
             assert isinstance(model, EncoderDecoder)
-            found = Run(folder, config, tokenizers, model).candidates(texts, beam=1, attention=False)
+            with unchanging_weights():  # without loops, which would be taken up at another place after a restart
+                found = Run(folder, config, tokenizers, model).candidates(texts, beam=1, attention=False)
             return [best[0].text for best in found]
 
         trainer = Trainer(

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import torch
 
+from attentio.layers.unchanging import LOOPS, made_of_weights
+
 _PATIENCE = 500
 """Steps of decoding that are taken without them. Loading numba takes as long; compiling, once on a machine, longer."""
 
@@ -23,13 +25,18 @@ class Loops(NamedTuple):
 def loops_for_another_step() -> Loops | None:
     """Counts a step; the loops if there have been enough."""
     global _steps
-    _steps += 1
+    _steps += _welcome()
     return loops()
 
 
 def loops() -> Loops | None:
-    """None as long as they are not worth loading, and where they cannot be had."""
-    return _compiled() if _steps > _PATIENCE else None
+    """None as long as they are not worth loading, where they are not welcome, and where they cannot be had."""
+    return _compiled() if _steps > _PATIENCE and _welcome() else None
+
+
+def _welcome() -> bool:
+    made = made_of_weights()
+    return made is not None and bool(made[LOOPS])
 
 
 def attention_loops() -> tuple[Callable[..., None], Callable[..., None]]:

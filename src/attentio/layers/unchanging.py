@@ -5,19 +5,23 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+LOOPS = "loops"
 _made: ContextVar[dict[Hashable, Any] | None] = ContextVar("made", default=None)
 
 
 @contextmanager
-def unchanging_weights() -> Iterator[None]:
+def unchanging_weights(*, loops: bool = False) -> Iterator[None]:
     """Inside, no weight changes and no layer is replaced, so every layer may prepare its weights once and use them
     again.
 
     It pays for many products with few rows, as in decoding. What was prepared is forgotten at the end of the
-    outermost of these.
+    outermost of these, whose `loops` holds for all.
+
+    loops: decoding may go over to compiled loops after a while (`layers/loops.py`). Not in training: they round
+        otherwise, and its numbers must not depend on how long a process has run.
     """
     outer = _made.get()
-    token = _made.set({} if outer is None else outer)
+    token = _made.set({LOOPS: loops} if outer is None else outer)
     try:
         yield
     finally:
