@@ -10,10 +10,10 @@
 
 Ours is the preset `masked-lm` with its schedule fitted to the time; what else is given (--key.sub value) goes to
 `attentio train`. The peer is `BertForMaskedLM` with the same layers, width, heads and dropout, or, where ours has
-rotary positions and norms first, `ModernBertForMaskedLM` with a gated feed-forward of as many weights and full
-attention in every layer. It is trained by `Trainer` with `DataCollatorForLanguageModeling` on the same rows with the
-same tokenizer, peak learning rate and, on average, as many tokens an update, rows of like length together (see
-`peer_side/language_model_training.py`).
+rotary positions and norms first, `ModernBertForMaskedLM` with a gated feed-forward of as many weights (of the same
+size where ours is gated too) and full attention in every layer. It is trained by `Trainer` with
+`DataCollatorForLanguageModeling` on the same rows with the same tokenizer, peak learning rate and, on average, as
+many tokens an update, rows of like length together (see `peer_side/language_model_training.py`).
 
 Masked accuracy: the per cent of the masked tokens of the dev text that are guessed right. Both sides answer the very
 same questions: the dev rows with our holes (15% of the tokens; 80% masked, 10% replaced, 10% left), written to a
@@ -107,8 +107,9 @@ def architecture(config: Config, tokenizers: Tokenizers) -> dict:
         "pad_token_id": PAD,
     }
     if transformer.pre_norm and transformer.positions == "rotary":
+        gated = transformer.activation == "swiglu"  # a gate makes three matrices of two
         sizes = {
-            "intermediate_size": 2 * transformer.feed_forward // 3,  # a gate makes three matrices of two
+            "intermediate_size": transformer.feed_forward if gated else 2 * transformer.feed_forward // 3,
             "global_attn_every_n_layers": 1,
             "embedding_dropout": model.dropout,
             "mlp_dropout": model.dropout,
