@@ -16,6 +16,7 @@ from attentio.commands.options import Config, DataConfig, ModelConfig
 from attentio.commands.run import Run, load
 from attentio.decoding.sampling import Sampled, Sampling
 from attentio.errors import AttentioError
+from attentio.layers import loops
 from attentio.models.transformer_presets import TransformerSizes, causal_lm, masked_lm
 from attentio.text.pretrained import PretrainedTokenizer
 from attentio.text.tokenizer import EOS, MASK, Tokenizer
@@ -144,6 +145,16 @@ def test_a_stream_is_the_sample_of_its_seed_in_pieces(seed: int, kind: str, jamo
     assert "".join(piece.text for piece in pieces) == whole.text
     assert [piece.token for piece in pieces] == whole.tokens
     assert sum(piece.log_prob for piece in pieces) == pytest.approx(whole.log_prob, abs=1e-3)
+
+
+def test_a_text_is_drawn_without_compiled_loops(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They round otherwise, and are taken up late in a process: a seed would not draw the same."""
+    run, taken = causal_run(ENGLISH), []
+    monkeypatch.setattr(loops, "_PATIENCE", -1)
+    monkeypatch.setattr(loops, "_compiled", lambda: taken.append(1))
+    (found,) = run.generate("the ", max_tokens=3, seed=seed)
+    assert found.ids
+    assert not taken
 
 
 def scripted(run: CausalRun, ids: list[int], monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -87,7 +87,7 @@ class CausalRun:
         """
         ids = self.encode(prompt)
         limit = self._limit(ids, max_tokens)
-        with unchanging_weights(loops=True):
+        with unchanging_weights():  # without loops, which round otherwise: the same seed draws the same
             steps = list(self._draw(ids, sampling or Sampling(), samples, limit, seed))
         tokens = torch.stack([step.tokens[0] for step in steps], dim=1)
         log_probs = torch.stack([step.log_probs[0] for step in steps], dim=1).double().sum(1)
