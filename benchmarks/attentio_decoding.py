@@ -8,15 +8,16 @@ import sys
 import time
 from pathlib import Path
 
-from attentio.commands.process import settle
+from attentio.system import settle
 
 settle()  # as the command does, before torch is loaded
 
 import torch  # noqa: E402
 
-from attentio.commands.loading import load_directory  # noqa: E402
 from attentio.decoding.search import search  # noqa: E402
-from attentio.layers.unchanging import unchanging_weights  # noqa: E402
+from attentio.layers.fused.loops import compiled_loops  # noqa: E402
+from attentio.layers.packed import PackedWeights  # noqa: E402
+from attentio.runs.load import load  # noqa: E402
 from attentio.text.tokenizer import BOS, EOS, PAD, UNK  # noqa: E402
 
 
@@ -24,9 +25,11 @@ def main() -> None:
     job_file, result_file = map(Path, sys.argv[1:])
     job = json.loads(job_file.read_text(encoding="utf-8"))
     torch.set_num_threads(job["threads"])
-    model = load_directory(job["run"]).model.eval()
+    model = load(job["run"]).model
     with torch.no_grad():
         model.output.bias[job["silent"]] = job["silent_bias"]
+
+    packed = PackedWeights(compiled_loops())  # as in `Run.candidates`
 
     def decode(batch: list[list[int]], beam: int) -> list[list[int]]:
         lengths = torch.tensor([len(sentence) for sentence in batch])
@@ -36,7 +39,7 @@ def main() -> None:
         with torch.inference_mode():
             found = search(
                 model,
-                model.start(model.encode(source, lengths)),
+                model.start(model.encode(source, lengths), packed=packed),
                 max_lengths=torch.full_like(lengths, job["steps"] - 1),
                 begin=BOS,
                 end=EOS,
@@ -47,14 +50,11 @@ def main() -> None:
         return [best[0].tokens for best in found]
 
     result = {}
-    with unchanging_weights(loops=True):  # as in `Run.candidates`
-        for _ in range(1 + 500 // job["steps"]):  # from then on it decodes in compiled loops, as all that is long
-            decode(job["rows"][0]["batches"][0], 1)
-        for row in job["rows"]:
-            decode(row["batches"][0], row["beam"])
-            started = time.perf_counter()
-            outputs = [output for batch in row["batches"] for output in decode(batch, row["beam"])]
-            result[row["name"]] = {"seconds": time.perf_counter() - started, "outputs": outputs}
+    for row in job["rows"]:
+        decode(row["batches"][0], row["beam"])
+        started = time.perf_counter()
+        outputs = [output for batch in row["batches"] for output in decode(batch, row["beam"])]
+        result[row["name"]] = {"seconds": time.perf_counter() - started, "outputs": outputs}
     result_file.write_text(json.dumps(result), encoding="utf-8")
 
 

@@ -28,9 +28,9 @@ import same_time
 import torch
 from safetensors.torch import save_file
 
-from attentio.commands.build import Tokenizers
-from attentio.commands.config import load_config
-from attentio.commands.corpora import read_part
+from attentio.config.read import load_run
+from attentio.data.part import read_part
+from attentio.runs import causal
 
 HERE = Path(__file__).parent
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu-tanh": "gelu_new"}
@@ -38,8 +38,8 @@ ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu-tanh": "gelu_new"}
 
 def prepare(run: Path, folder: Path) -> dict:
     """Write the tokens of both parts for the peer; say what it is to train."""
-    config = load_config(str(run / "config.yaml"))
-    tokenizer = Tokenizers.load(run / "tokenizer", config).source
+    config = load_run(run)
+    tokenizer = causal.blueprint.load_tokenizers(run / "tokenizer", config).source
     tensors = {}
     for name, spec in (("train.tokens", config.data.train), ("dev.tokens", config.data.dev)):
         encoded = tokenizer.encode_all(read_part(config, spec).items)
@@ -94,7 +94,7 @@ def measure(options: dict[str, str], work: Path, python: Path, *, minutes: float
     mine = attentio_run.evaluate(both.run, threads=threads)
     if mine["tokens"] != both.theirs["tokens"]:
         raise RuntimeError(f"not the same tokens: {mine['tokens']} and {both.theirs['tokens']}")
-    config = load_config(str(both.run / "config.yaml"))
+    config = load_run(both.run)
     size = sum(len(document.encode()) for document in read_part(config, config.data.dev).items)
     nats = both.theirs["nats"]
     return {

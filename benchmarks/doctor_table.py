@@ -2,8 +2,8 @@
 
     python benchmarks/doctor_table.py [--repeats 3]
 
-Every model of tests/inspection/zoo (one per mistake), the healthy ones beside them, and the architectures of
-transformers in tests/inspection/huggingface_zoo.py, with new random weights and inputs each time. A mistake is caught
+Every model of tests/doctor/zoo (one per mistake), the healthy ones beside them, and the architectures of
+transformers in tests/doctor/huggingface_zoo.py, with new random weights and inputs each time. A mistake is caught
 if its check finds it. A false alarm is an error or a warning on a healthy model. Writes results/doctor_table.json.
 """
 
@@ -25,10 +25,10 @@ from rich.console import Console
 from rich.table import Table
 
 import attentio as at
-from attentio.inspection.doctor.checks import CHECKS
-from attentio.inspection.doctor.diagnosis import Diagnosis
+from attentio.doctor.catalogue import CHECKS
+from attentio.doctor.diagnosis import Diagnosis
 
-TESTS = Path(__file__).parents[1] / "tests" / "inspection"
+TESTS = Path(__file__).parents[1] / "tests" / "doctor"
 RESULT = Path(__file__).parent / "results" / "doctor_table.json"
 IDS = [check.ID for check in CHECKS]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from attentio.inspection.curves import COLORS
-from attentio.inspection.figure import INK, drawing
+from attentio.pictures.curves import COLORS
+from attentio.pictures.figure import INK, drawing
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parent / "docs" / "images"

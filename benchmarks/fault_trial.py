@@ -6,7 +6,7 @@ The run is a small one that uses all that has to be resumed: dropout, an average
 learning rate that falls, validations and a checkpoint every 20 steps. First it is trained undisturbed. Then the
 same command is started in another directory and killed again and again, each time at a random moment after its
 first logged step: 7 of 10 times by SIGKILL, else by SIGTERM or SIGINT. Half of the SIGKILLs wait for a
-checkpoint's first file and strike up to 10 ms later, while it is being written, renamed or linked. At last the
+checkpoint's first file and strike up to 10 ms later, while it is being written, renamed or named. At last the
 run may finish.
 
 The two must then agree in every tensor (SHA-256 of its bytes) of the files of the checkpoints `best` and `last`,
@@ -31,7 +31,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from safetensors.torch import load_file
+from attentio.training.checkpoint import Checkpoints
 
 HERE = Path(__file__).parent
 EXIT_CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -87,8 +87,8 @@ def finish(order: list[str]) -> None:
 
 def last_step(run: Path) -> int:
     """The step that the last checkpoint holds; 0 for none."""
-    last = run / "last"
-    return int(last.resolve().name.removeprefix("step-")) if last.is_symlink() else 0
+    checkpoints = Checkpoints(run)
+    return checkpoints.load("last").facts["step"] if checkpoints.exists() else 0
 
 
 def half_written(run: Path) -> list[Path]:
@@ -98,7 +98,8 @@ def half_written(run: Path) -> list[Path]:
 def kill_once(order: list[str], run: Path, number: signal.Signals, in_save: bool, delay: float) -> Kill:
     """Start the command, let it train for a moment, and send it the signal."""
     resumed_from = last_step(run)
-    with subprocess.Popen(order, stderr=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "LANGUAGE": "en"}
+    with subprocess.Popen(order, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None
         said = []
         for line in process.stderr:
@@ -124,11 +125,12 @@ def kill_once(order: list[str], run: Path, number: signal.Signals, in_save: bool
 def fingerprint(run: Path) -> dict[str, str]:
     """All that the two runs must have in common, each as a hash or a plain value."""
     prints = {}
-    for link in ("best", "last"):
-        prints[link] = (run / link).resolve().name
-        for name in ("model.safetensors", "training.safetensors"):
-            for key, tensor in load_file(run / link / name).items():
-                prints[f"{link}/{name}/{key}"] = hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
+    for which in ("best", "last"):
+        saved = Checkpoints(run).load(which, "model.safetensors", "training.safetensors")
+        prints[which] = saved.path.name
+        for name, tensors in saved.tensors.items():
+            for key, tensor in tensors.items():
+                prints[f"{which}/{name}/{key}"] = hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
     with (run / "metrics.csv").open(newline="") as file:
         rows = [[value for key, value in row.items() if "second" not in key] for row in csv.DictReader(file)]
     prints["rows of metrics.csv"] = str(len(rows))

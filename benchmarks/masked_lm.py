@@ -36,11 +36,12 @@ import same_time
 import torch
 from safetensors.torch import save_file
 
-from attentio.commands.build import Tokenizers
-from attentio.commands.config import load_config
-from attentio.commands.corpora import make_corpus, read_part
-from attentio.commands.options import Config
+from attentio.config.read import load_run
+from attentio.config.schema import Config
 from attentio.data.masked_texts import MaskedBatch
+from attentio.data.part import read_part
+from attentio.runs import masked
+from attentio.runs.build import Tokenizers
 from attentio.text.tokenizer import PAD
 
 HERE = Path(__file__).parent
@@ -61,17 +62,17 @@ def options_of(job: str, data: Path, work: Path) -> dict[str, str]:
 
 def questions(config: Config, tokenizers: Tokenizers) -> list[MaskedBatch]:
     """The dev rows with the holes that the validations of a run have."""
-    dev = make_corpus(config, read_part(config, config.data.dev), tokenizers, seed=0)
+    dev = masked.corpus(config, read_part(config, config.data.dev), tokenizers, seed=0)
     return [dev.load(indices, 0) for indices in dev.epoch_batches(0)]
 
 
 def prepare(run: Path, folder: Path) -> dict:
     """Write the training rows, the dev questions and the tokenizer for the peer; say what it is to train."""
-    config = load_config(str(run / "config.yaml"))
-    tokenizers = Tokenizers.load(run / "tokenizer", config)
+    config = load_run(run)
+    tokenizers = masked.blueprint.load_tokenizers(run / "tokenizer", config)
     content = json.loads((run / "tokenizer" / "source.json").read_text(encoding="utf-8"))
     (folder / "tokenizer.json").write_text(json.dumps(content["tokenizer"]), encoding="utf-8")
-    corpus = make_corpus(config, read_part(config, config.data.train), tokenizers, seed=config.training.seed)
+    corpus = masked.corpus(config, read_part(config, config.data.train), tokenizers, seed=config.training.seed)
     batches = corpus.epoch_batches(0)
     rows = [row for indices in batches for row in whole_rows(corpus.load(indices, 0))]
     tensors = {"train.tokens": torch.cat(rows), "train.lengths": torch.tensor([len(row) for row in rows])}
@@ -156,8 +157,8 @@ def measure(options: dict[str, str], work: Path, python: Path, *, minutes: float
 
 def commonest_token_accuracy(run: Path) -> float:
     """The per cent of the dev questions whose answer is the most frequent token of the training text."""
-    config = load_config(str(run / "config.yaml"))
-    tokenizers = Tokenizers.load(run / "tokenizer", config)
+    config = load_run(run)
+    tokenizers = masked.blueprint.load_tokenizers(run / "tokenizer", config)
     encoded = tokenizers.source.encode_all(read_part(config, config.data.train).items)
     counts = Counter(i for ids in encoded for i in ids if i not in tokenizers.source.special_ids)
     ((commonest, _),) = counts.most_common(1)

@@ -3,7 +3,8 @@
     attentio look RUN "a man in a blue shirt is standing on a ladder ." --out page.html
     python benchmarks/page_picture.py page.html docs/images/page.png [--keys "ArrowDown ArrowDown Enter"]
 
-The page is opened in the installed Chromium, `keys` are pressed in its heat map, and its first screen is saved.
+The page is opened in the installed Chromium, `keys` are pressed in its heat map or another tab, and its first screen is
+saved.
 """
 
 import argparse
@@ -32,7 +33,10 @@ def main() -> None:
         tab.locator(f"#tab-{arguments.tab}").click()
         tab.wait_for_timeout(500)
         if arguments.keys:
-            tab.locator(f"#panel-{arguments.tab} [role=application]").focus()
+            if arguments.tab == "heat":
+                tab.locator("#panel-heat [role=application]").focus()
+            else:
+                tab.evaluate("document.activeElement.blur()")
             for key in arguments.keys.split():
                 tab.keyboard.press(key)
             tab.evaluate("document.activeElement.blur()")

@@ -3,8 +3,8 @@ threads.
 
     python benchmarks/training_throughput.py --data DIR --envs DIR --work DIR [--repeats 3] [--jobs ...]
 
---data holds multi30k/ and g2p/; --envs the peers' environments, made on first use (see `peers.py`); --work
-takes the prepared data and the runs. Prints a table and writes
+--data holds multi30k/ and g2p/; --envs the peers' environments, made on first use and always as pinned (see
+`peers.py`); --work takes the prepared data and the runs. Prints a table and writes
 `benchmarks/results/training_throughput.json`, every single run and its settings among it. Needs the machine
 for itself: two threads that share a core with anything else wait for each other.
 

@@ -26,9 +26,9 @@ import attentio_run
 import corpora
 import peers
 
-from attentio.commands.loading import load_directory
 from attentio.data.batches import EncodedPairs, length_sorted_batches
 from attentio.data.pairs import read_pairs
+from attentio.runs.translator import Run
 from attentio.text.tokenizer import BOS, EOS, PAD, UNK
 
 HERE = Path(__file__).parent
@@ -54,8 +54,8 @@ def prepare(data: Path, work: Path, *, updates: int, sentences: int, threads: in
         threads=threads,
         log=work / "export.txt",
     )
-    tokenizers = load_directory(run).tokenizers
-    encoded = EncodedPairs.encode(read_pairs(corpus.train).pairs[:sentences], *tokenizers)
+    tokenizers = Run.load(run).tokenizers
+    encoded = EncodedPairs.encode(read_pairs(corpus.train).pairs[:sentences], tokenizers.source, tokenizers.target)
     batches = [
         [encoded.source(i) for i in batch.tolist()]
         for batch in length_sorted_batches(encoded.source_lengths, batch_size=64)

@@ -33,9 +33,10 @@ import peers
 import product_limit
 from safetensors.torch import save_file
 
-from attentio.commands.config import load_config
-from attentio.commands.corpora import learn_tokenizers, make_corpus, read_part
-from attentio.commands.options import Config
+from attentio.config.read import load_config
+from attentio.config.schema import Config
+from attentio.data.part import read_part
+from attentio.runs import translation
 
 HERE = Path(__file__).parent
 CONFIG = "multi30k_transformer"
@@ -62,8 +63,8 @@ def prepare(data: Path, work: Path, updates: int) -> Prepared:
         str(HERE / "configs" / f"{CONFIG}.yaml"), [f"--data.train={corpus.train}", f"--data.dev={corpus.dev}"]
     )
     part = read_part(config, config.data.train)
-    tokenizers = learn_tokenizers(config, part)
-    batches = make_corpus(config, part, tokenizers, seed=config.training.seed)
+    tokenizers = translation.learn(config, part)
+    batches = translation.corpus(config, part, tokenizers, seed=config.training.seed)
     vocabulary, tensors, flops = tokenizers.target.size, {}, 0
     for number, indices in enumerate(batches.epoch_batches(0)[: WARM_UP + updates]):
         batch = batches.load(indices, 0)

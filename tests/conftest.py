@@ -1,10 +1,12 @@
 """Shape annotations are checked at run time in every test; random inputs are fresh, their seed printed."""
 
+import os
 import secrets
 
 from jaxtyping import install_import_hook
 
 install_import_hook("attentio", "beartype.beartype")
+os.environ["LANGUAGE"] = "en"  # of the commands, whatever the machine's is
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
@@ -13,6 +15,23 @@ from hypothesis import HealthCheck, settings  # noqa: E402
 # What takes long on a busy machine is no mistake.
 settings.register_profile("attentio", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("attentio")
+
+
+pytest_plugins = ["toy_runs"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fresh-seeds", action="store_true", help="train with fresh seeds, not with the pinned ones")
+
+
+@pytest.fixture(scope="session")
+def training_seed(pytestconfig: pytest.Config) -> int:
+    """The seed of what is trained: pinned, so that a bound on what is learnt can be tight; printed if it is fresh."""
+    if not pytestconfig.getoption("--fresh-seeds"):
+        return 1
+    drawn = secrets.randbelow(2**31)
+    print(f"training seed = {drawn}")
+    return drawn
 
 
 @pytest.fixture

@@ -9,21 +9,28 @@ out.context, out.weights
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from attentio.version import __version__
+
 if TYPE_CHECKING:
     from attentio.attention.attend import attend, explain
     from attentio.attention.call import Attended
     from attentio.attention.compare import Additive, Dot, Location, ScaledDot
     from attentio.attention.mask import Mask, causal, keep, padding, segments, window
-    from attentio.commands.causal_run import CausalRun
-    from attentio.commands.masked_run import MaskedRun
-    from attentio.commands.run import Run, Translation, load
+    from attentio.capturing.capture import capture
+    from attentio.capturing.record import SeenAttention
+    from attentio.capturing.seen import Seen
     from attentio.decoding.sampling import Sampling
-    from attentio.inspection.capture import capture
-    from attentio.inspection.doctor.diagnosis import Diagnosis, Finding
-    from attentio.inspection.doctor.examination import diagnose
-    from attentio.inspection.page.page import Page, view
-    from attentio.inspection.seen import Seen, SeenAttention
+    from attentio.doctor.diagnosis import Diagnosis, Finding
+    from attentio.doctor.examination import diagnose
+    from attentio.grading.grader import grade
+    from attentio.grading.report import Grade
     from attentio.layers.torch_multihead import MultiheadAttention
+    from attentio.page.page import Page, view
+    from attentio.runs.filler import MaskedRun
+    from attentio.runs.generator import CausalRun
+    from attentio.runs.load import load
+    from attentio.runs.outputs import Translation
+    from attentio.runs.translator import Run
 
 __all__ = [
     "Additive",
@@ -32,6 +39,7 @@ __all__ = [
     "Diagnosis",
     "Dot",
     "Finding",
+    "Grade",
     "Location",
     "Mask",
     "MaskedRun",
@@ -43,11 +51,13 @@ __all__ = [
     "Seen",
     "SeenAttention",
     "Translation",
+    "__version__",
     "attend",
     "capture",
     "causal",
     "diagnose",
     "explain",
+    "grade",
     "keep",
     "load",
     "padding",
@@ -59,19 +69,24 @@ __all__ = [
 # Where each name lives. It is fetched when first used, so that `import attentio` and `attentio --help` do not
 # wait for torch.
 _HOMES = {
-    "attentio.commands.causal_run": ("CausalRun",),
-    "attentio.commands.masked_run": ("MaskedRun",),
+    "attentio.runs.generator": ("CausalRun",),
+    "attentio.runs.filler": ("MaskedRun",),
     "attentio.decoding.sampling": ("Sampling",),
-    "attentio.commands.run": ("Run", "Translation", "load"),
+    "attentio.runs.load": ("load",),
+    "attentio.runs.outputs": ("Translation",),
+    "attentio.runs.translator": ("Run",),
     "attentio.attention.attend": ("attend", "explain"),
     "attentio.attention.call": ("Attended",),
     "attentio.attention.compare": ("Additive", "Dot", "Location", "ScaledDot"),
     "attentio.attention.mask": ("Mask", "causal", "keep", "padding", "segments", "window"),
-    "attentio.inspection.doctor.diagnosis": ("Diagnosis", "Finding"),
-    "attentio.inspection.doctor.examination": ("diagnose",),
-    "attentio.inspection.capture": ("capture",),
-    "attentio.inspection.page.page": ("Page", "view"),
-    "attentio.inspection.seen": ("Seen", "SeenAttention"),
+    "attentio.doctor.diagnosis": ("Diagnosis", "Finding"),
+    "attentio.doctor.examination": ("diagnose",),
+    "attentio.grading.grader": ("grade",),
+    "attentio.grading.report": ("Grade",),
+    "attentio.capturing.capture": ("capture",),
+    "attentio.page.page": ("Page", "view"),
+    "attentio.capturing.record": ("SeenAttention",),
+    "attentio.capturing.seen": ("Seen",),
     "attentio.layers.torch_multihead": ("MultiheadAttention",),
 }
 

@@ -152,11 +152,13 @@ def test_inference_mode_and_frozen_inputs_need_no_gradients(seed, q):
     torch.testing.assert_close(only, torch.autograd.grad(attend(*tensors).context.sum(), tensors)[3])
 
 
+# torch 2.14's own check reads the gradient of a tensor that it made on the way.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 @pytest.mark.parametrize("q", [FEW, MANY])
 def test_the_custom_operators_keep_torch_s_rules(seed, q):
-    tensors = problem(q, heads=None)
-    allowed = at.padding(torch.tensor([7, 3])).materialize(q, 7)
-    torch.library.opcheck(engine._operator, (*tensors[:4], allowed, tensors[4]))
+    *tensors, bias = problem(q)
+    allowed = at.padding(torch.tensor([7, 3])).materialize(q, 7).unsqueeze(1)
+    torch.library.opcheck(engine._operator, (*tensors, allowed, bias.detach()[None, None].requires_grad_()))
 
 
 def test_compiled_as_one_graph_it_gives_the_same():
@@ -204,7 +206,9 @@ def test_plain_torch_in_chunks_equals_the_loops(seed, monkeypatch):
     tensors = problem(MANY)
     expected = gradients(attend, tensors)
     monkeypatch.setattr(engine, "_kernels", lambda: None)
-    monkeypatch.setattr("attentio.attention.additive_chunks._CHUNK", 2 * 3 * 7 * 13 * 2)  # two queries at a time
+    monkeypatch.setattr(
+        "attentio.attention.engines.additive_chunks._CHUNK", 2 * 3 * 7 * 13 * 2
+    )  # two queries at a time
     torch.testing.assert_close(gradients(attend, tensors), expected, rtol=1e-4, atol=1e-5)
     context, _ = attend_by_hand(*tensors[:3], compare=additive(tensors[3].detach()), bias=tensors[4])
     torch.testing.assert_close(attend(*tensors).context.double(), context, rtol=1e-4, atol=1e-5)

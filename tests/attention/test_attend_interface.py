@@ -1,5 +1,6 @@
 """What attend says about its choice and about a caller's mistakes, and what importing the package costs."""
 
+import pkgutil
 import subprocess
 import sys
 
@@ -41,7 +42,8 @@ BOOL = torch.ones(5, 7, dtype=torch.bool)
         ({"mask": BOOL}, r"mask must say.*bare Tensor; write at\.keep\(t\).*True = may attend"),
         ({"mask": BOOL.float()}, r"bare Tensor.*bias=t for numbers"),
         ({"mask": at.keep(BOOL[:, :5])}, r"5 queries and 7 keys in its last two axes, got \[5, 5\]"),
-        ({"mask": at.padding(torch.tensor([7, 4, 3]))}, r"mask must broadcast.*\[2, 3, 5, 7\], got \[3, 1, 1, 7\]"),
+        ({"mask": at.padding(torch.tensor([7, 4, 3]))}, r"mask must broadcast.*\[2, 3, 5, 7\], got one for 3 seq"),
+        ({"mask": at.keep(BOOL.expand(1, 2, 5, 7))}, r"mask must broadcast.*\[2, 3, 5, 7\], got one for 2 heads"),
         ({"bias": BOOL}, r"bias is added to the scores.*torch\.bool; write mask=at\.keep"),
         ({"bias": torch.zeros(7, 5)}, r"bias must broadcast.*got \[7, 5\]"),
         ({"dropout": 1.0}, "dropout must be a probability.*got 1.0"),
@@ -51,10 +53,14 @@ BOOL = torch.ones(5, 7, dtype=torch.bool)
         ({"score": at.Additive(torch.ones(13))}, r"vector must have one weight.*11 features, got \[13\]"),
         ({"score": at.Location(), "key": torch.zeros(2, 3, 17, 11), "value": torch.zeros(2, 3, 17, 1)},
          r"query must hold a score for each of the 17 keys.*\[2, 3, 5, 11\]"),
-        ({"query": torch.zeros(5, 11)}, r"query must be floating point \[batch, q, d\].*\[5, 11\]"),
+        ({"score": "dot"}, r"score must be at\.Dot\(\), .*or a function, got 'dot'"),
+        ({name: torch.zeros(n, 11) for name, n in (("query", 5), ("key", 7), ("value", 7))},
+         r"query must have an axis of sequences, \[batch, q, d\], got \[5, 11\]; for one sequence give query\[None\]"),
+        ({"query": torch.zeros(11)}, r"query must be floating point \[batch, q, d\].*\[11\]"),
         ({"query": torch.zeros(2, 3, 5, 11, dtype=torch.long)}, r"query must be floating point.*int64"),
         ({"key": torch.zeros(2, 3, 7, 11).double()}, "key must have the dtype.*float32.*got torch.float64"),
-        ({"key": torch.zeros(2, 2, 7, 11)}, r"key must have the batch.*\[2, 3, 5, 11\], got \[2, 2, 7, 11\]"),
+        ({"key": torch.zeros(2, 2, 7, 11)}, r"key must have the batch.*\[2, 3, 5, 11\].*got \[2, 2, 7, 11\]"),
+        ({"value": torch.zeros(2, 6, 7, 11)}, r"value must have the batch.*a divisor of them, got \[2, 6, 7, 11\]"),
         ({"key": torch.zeros(2, 3, 7, 10)}, r"same number of features.*\[2, 3, 5, 11\].*\[2, 3, 7, 10\]"),
         ({"value": torch.zeros(2, 3, 5, 13)}, r"value must have one row.*7 keys, got \[2, 3, 5, 13\]"),
     ],
@@ -63,6 +69,27 @@ def test_a_caller_s_mistake_is_named(as_installed, arguments, message):
     query, key, value = inputs()
     with pytest.raises(ValueError, match=message):
         at.attend(**({"query": query, "key": key, "value": value} | arguments))
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_nested_tensors_are_refused_in_one_sentence(as_installed, layout):
+    nested = torch.nested.nested_tensor([torch.randn(n, 11) for n in (5, 7)], layout=layout)
+    with pytest.raises(ValueError, match=r"no nested tensors; pad them, and give mask=at\.padding\(lengths\)"):
+        at.attend(nested, nested, nested)
+
+
+@pytest.mark.parametrize("score", [at.ScaledDot(), at.Additive(torch.randn(11))], ids=["dot", "additive"])
+@pytest.mark.parametrize(("key_heads", "value_heads"), [(2, 2), (1, 1), (3, 6), (1, 2)])
+def test_query_heads_share_the_keys_of_their_group(seed, score, key_heads, value_heads):
+    query, key, value = (torch.randn(2, heads, n, 11) for heads, n in ((6, 5), (key_heads, 7), (value_heads, 7)))
+    mask, keywords = at.keep(torch.rand(2, 6, 5, 7) > 0.3), {"score": score, "need_weights": True}
+    repeated = (tensor.repeat_interleave(6 // tensor.shape[1], dim=1) for tensor in (key, value))
+    expected = at.attend(query, *repeated, mask=mask, **keywords)
+    got = at.attend(query, key, value, mask=mask, **keywords)
+    assert got.weights.shape == (2, 6, 5, 7)
+    torch.testing.assert_close(got, expected)
+    assert at.explain(query, key, value, mask=mask, **keywords).engine
 
 
 def test_importing_the_package_waits_for_torch_only_when_a_name_is_used():
@@ -74,6 +101,56 @@ def test_importing_the_package_waits_for_torch_only_when_a_name_is_used():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_attending_does_not_wait_for_torchs_compiler():
+    code = (
+        "import sys, torch, attentio as at; at.attend(*torch.randn(3, 2, 4, 8));"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_name_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'atend'"):
         at.atend  # noqa: B018
+
+
+def test_no_folder_of_the_package_hides_a_public_name():
+    """Importing attentio.NAME.anything would put the folder in the place of at.NAME."""
+    modules = {module.name for module in pkgutil.iter_modules(at.__path__)}
+    assert not modules & set(at.__all__)
+
+
+@pytest.mark.parametrize("heads", [(), (3,)], ids=["one head", "heads"])
+def test_a_score_that_would_broadcast_to_other_queries_is_refused(seed, heads):
+    query, key = torch.randn(2, *heads, 4, 5), torch.randn(2, *heads, 6, 5)
+    at.attend(query, key, key, score=lambda q, k: q @ k.transpose(-1, -2))
+    for wrong in (lambda q, k: (q @ k.transpose(-1, -2))[..., :1], lambda q, k: k @ q.transpose(-1, -2)):
+        with pytest.raises(ValueError, match=r"score must return a number for each query and key, .* 4, 6\], got \["):
+            at.attend(query, key, key, score=wrong)
+
+
+@pytest.mark.parametrize("need_weights", [False, True])
+@pytest.mark.parametrize("mask", [None, at.causal()])
+def test_no_queries_get_no_context(need_weights, mask):
+    query, key = torch.randn(2, 3, 0, 16), torch.randn(2, 3, 5, 16)
+    got = at.attend(query, key, key, mask=mask, need_weights=need_weights)
+    assert got.context.shape == (2, 3, 0, 16)
+    assert not need_weights or got.weights.shape == (2, 3, 0, 5)
+
+
+def test_what_has_no_features_is_told():
+    tensor = torch.randn(2, 3, 0)
+    with pytest.raises(ValueError, match=r"^query must have features to compare, got \[2, 3, 0\]$"):
+        at.attend(tensor, tensor, tensor)
+
+
+def test_what_is_no_tensor_is_told_by_its_name():
+    """In a process of its own: here the types of arguments are checked before."""
+    code = "import torch, attentio as at; q = torch.randn(2, 3, 4); at.attend(q, q.numpy(), q)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.endswith("ValueError: key must be a torch.Tensor, got ndarray\n")
+
+
+def test_a_length_below_zero_is_refused():
+    with pytest.raises(ValueError, match="lengths must be at least 0, got -1"):
+        at.padding([3, -1])

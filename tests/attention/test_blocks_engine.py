@@ -8,16 +8,15 @@ from attention_oracle import inputs
 from torch.utils.data import DataLoader, Dataset
 
 import attentio as at
-from attentio.attention.block_plan import plan
+from attentio.attention.engines.block_layout import Grid
+from attentio.attention.mask_kinds import Window
 
 
 def pairs_computed(mask, batch, q, k, size=64):
     """Pairs of a query and a key that are given to matrix products."""
     return sum(
-        (rows.sequences.stop - rows.sequences.start)
-        * (block.queries.stop - block.queries.start)
-        * (block.keys.stop - block.keys.start)
-        for rows in plan(mask, batch, q, k, size)
+        (rows.sequences.stop - rows.sequences.start) * block.pairs()
+        for rows in Grid.of(mask, batch, q, k, size).cut()
         for block in rows.blocks
     )
 
@@ -37,11 +36,11 @@ def test_padding_costs_nothing(seed):
 
 
 def test_a_full_block_carries_no_mask_and_blocks_of_a_window_share_theirs(seed):
-    (rows,) = plan(at.padding(torch.tensor([100])), 1, 200, 512, 64)
+    (rows,) = Grid.of(at.padding(torch.tensor([100])), 1, 200, 512, 64).cut()
     (block,) = rows.blocks  # neighbours that see the same keys are one
     assert block.allowed is None
     assert (block.queries, block.keys) == (slice(0, 200), slice(0, 100))
-    (rows,) = plan(at.window(64, 64), 1, 512, 512, 64)
+    (rows,) = Grid.of(at.window(64, 64), 1, 512, 512, 64).cut()
     assert len({id(block.allowed) for block in rows.blocks}) == 3
 
 
@@ -107,6 +106,18 @@ def test_blocks_are_chosen_where_they_pay_and_only_there(seed):
     assert chosen(at.padding(torch.randint(5, 31, (80,))), batch=80, q=30) != "blocks"
     assert chosen(at.window(64, 0), q=1, k=2048) != "blocks"
     assert "cost" in at.explain(*inputs(q=211, k=193), mask=at.window(200, 200)).others["blocks"]
+
+
+def test_a_call_is_cut_once(seed, monkeypatch):
+    asked = []
+    ranges = Window.key_ranges
+    monkeypatch.setattr(Window, "key_ranges", lambda *a: asked.append(a) or ranges(*a))
+    mask = at.window(9, 9) & at.padding(torch.tensor([211, 17]))
+    query, key, value = inputs(q=211, k=211, grad=True)
+    at.attend(query, key, value, mask=mask).context.sum().backward()
+    assert len(asked) == 1
+    assert at.explain(query, key, value, mask=mask).engine == "blocks"
+    assert len(asked) == 2
 
 
 def peak_mb():

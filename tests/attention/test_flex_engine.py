@@ -30,7 +30,7 @@ MASKS = {
 def test_flex_reads_the_masks_as_the_equation_does(seed, monkeypatch, mask, score):
     # The checks of shapes at run time, in every test, cannot be traced by a compiler.
     monkeypatch.setattr(torch.nn.attention.flex_attention, "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG", True)
-    tensors, bias = inputs(), torch.randn(3, 1, 7)
+    tensors, bias = inputs(), torch.randn(1, 3, 1, 7)
     make, may = MASKS[mask]
     found = flex.run(Call(*tensors, score, make(), bias, 0.0, False)).context
     scale = 1.0 if isinstance(score, at.Dot) else 11**-0.5

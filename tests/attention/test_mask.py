@@ -79,10 +79,39 @@ def test_a_picture_names_its_sequences_and_takes_the_size_the_mask_knows():
 
 def test_a_large_mask_draws_a_small_picture():
     lines = str(at.keep(torch.ones(2, 5, 101, 103, dtype=torch.bool))).splitlines()
-    assert lines[0].startswith("keep([2, 5, 101, 103]): 101 queries (down), 103 keys (across)")
+    assert lines[0].startswith("keep([batch 2, heads 5, q 101, k 103]): 101 queries (down), 103 keys (across)")
     assert lines[1:3] == ["sequence 0, head 0", "■ " * 16 + "…"]
     assert lines[18] == "⋮"
     assert lines[-1] == "and 7 more"
+
+
+@pytest.mark.parametrize(
+    "combine",
+    [
+        lambda a, b: a and b,
+        lambda a, b: a or b,
+        lambda a, b: not a,
+        lambda a, b: a & b and b,
+        lambda a, b: 1 if a else 2,
+        lambda a, b: all([a, b]),
+    ],
+)
+def test_a_mask_is_neither_true_nor_false(combine):
+    with pytest.raises(TypeError, match=r"combine masks with & for `and`, \| for `or`, ~ for `not`"):
+        combine(at.causal(), at.window(1, 1))
+
+
+def test_lengths_may_be_a_list():
+    for lengths in ([3, 1], (3, 1)):
+        expected = at.padding(torch.tensor([3, 1]))
+        assert at.padding(lengths).materialize(7, 5).equal(expected.materialize(7, 5))
+
+
+def test_a_tensor_of_two_axes_says_that_it_is_queries_and_keys():
+    """Also where there are as many sequences as queries."""
+    square = torch.ones(5, 5, dtype=torch.bool)
+    assert str(at.keep(square)).startswith("keep([q 5, k 5]): 5 queries (down)")
+    assert str(at.keep(square[:, None, :])).startswith("keep([batch 5, q 1, k 5])")
 
 
 @pytest.mark.parametrize("numbers", [torch.ones(3, 5), torch.ones(3, 5, dtype=torch.long)])

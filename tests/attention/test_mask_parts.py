@@ -5,13 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import attentio as at
-from attentio.attention.mask import Pairs, with_heads
-from attentio.attention.structure import is_stationary, of_sequence, reach, sequences_and_heads
+from attentio.attention.mask_base import Pairs, with_heads
 
 
 @st.composite
 def masks(draw, q, k, depth=2):
-    """Any mask for 3 sequences of 2 heads, and whether its reach is the smallest there is."""
+    """Any mask for 3 sequences of 2 heads, and whether its key ranges are the smallest there are."""
     kinds = ["causal", "start", "window", "padding", "segments", "keep", "keys"] + ["and", "or", "not"] * (depth > 0)
     few = st.integers(0, 3)
     match draw(st.sampled_from(kinds)):
@@ -55,7 +54,7 @@ def whole(mask, q, k):
 def test_a_part_of_a_mask_is_the_part_of_the_whole(case, data):
     q, k, mask, _ = case
     i, j = (sorted(data.draw(st.tuples(st.integers(0, n), st.integers(0, n)))) for n in (q, k))
-    part = with_heads(mask.part(range(*i), range(*j), k - q))
+    part = with_heads(mask.part(slice(*i), slice(*j), k - q))
     expected = whole(mask, q, k)[:, :, slice(*i), slice(*j)]
     assert part.expand(expected.shape).equal(expected)
 
@@ -70,11 +69,11 @@ def test_the_rule_for_one_pair_is_the_mask_s(case):
 
 @settings(max_examples=300)
 @given(sized_masks(), st.integers(1, 5))
-def test_nothing_is_allowed_out_of_reach_and_the_reach_is_no_larger_than_needed(case, size):
+def test_nothing_is_allowed_outside_of_a_key_range_which_is_no_larger_than_needed(case, size):
     q, k, mask, smallest = case
     first = torch.arange(0, q, size)
     last = (first + size - 1).clamp(max=q - 1)
-    start, stop = (edge.expand(3, -1).tolist() for edge in reach(mask, first, last, q, k))
+    start, stop = (edge.expand(3, -1).tolist() for edge in mask.key_ranges(first, last, q, k))
     allowed = whole(mask, q, k).any(1)
     for b in range(3):
         for block, (f, t) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
@@ -89,11 +88,11 @@ def test_nothing_is_allowed_out_of_reach_and_the_reach_is_no_larger_than_needed(
 @given(sized_masks())
 def test_a_mask_of_one_sequence_is_its_part_of_all(case):
     q, k, mask, _ = case
-    sequences, heads = sequences_and_heads(mask)
+    sequences, heads = mask.sequences_and_heads()
     made = with_heads(mask.materialize(q, k))
     assert (sequences, heads) == (tuple(made.shape[:2]) if made.ndim == 4 else (1, 1))
     for b in range(3):
-        one = with_heads(of_sequence(mask, b).materialize(q, k))
+        one = with_heads(mask.of_sequence(b).materialize(q, k))
         assert one.expand(1, 2, q, k)[0].equal(whole(mask, q, k)[b])
 
 
@@ -101,6 +100,6 @@ def test_a_mask_of_one_sequence_is_its_part_of_all(case):
 @given(sized_masks())
 def test_a_stationary_mask_repeats_along_the_diagonal(case):
     q, k, mask, _ = case
-    if is_stationary(mask):
+    if mask.is_stationary():
         allowed = mask.materialize(q, k)
         assert allowed[1:, 1:].equal(allowed[:-1, :-1])

@@ -7,9 +7,9 @@ import pytest
 import torch
 from untrained_runs import untrained
 
-from attentio.commands.aligned import Aligned
-from attentio.commands.run import Run
 from attentio.errors import AttentioError
+from attentio.runs.aligned import Aligned
+from attentio.runs.translator import Run
 
 PAIRS = b"abcd\tdcba\nbade\tedab\nhag\tgah\n"
 
@@ -160,3 +160,13 @@ def test_a_run_without_attention_aligns_nothing(toy_without_attention: Path, att
     said = attentio("align", toy_without_attention, given=b"ab\tba\n")
     assert said.code == 2
     assert "was trained without attention, so it aligns nothing" in said.err
+
+
+def test_text_that_the_model_does_not_know_is_told_on_either_side(toy, attentio: Callable) -> None:
+    said = attentio("align", toy.run, given=b"abc\tcba\nAb\tb9\n")
+    assert len(said.out.splitlines()) == 2
+    assert said.err.splitlines() == [
+        "'A' (line 2, source, character 1): the model does not know it; it knows 'a'",
+        "'9' (line 2, target, character 2): the model does not know it",
+    ]
+    assert attentio("align", toy.run, given=PAIRS).err == ""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from attentio.commands.run import Run
+from attentio.runs import translator
+from attentio.runs.translator import Run
 
 
 def report(folder: Path) -> dict:
@@ -76,7 +77,7 @@ def test_an_unknown_metric_is_told_before_anything_is_decoded(
     monkeypatch.setattr(Run, "candidates", lambda *_, **__: pytest.fail("decoded"))
     said = attentio("evaluate", toy.run, "--metrics", "exact,blue", "--out", tmp_path)
     assert said.code == 2
-    assert "unknown metric 'blue': did you mean 'bleu'?" in said.err
+    assert "; did you mean 'bleu'?" in said.err
 
 
 def test_bad_data_is_named(toy, attentio: Callable, tmp_path: Path) -> None:
@@ -85,3 +86,39 @@ def test_bad_data_is_named(toy, attentio: Callable, tmp_path: Path) -> None:
     said = attentio("evaluate", toy.run, "--data", data)
     assert said.code == 2
     assert said.err.startswith(f"attentio: {data}:2: 1 column(s) where 2 are expected")
+
+
+def test_sources_that_the_model_does_not_know_are_counted(toy, attentio: Callable, tmp_path: Path) -> None:
+    data = tmp_path / "unknown.tsv"
+    data.write_text("abc\tcba\nabC\tcba\n[z]\tz\n")
+    said = attentio("evaluate", toy.run, "--data", data, "--out", tmp_path)
+    told = "'C' (source 'abC', character 3): the model does not know it; it knows 'c'"
+    assert f"2 sources hold something unknown; the first: {told}" in said.out.splitlines()
+    assert report(tmp_path)["sources_with_unknown"] == 2
+    said = attentio("evaluate", toy.run, "--out", tmp_path)
+    assert "unknown" not in said.out
+    assert report(tmp_path)["sources_with_unknown"] == 0
+
+
+def test_outputs_cut_off_are_counted_and_can_be_longer(
+    toy, attentio: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(translator, "EXTRA_OUTPUT_TOKENS", 0)
+    data = tmp_path / "two.tsv"
+    data.write_text("abcd\tdcba\nfedc\tcdef\n")
+    options = "--data", data, "--out", tmp_path, "--max-length-ratio"
+    limit = "0.5 tokens for each of its source, and 0 more"
+    told = f"2 outputs are cut off, 2 targets are too long: an output may have {limit}"
+    assert told in attentio("evaluate", toy.run, *options, "0.5").out
+    assert report(tmp_path)["outputs_cut_off"] == report(tmp_path)["targets_too_long"] == 2
+    assert "are cut off" not in attentio("evaluate", toy.run, *options, "3").out
+    assert report(tmp_path)["outputs_cut_off"] == 0
+
+
+def test_repeated_sources_are_told(toy, attentio: Callable, tmp_path: Path) -> None:
+    data = tmp_path / "two.tsv"
+    data.write_text("ab\tx\nab\tba\ncd\tdc\n")
+    told = "2 sources of 3 lines: repeated sources count once, any of their targets is right"
+    assert told in attentio("evaluate", toy.run, "--data", data, "--out", tmp_path).out.splitlines()
+    data.write_text("ab\tba\ncd\tdc\n")
+    assert "count once" not in attentio("evaluate", toy.run, "--data", data, "--out", tmp_path).out

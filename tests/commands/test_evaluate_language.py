@@ -10,8 +10,8 @@ import pytest
 import torch
 from toy_texts import part_of_the_round
 
-from attentio.commands.causal_run import CausalRun
-from attentio.commands.masked_run import MaskedRun
+from attentio.runs.filler import MaskedRun
+from attentio.runs.generator import CausalRun
 from attentio.text.tokenizer import MASK
 
 

@@ -44,7 +44,8 @@ def test_lines_of_standard_input_are_filled_one_by_one(masked: Path, attentio: C
     ("text", "told"),
     [
         ("one two three", "no [MASK] in the text; write one where a word is missing"),
-        ("one [MASK] eleven", "does not know 'eleven'"),
+        ("one [MASK] eleven", "does not know 'eleven' (character 12); write something else there"),
+        ("one [MASK] Three <mask> TWO", "does not know 'Three' (character 12); it knows 'three' (and 1 more there)"),
         ("one [MASK] <unk>", "reserved symbol <unk>"),
         ("", "no [MASK]"),
     ],

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from toy_texts import ROUND
 
-from attentio.commands.causal_run import CausalRun, Piece
+from attentio.runs.generator import CausalRun
+from attentio.runs.outputs import Piece
 
 GREEDY = ("--greedy", "--max-tokens", "5")
 
@@ -64,10 +65,12 @@ def test_text_is_written_as_it_is_drawn(causal: Path, attentio: Callable, monkey
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--top-p", "1.5"], "top_p must be above 0 and at most 1, got 1.5"),
-        (["--min-p", "2"], "min_p must be"),
+        (["--top-p", "1.5"], "--top-p: must be a number above 0 and at most 1, got '1.5'"),
+        (["--min-p", "2"], "--min-p: must be"),
         (["--temperature", "1e-9"], "temperature must be"),
         (["eleven"], "does not know 'eleven'"),
+        (["one Three"], "does not know 'Three' (character 5); it knows 'three'"),
+        (["--top-k", "1000001"], "top-k"),
         (["a </s>"], "reserved symbol </s>"),
         (["--top-k", "0"], "top-k"),
         (["--max-tokens", "0"], "max-tokens"),

@@ -1,13 +1,15 @@
 """The command line itself: quick help, exit codes, one line for a user's mistake."""
 
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
-from attentio.commands import main as module
 from attentio.commands.main import VERBS, main
 from attentio.errors import AttentioError
 
@@ -29,6 +31,19 @@ def test_help_waits_for_nothing_heavy(verb: str) -> None:
     said = subprocess.run([sys.executable, "-c", HELP, *words], capture_output=True, text=True, check=True)
     assert "usage: attentio" in said.stdout
     assert said.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_help_and_version_load_the_parser_alone(word: str) -> None:
+    code = (
+        HELP
+        + """
+assert 'jsonargparse' not in sys.modules
+verbs = {name.rpartition('.')[2] for name in sys.modules if name.startswith('attentio.commands.')}
+assert verbs == {'main', 'words'}
+"""
+    )
+    subprocess.run([sys.executable, "-c", code, word], check=True)
 
 
 def test_importing_the_package_does_not_wait_for_torch() -> None:
@@ -59,7 +74,10 @@ def test_help_names_every_verb_and_every_preset(capsys: pytest.CaptureFixture[st
         ["evaluate", "nowhere"],
         ["translate", "nowhere"],
         ["look", "nowhere", "text"],
+        ["look", "no\nwhere", "text"],
         ["compare", "nowhere"],
+        ["generate", "run", "--repetition-penalty", "1e-320"],
+        ["generate", "run", "--temperature", "inf"],
     ],
 )
 def test_a_users_mistake_is_one_line_and_exit_code_2(attentio: Callable, words: list[str]) -> None:
@@ -81,6 +99,14 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(attentio: Callable, words: 
         ["translate", "run", "--beam", "many"],
         ["translate", "run", "--n-best", "-1"],
         ["translate", "run", "--length-penalty", "-0.5"],
+        ["translate", "run", "--length-penalty", "inf"],
+        ["translate", "run", "--beam", "300000"],
+        ["translate", "run", "--n-best", "300000"],
+        ["evaluate", "run", "--beam", "300000"],
+        ["generate", "run", "--samples", "300000"],
+        ["generate", "run", "--max-tokens", "1" + "0" * 5000],
+        ["generate", "run", "--seed", "1e20"],
+        ["generate", "run", "--seed", "100000000000000000000"],
         ["translate", "run", "--decoding.beam", "3"],
         ["evaluate", "run", "--bea", "3"],
     ],
@@ -92,7 +118,10 @@ def test_a_wrong_call_has_exit_code_2(attentio: Callable, words: list[str]) -> N
     assert "attentio" in said.err.splitlines()[-1]
 
 
-@pytest.mark.parametrize(("error", "code"), [(AttentioError("what, where"), 2), (KeyboardInterrupt(), 130)])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(AttentioError("what, where"), 2), (AttentioError("a \x1b[31mred\u202e name"), 2), (KeyboardInterrupt(), 130)],
+)
 def test_exit_codes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int
 ) -> None:
@@ -101,13 +130,92 @@ def test_exit_codes(
 
     monkeypatch.setattr("attentio.commands.look.run", failing)
     assert main(["look", "run", "text"]) == code
-    assert capsys.readouterr().err == ("attentio: what, where\n" if code == 2 else "")
+    told = {"what, where": "what, where", "a \x1b[31mred\u202e name": r"a \x1b[31mred\u202e name"}
+    assert capsys.readouterr().err == (f"attentio: {told[str(error)]}\n" if code == 2 else "")
 
 
-def test_a_mistake_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+class Panic(BaseException):
+    """As pyo3's PanicException, which is no Exception."""
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug\nof two lines"), Panic("at the disco")])
+def test_a_mistake_of_the_program_is_one_line_with_its_place(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
     def failing(*_: object) -> int:
-        raise ValueError("a bug")
+        raise error
 
     monkeypatch.setattr("attentio.commands.look.run", failing)
-    with pytest.raises(ValueError, match="a bug"):
-        module.main(["look", "run", "text"])
+    assert main(["look", "run", "text"]) == 1
+    told = capsys.readouterr().err
+    assert re.fullmatch(r"attentio: attentio/commands/main\.py:\d+: \w+: [a-z ]+; --traceback shows all of it\n", told)
+    with pytest.raises(type(error)):
+        main(["look", "run", "text", "--traceback"])
+
+
+def in_a_shell(words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["bash", "-c", words], capture_output=True, text=True, check=False)
+
+
+SHOUT = "import sys; sys.argv[1:] = ['look', 'run', 'text']; from attentio.commands import look, main; "
+"""Before a function that takes the place of look.run in a process of its own."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a Unix shell")
+@pytest.mark.parametrize(
+    ("body", "streams", "code", "told"),
+    [
+        ("print('result')", ">&-", 2, "attentio: standard output is closed, and this needs it"),
+        ("sys.stdin.buffer", "<&-", 2, "attentio: standard input is closed, and this needs it"),
+        ("print('of no use', file=sys.stderr)", "<&- >&-", 0, "of no use"),
+        ("print('unheard', file=sys.stderr)", "2>&-", 0, ""),
+        ("__import__('rich.console').console.Console().print('result')", ">&-", 2, "attentio: standard output is"),
+        ("print('result')", "> /dev/full", 2, "attentio: writing: No space left on device"),
+    ],
+)
+def test_a_closed_stream_is_told_to_those_who_need_it(body: str, streams: str, code: int, told: str) -> None:
+    if "/dev/full" in streams and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    program = f"{SHOUT}look.run = lambda *_: ({body}, 0)[1]; sys.exit(main.main())"
+    done = in_a_shell(f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} {streams}")
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(told)
+    assert done.stderr.count("\n") <= 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a Unix shell")
+@pytest.mark.parametrize("write", ["print", "__import__('rich.console').console.Console().print"])
+def test_who_has_read_enough_ends_the_command_without_a_word(write: str) -> None:
+    program = f"{SHOUT}look.run = lambda *_: ([{write}('line') for _ in range(20_000)], 0)[1]; sys.exit(main.main())"
+    python = f"{shlex.quote(sys.executable)} -c {shlex.quote(program)}"
+    done = in_a_shell(f"{python} | head -1; echo ${{PIPESTATUS[0]}}")
+    assert done.stdout.split() == ["line", "141"]
+    assert done.stderr == ""
+
+
+MISTYPED = {
+    "trian g2p": "there is no command 'trian'; see attentio --help; did you mean 'train'?",
+    "translate cmudict --n-best 0": "argument --n-best: must be a whole number from 1 to 1,000, got '0'; "
+    "see attentio translate --help",
+    "translate cmudict --max-length-ratio 0": "argument --max-length-ratio: must be a number above 0 and at most 1000, "
+    "got '0'; see attentio translate --help",
+    "translate cmudict --beem 3": "translate does not know '--beem'; see attentio translate --help",
+    "generate causal-lm x --temperature nan": "argument --temperature: must be a number from 0 to 1000, got 'nan'; "
+    "see attentio generate --help",
+    "translate g2p": "g2p: a preset, and no run; `attentio train g2p` makes one, runs/g2p",
+    "translate runs/cmudct": "runs/cmudct: no such run; `attentio train` makes one, and `attentio models` lists those "
+    "that come along; did you mean 'cmudict'?",
+    "look cmudict": "the following arguments are required: text; see attentio look --help",
+    "train g2p --model.hidden abc": "g2p.yaml or the command line: model.hidden must be a whole number; got 'abc'",
+    "train g2p --evaluation.metrics wer": "g2p.yaml or the command line: evaluation.metrics must be a list, such as "
+    "[a, b]; got 'wer'",
+}
+
+
+@pytest.mark.parametrize("words", MISTYPED)
+def test_what_is_mistyped_is_told_in_one_line_with_what_to_do(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 2
+    assert capsys.readouterr().err == f"attentio: {MISTYPED[words]}\n"

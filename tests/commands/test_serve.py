@@ -1,5 +1,6 @@
 """attentio serve: a real process on a real port, asked over HTTP, and ended."""
 
+import http.client
 import json
 import signal
 import socket
@@ -8,16 +9,18 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from asked import asked
 from untrained_runs import untrained
 
-from attentio.commands.answers import GOES_ON, routes
-from attentio.commands.run import Run
-from attentio.errors import AttentioError
-from attentio.serving.server import Reply
+from attentio.runs import causal
+from attentio.runs.translator import Run
+from attentio.serving.live import LONGEST_SHOWN
+from attentio.serving.log import JsonLines
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +74,7 @@ def test_a_served_run_translates_shows_and_ends(toy, process) -> None:
     assert page.startswith('<!DOCTYPE html>\n<html lang="ko">')
 
     server.send_signal(signal.SIGTERM)
-    out, err = server.communicate(timeout=20)
+    out, err = server.communicate(timeout=60)
     assert (server.returncode, out) == (0, "ended\n")
     assert "Traceback" not in err
     assert "abcd" not in err, "what people type is not logged"
@@ -90,29 +93,51 @@ def test_a_port_in_use_is_told(toy, attentio: Callable) -> None:
     )
 
 
-def asked(run: Any, path: str, *, page: bool = False, **fields: object) -> Any:
-    reply = routes(run, page=page)[path].answer(fields, {})
-    return json.loads(reply.body) if reply.kind.startswith("application/json") else reply
+def test_other_machines_are_let_in_only_under_a_name(toy, attentio: Callable) -> None:
+    said = attentio("serve", toy.run, "--host", "0.0.0.0", "--port", "0")
+    assert said.code == 2
+    assert said.err.startswith("attentio: --host 0.0.0.0 lets other machines in; say with --allow-host NAME what they")
+    command = [sys.executable, "-m", "attentio", "serve", str(toy.run), "--host", "0.0.0.0", "--port", "0"]
+    with subprocess.Popen([*command, "--allow-host", "box.example"], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        port = server.stdout.readline().split(":")[-1].split()[0]
+        assert server.stdout.readline() == "Everybody who reaches this machine over the network can use it.\n"
+        for name, status in {"box.example": 200, "localhost": 200, "evil.example": 421}.items():
+            connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=30)
+            connection.request("GET", "/health", headers={"Host": f"{name}:{port}"})
+            assert connection.getresponse().status == status
+            connection.close()
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) == 0
 
 
 def test_translations_come_with_alternatives_and_attention_on_request(seed: int) -> None:
-    answer = asked(untrained(), "/translate", text="abc", n_best=2, beam=3, attention=True)
+    answer = asked(untrained(), "/translate", text="abc", n_best=2, beam=3, attention=True).json
     first, second = answer["translations"]
     assert first["score"] >= second["score"]
     assert len(first["attention"]) == len(first["tokens"])
     assert {len(row) for row in first["attention"]} == {4}
-    assert set(first) == {"text", "tokens", "source_tokens", "score", "attention"}
+    assert set(first) == {"text", "tokens", "source_tokens", "score", "finished", "attention"}
+
+
+def test_text_that_the_model_does_not_know_comes_back_with_the_answer(seed: int) -> None:
+    assert asked(untrained(), "/translate", text="abc").json["unknown"] == []
+    unknown = asked(untrained(), "/translate", text="abC").json["unknown"]
+    assert unknown == [{"text": "C", "place": 3, "known": "c"}]
+    page = asked(untrained(), "/look", page=True, text="abC", language="en").body.decode()
+    assert "the model does not know it" in page
 
 
 def test_a_masked_model_fills_and_a_causal_one_goes_on(seed: int) -> None:
     run = untrained(type="masked-lm")
-    (hole,) = asked(run, "/fill", text="ab[MASK]", top=2)["holes"]
+    (hole,) = asked(run, "/fill", text="ab[MASK]", top=2).json["holes"]
     assert hole == [vars(candidate) for candidate in run.fill("ab[MASK]", top=2)[0]]
     run = untrained(type="causal-lm")
-    answer = asked(run, "/generate", text="ab", samples=2, max_tokens=5, seed=7, temperature=0.5, top_k=3)
+    drawn = {"text": "ab", "samples": 2, "max_tokens": 5, "seed": 7, "temperature": 0.5, "top_k": 3}
+    answer = asked(run, "/generate", **drawn).json
     assert [one["text"][:2] for one in answer["samples"]] == ["ab", "ab"]
-    assert answer == asked(run, "/generate", text="ab", samples=2, max_tokens=5, seed=7, temperature=0.5, top_k=3)
-    assert len(asked(run, "/generate", max_tokens=1)["samples"][0]["tokens"]) == 1, "no text begins a text"
+    assert answer == asked(run, "/generate", **drawn).json
+    assert len(asked(run, "/generate", max_tokens=1).json["samples"][0]["tokens"]) == 1, "no text begins a text"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +147,7 @@ def test_a_masked_model_fills_and_a_causal_one_goes_on(seed: int) -> None:
         ("encoder-decoder", "/translate", {"text": " "}, "text: empty"),
         ("encoder-decoder", "/translate", {"text": "a\ud800"}, "half of a surrogate pair"),
         ("encoder-decoder", "/translate", {"text": "a", "n_best": 4, "beam": 3}, "n_best must be a whole number"),
-        ("encoder-decoder", "/translate", {"text": "a", "beams": 3}, "unknown field 'beams': did you mean beam?"),
+        ("encoder-decoder", "/translate", {"text": "a", "beams": 3}, "; did you mean 'beam'?"),
         ("masked-lm", "/fill", {"text": "ab"}, "no [MASK] in the text"),
         ("masked-lm", "/fill", {"text": "z[MASK]"}, "the model's vocabulary does not know 'z'"),
         ("causal-lm", "/generate", {"text": "a", "max_tokens": 10**6}, "max_tokens must be a whole number from 1 to"),
@@ -133,9 +158,9 @@ def test_a_masked_model_fills_and_a_causal_one_goes_on(seed: int) -> None:
 def test_what_is_wrong_in_a_request_is_told(
     seed: int, type: str, path: str, fields: dict[str, object], told: str
 ) -> None:
-    with pytest.raises(AttentioError) as caught:
-        asked(untrained(type=type), path, **fields)
-    assert told in str(caught.value)
+    answer = asked(untrained(type=type), path, **fields)
+    assert answer.status == 400
+    assert told in answer.json["error"]
 
 
 @pytest.mark.parametrize(
@@ -146,19 +171,122 @@ def test_every_kind_of_model_has_its_live_page(seed: int, type: str, text: str, 
     run = untrained(type=type)
     form = asked(run, "/", page=True, language="en")
     assert f"<button>{button}</button>" in form.body.decode()
-    page: Reply = asked(run, "/look", page=True, text=text, language="ko")
+    page = asked(run, "/look", page=True, text=text, language="ko")
     assert '<html lang="ko">' in page.body.decode()
     if type == "causal-lm":
-        assert len(run.inspect(text, max_tokens=GOES_ON).tokens) <= 3 + GOES_ON
+        assert len(causal.live(run, text, lambda: None).tokens) <= 3 + causal.LIVE_TOKENS
 
 
 def test_without_a_page_the_front_says_what_can_be_asked(seed: int) -> None:
     run = untrained(type="causal-lm")
-    assert asked(run, "/") == {"run": "untrained", "model": "causal-lm", "post": ["/generate"]}
-    assert "/look" not in routes(run, page=False)
+    assert asked(run, "/").json == {"run": "untrained", "model": "causal-lm", "post": ["/generate"]}
+    assert asked(run, "/look", text="ab").status == 404
 
 
 def test_names_of_runs_are_shown_and_not_run(seed: int) -> None:
     run = untrained()
     run.path = Path("<script>alert(1)</script>")
     assert "<script>alert" not in asked(run, "/", page=True).body.decode()
+
+
+@pytest.mark.parametrize(
+    ("type", "path", "fields"),
+    [
+        ("encoder-decoder", "/translate", {"text": "a" * 4000, "beam": 50}),
+        ("encoder-decoder", "/translate", {"text": "a" * 200, "beam": 50, "n_best": 50, "attention": True}),
+        ("encoder-decoder", "/look", {"text": "a" * 1000}),
+        ("masked-lm", "/fill", {"text": "[MASK]" * 600, "top": 100}),
+        ("causal-lm", "/generate", {"text": "a" * 500, "samples": 16, "max_tokens": 1000}),
+    ],
+    ids=range(5),
+)
+def test_too_much_work_is_refused(seed: int, type: str, path: str, fields: dict[str, object]) -> None:
+    run = untrained(type=type)
+    run.config = replace(run.config, decoding=replace(run.config.decoding, beam=15))
+    answer = asked(run, path, page=True, **fields)
+    assert answer.status == 422
+    assert "the limit is 20,000: shorten the text or ask for fewer" in answer.body.decode()
+
+
+@pytest.mark.parametrize("type", ["encoder-decoder", "masked-lm", "causal-lm"])
+def test_a_language_that_there_is_not_is_refused(seed: int, type: str) -> None:
+    run = untrained(type=type)
+    for answer in (
+        asked(run, "/", page=True, language='en" onload=x'),
+        asked(run, "/look", page=True, text="ab", language='en" onload=x'),
+    ):
+        assert answer.status == 400
+        assert 'onload=x"' not in answer.body.decode().replace("&quot;", "'")
+        assert "language must be en or ko" in answer.body.decode()
+
+
+def test_a_text_too_long_for_the_page_is_told_there(seed: int) -> None:
+    answer = asked(untrained(), "/look", page=True, text="a" * (LONGEST_SHOWN + 1))
+    assert (answer.status, answer.headers["content-type"]) == (400, "text/html; charset=utf-8")
+    assert f"text has {LONGEST_SHOWN + 1} characters, more than the limit of {LONGEST_SHOWN} on the page" in (
+        answer.body.decode()
+    )
+
+
+ASKED = {
+    "encoder-decoder": ("/translate", {"text": "abC", "attention": True}),
+    "masked-lm": ("/fill", {"text": "ab[MASK]"}),
+    "causal-lm": ("/generate", {"text": "ab", "max_tokens": 3}),
+}
+
+
+@pytest.mark.parametrize("type", ASKED)
+def test_openapi_describes_what_can_be_asked_and_what_is_answered(seed: int, type: str) -> None:
+    run, (path, fields) = untrained(type=type), ASKED[type]
+    document = asked(run, "/openapi.json").json
+    assert document["openapi"] == "3.1.0"
+    post = document["paths"][path]["post"]
+    taken = post["requestBody"]["content"]["application/json"]["schema"]
+    assert set(fields) <= set(taken["properties"])
+    assert taken.get("required", []) == ([] if type == "causal-lm" else ["text"])
+    unknown = asked(run, path, **fields, nonsense=1).json["error"]
+    assert f"known are {', '.join(taken['properties'])}" in unknown
+    for name, schema in taken["properties"].items():
+        if "maximum" in schema:
+            assert f"{name} must be" in asked(run, path, **{**fields, name: schema["maximum"] + 1}).json["error"]
+    check(asked(run, path, **fields).json, post["responses"]["200"]["content"]["application/json"]["schema"])
+
+
+TYPES = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": float,
+    "boolean": bool,
+    "null": type(None),
+}
+
+
+def check(value: Any, schema: dict[str, Any]) -> None:
+    """The value is as the schema says, and the schema names all that it holds."""
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    assert isinstance(value, tuple(TYPES[each] for each in types)), (value, schema)
+    if isinstance(value, dict):
+        assert set(schema.get("required", [])) <= set(value) <= set(schema["properties"])
+        for name, each in value.items():
+            check(each, schema["properties"][name])
+    if isinstance(value, list):
+        assert value, "an empty list checks nothing"
+        for each in value:
+            check(each, schema["items"])
+
+
+def test_what_the_server_fails_at_is_in_the_log_without_its_words(seed: int, caplog: pytest.LogCaptureFixture) -> None:
+    run = untrained()
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("quotes a text")
+
+    run.model.step = fail
+    answer = asked(run, "/translate", text="abc")
+    assert (answer.status, answer.json) == (500, {"error": "the server failed at this; its log says more"})
+    (failed,) = (json.loads(JsonLines().format(record)) for record in caplog.records if record.exc_info)
+    assert (failed["event"], failed["error"]) == ("failed", "RuntimeError")
+    assert failed["at"][-1].startswith("test_serve.py:")
+    assert "quotes" not in json.dumps(failed)

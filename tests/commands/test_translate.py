@@ -1,13 +1,16 @@
 """attentio translate: one line in, one line out, in order."""
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
 from toy_pairs import reverse
 
 from attentio.commands import translate
-from attentio.commands.run import Run
+from attentio.runs import translator
+from attentio.runs.translator import Run
 
 WORDS = ["abc", "fedcba", "gg", "hade", "bcefgh", "cab"]
 
@@ -104,3 +107,61 @@ def test_a_line_feed_in_an_output_does_not_make_two_lines(
     monkeypatch.setattr(Run, "_translation", with_line_feed)
     assert attentio("translate", toy.run, given=lines("abc", "fed")).out == "x y\nx y\n"
     assert attentio("translate", toy.run, "--n-best", "1", given=lines("abc")).out.count("\n") == 1
+
+
+def test_translating_waits_for_no_room_that_it_does_not_need(toy) -> None:
+    code = f"""
+import sys
+from attentio.commands.main import main
+main(["translate", {str(toy.run)!r}])
+rooms = {{name.split(".")[1] for name in sys.modules if name.startswith("attentio.")}}
+unneeded = {{"capture", "doctor", "evaluation", "page", "pictures", "serving"}}
+print(sorted(rooms & unneeded), "attentio.huggingface.directory" in sys.modules)
+"""
+    said = subprocess.run([sys.executable, "-c", code], input="abc\n", capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines()[1:] == ["[] False"]
+
+
+def test_text_that_the_model_does_not_know_is_told_with_its_place(toy, attentio: Callable) -> None:
+    said = attentio("translate", toy.run, given=lines("abc", "", "CAb", "가", "abc "))
+    outputs = said.out.splitlines()
+    assert len(outputs) == 5
+    assert outputs[4] == outputs[0], "a space after the text is no part of it"
+    assert said.err.splitlines() == [
+        "'C' (line 3, character 1): the model does not know it; it knows 'c' (and 1 more there)",
+        "'가' (line 4, character 1): the model does not know it",
+    ]
+    assert attentio("translate", toy.run, given=lines(*WORDS)).err == ""
+
+
+def test_the_first_ten_texts_with_something_unknown_are_told_and_then_their_number(toy, attentio: Callable) -> None:
+    said = attentio("translate", toy.run, given=lines(*["z"] * 10))
+    assert len(said.err.splitlines()) == 10
+    said = attentio("translate", toy.run, given=lines(*["z"] * 12)).err.splitlines()
+    assert len(said) == 11
+    assert said[-1] == "12 texts hold something that the model does not know"
+
+
+def test_outputs_cut_off_are_counted_and_can_be_longer(
+    toy, attentio: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = attentio("translate", toy.run, given=lines("", "abcd", "fedc"))
+    assert whole.err == ""
+    monkeypatch.setattr(translator, "EXTRA_OUTPUT_TOKENS", 0)
+    cut = attentio("translate", toy.run, "--max-length-ratio", "0.5", given=lines("", "abcd", "fedc"))
+    assert [len(line) for line in cut.out.splitlines()] == [0, 2, 2]
+    limit = "0.5 tokens for each of its source, and 0 more"
+    lifted = "--max-length-ratio lets it have more, at training --decoding.max_length_ratio"
+    assert cut.err == f"2 of 2 outputs are cut off. An output may have {limit}; {lifted}\n"
+    longer = attentio("translate", toy.run, "--max-length-ratio", "3", given=lines("", "abcd", "fedc"))
+    assert (longer.out, longer.err) == (whole.out, "")
+
+
+def test_lists_with_fewer_outputs_than_asked_for_are_told(
+    toy, attentio: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Run._distinct
+    monkeypatch.setattr(Run, "_distinct", lambda *arguments: kept(*arguments)[:2])
+    said = attentio("translate", toy.run, "--n-best", "3", given=lines("abc", "", "fed"))
+    assert [line.split("\t")[0] for line in said.out.splitlines()] == ["1", "1", "3", "3"]
+    assert said.err == "2 lines have fewer than 3 outputs that differ; a larger --beam may find more\n"

@@ -1,7 +1,9 @@
 """The data sets that come along: cmudict and dates."""
 
 import datetime
+import hashlib
 import re
+from importlib import resources
 
 import pytest
 from babel import Locale
@@ -40,6 +42,23 @@ def test_the_split_of_a_word_never_changes(words: dict[str, list[tuple[str, str]
     # SHA-256 mod 100, by another program: hello 20, water 1, aaron is in 0-1, 'm in 2-6.
     place = {word: split for split in SPLITS for word, _ in words[split]}
     assert [place[word] for word in ("hello", "water", "aaron", "'m")] == ["train", "dev", "dev", "test"]
+
+
+def test_the_pairs_never_change(words: dict[str, list[tuple[str, str]]]) -> None:
+    # Made by reading the same dictionary with another program. Whatever was trained or measured holds for these pairs.
+    def digest(pairs: list[tuple[str, str]]) -> str:
+        return hashlib.sha256("".join(f"{word}\t{phones}\n" for word, phones in pairs).encode()).hexdigest()
+
+    assert {split: (len(words[split]), digest(words[split])) for split in SPLITS} == {
+        "train": (125_244, "f226cf28f0b49db39852d0d1a5aaf85324013ebf79ad3cab5d3ea35897d6f249"),
+        "dev": (2_849, "ac4142a55a58ba52fdcfc99dadefeb8afae9692015d5f236062a08240f794ef5"),
+        "test": (6_767, "6e0b0bf6d3fa3f88b9ece7d634ce6fdb604f12b0b8bd58914b62068ae78dd4c3"),
+    }
+
+
+def test_the_licence_of_the_dictionary_lies_beside_it() -> None:
+    licence = resources.files(cmudict).joinpath("LICENSE").read_text(encoding="utf-8")
+    assert licence.startswith("Copyright (C) 1993-2015 Carnegie Mellon University.")
 
 
 @pytest.mark.parametrize("pairs", [cmudict.pairs, dates.pairs])

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attentio.config.schema import MaskingConfig
 from attentio.data.masked_texts import MaskedTexts
-from attentio.data.masking import Masking
 from attentio.text.tokenizer import BOS, EOS, MASK, PAD, UNK, Tokenizer
 
 TOKENIZER = Tokenizer.train(["abcdefg h"], kind="char", mask=True)
@@ -13,12 +13,12 @@ documents = st.lists(st.text("abch ", min_size=1, max_size=23), min_size=1, max_
 
 
 def corpus(
-    texts: list[str], *, masking: Masking | None = None, block: int = 7, batch_tokens: int = 29, seed: int = 0
+    texts: list[str], *, masking: MaskingConfig | None = None, block: int = 7, batch_tokens: int = 29, seed: int = 0
 ) -> MaskedTexts:
     return MaskedTexts(
         texts,
         TOKENIZER,
-        masking=masking or Masking(rate=0.5),
+        masking=masking or MaskingConfig(rate=0.5),
         block=block,
         batch_tokens=batch_tokens,
         seed=seed,
@@ -36,7 +36,7 @@ def restored(inputs: torch.Tensor, labels: torch.Tensor) -> list[list[int]]:
 
 @given(documents, st.integers(3, 13), st.sampled_from(["token", "word", "span"]))
 def test_rows_are_the_documents_between_begin_and_end(texts: list[str], block: int, unit: str) -> None:
-    rows = corpus(texts, block=block, masking=Masking(rate=0.5, unit=unit))  # type: ignore[arg-type]
+    rows = corpus(texts, block=block, masking=MaskingConfig(rate=0.5, unit=unit))  # type: ignore[arg-type]
     batch = rows.load(np.arange(len(rows)), 0)
     (inputs, lengths), labels = batch.inputs, batch.labels
     assert inputs.dtype == lengths.dtype == labels.dtype == torch.int64
@@ -56,7 +56,7 @@ def test_rows_are_the_documents_between_begin_and_end(texts: list[str], block: i
 def test_no_special_token_is_ever_asked_for(seed: int) -> None:
     texts = [*drawn_texts(seed, 31), "a☃☃b", "☃"]
     for unit in ("token", "word", "span"):
-        rows = corpus(texts, masking=Masking(rate=1.0, unit=unit), seed=seed)  # type: ignore[arg-type]
+        rows = corpus(texts, masking=MaskingConfig(rate=1.0, unit=unit), seed=seed)  # type: ignore[arg-type]
         for indices in rows.epoch_batches(0):
             (inputs, _), labels, _ = rows.load(indices, 0)
             assert not torch.isin(labels, torch.tensor([UNK, BOS, EOS, MASK])).any()
@@ -65,7 +65,7 @@ def test_no_special_token_is_ever_asked_for(seed: int) -> None:
 
 
 def test_random_tokens_are_drawn_from_the_whole_ordinary_vocabulary(seed: int) -> None:
-    rows = corpus(["a" * 3_001], masking=Masking(rate=1.0, mask=0.0, random=1.0), block=101, seed=seed)
+    rows = corpus(["a" * 3_001], masking=MaskingConfig(rate=1.0, mask=0.0, random=1.0), block=101, seed=seed)
     (inputs, _), labels, _ = rows.load(np.arange(len(rows)), 0)
     assert set(inputs[labels != PAD].tolist()) == set(range(5, TOKENIZER.size))
 
@@ -82,7 +82,7 @@ def test_an_epoch_has_every_row_once_within_the_budget(seed: int) -> None:
 @pytest.mark.parametrize("unit", ["token", "word", "span"])
 def test_holes_depend_on_seed_epoch_and_row_and_not_on_the_batch(unit: str, seed: int) -> None:
     texts = drawn_texts(seed, 53)
-    masking = Masking(rate=0.4, unit=unit)  # type: ignore[arg-type]
+    masking = MaskingConfig(rate=0.4, unit=unit)  # type: ignore[arg-type]
     rows, same, other = (corpus(texts, masking=masking, seed=s, block=19) for s in (seed, seed, seed + 1))
     everything = np.arange(len(rows))
     (inputs, lengths), labels, _ = rows.load(everything, 5)
@@ -97,7 +97,7 @@ def test_holes_depend_on_seed_epoch_and_row_and_not_on_the_batch(unit: str, seed
 
 
 def test_a_word_is_asked_for_whole_up_to_the_end_of_the_row(seed: int) -> None:
-    rows = corpus(drawn_texts(seed, 101), masking=Masking(rate=0.5, unit="word"), block=13, seed=seed)
+    rows = corpus(drawn_texts(seed, 101), masking=MaskingConfig(rate=0.5, unit="word"), block=13, seed=seed)
     (inputs, lengths), labels, _ = rows.load(np.arange(len(rows)), 0)
     for row, asked, length in zip(restored(inputs, labels), (labels != PAD).tolist(), lengths.tolist(), strict=True):
         text = TOKENIZER.decode(row[1 : length - 1])
@@ -116,6 +116,8 @@ def word_bounds(text: str) -> list[tuple[int, int]]:
 
 def test_a_corpus_needs_a_mask_and_room() -> None:
     with pytest.raises(ValueError, match="tokenizer must have a mask id: train it with mask=True"):
-        MaskedTexts(["a"], Tokenizer.train(["a"], kind="char"), masking=Masking(), block=7, batch_tokens=7, seed=0)
+        MaskedTexts(
+            ["a"], Tokenizer.train(["a"], kind="char"), masking=MaskingConfig(), block=7, batch_tokens=7, seed=0
+        )
     with pytest.raises(ValueError, match="block must be at least 3, for BOS, a token and EOS, got 2"):
         corpus(["a"], block=2)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attentio.data.masking import Corrupted, Masking, corrupt, draws
-from attentio.errors import AttentioError
+from attentio.config.schema import MaskingConfig
+from attentio.data.masking import Corrupted, corrupt, draws
 from attentio.text.tokenizer import PAD
 
 UNITS = ["token", "word", "span"]
@@ -24,7 +24,7 @@ def drawn_text(seed: int, rows: int, width: int, *, starts: float = 0.6) -> tupl
 
 
 def corrupted(
-    tokens: np.ndarray, starts: np.ndarray, masking: Masking, seed: int, *, ordinary: np.ndarray = ORDINARY
+    tokens: np.ndarray, starts: np.ndarray, masking: MaskingConfig, seed: int, *, ordinary: np.ndarray = ORDINARY
 ) -> Corrupted:
     numbers = draws(np.arange(len(tokens)), tokens.shape[1], seed=seed, epoch=3)
     return corrupt(tokens, starts, masking, mask_id=MASK_ID, ordinary=ordinary, draws=numbers)
@@ -41,7 +41,7 @@ def words_of(starts: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("unit", UNITS)
 def test_rates_hold_over_a_million_tokens(unit: str, rate: float, seed: int) -> None:
     tokens, starts = drawn_text(seed, ROWS, WIDTH)
-    masking = Masking(rate=rate, mask=0.7, random=0.2, unit=unit)  # type: ignore[arg-type]
+    masking = MaskingConfig(rate=rate, mask=0.7, random=0.2, unit=unit)  # type: ignore[arg-type]
     inputs, labels = corrupted(tokens, starts, masking, seed)
     asked = labels != PAD
     if unit == "token":
@@ -68,7 +68,7 @@ def test_rates_hold_over_a_million_tokens(unit: str, rate: float, seed: int) -> 
 def test_every_position_of_a_row_is_as_likely(unit: str, seed: int) -> None:
     rate, rows, width = 0.2, 20_011, 37
     tokens, starts = drawn_text(seed, rows, width)
-    masking = Masking(rate=rate, unit=unit, mean_span=40.0)  # type: ignore[arg-type]
+    masking = MaskingConfig(rate=rate, unit=unit, mean_span=40.0)  # type: ignore[arg-type]
     asked = corrupted(tokens, starts, masking, seed).labels != PAD
     assert np.abs(asked.mean(axis=0) - rate).max() < 6 * math.sqrt(rate * (1 - rate) / rows)
 
@@ -82,7 +82,7 @@ def test_only_ordinary_tokens_are_asked_for_and_only_asked_ones_change(unit: str
     starts = random.random((rows, width)) < 0.5
     ordinary = 1 + random.permutation(22)[:7]  # special ids lie among ordinary ones
     share = data.draw(st.floats(0, 1))
-    masking = Masking(rate=data.draw(st.floats(0.01, 1)), mask=share, random=1 - share, unit=unit)  # type: ignore[arg-type]
+    masking = MaskingConfig(rate=data.draw(st.floats(0.01, 1)), mask=share, random=1 - share, unit=unit)  # type: ignore[arg-type]
     inputs, labels = corrupted(tokens, starts, masking, 7, ordinary=ordinary)
     asked = labels != PAD
     assert inputs.shape == labels.shape == tokens.shape
@@ -97,7 +97,7 @@ def test_padding_and_special_tokens_are_never_asked_for(unit: str, seed: int) ->
     tokens, starts = drawn_text(seed, 101, 31)
     tokens[:, 0], tokens[:, 17], tokens[:, 23:] = 2, 3, PAD
     tokens[:, 5] = 1  # UNK
-    inputs, labels = corrupted(tokens, starts, Masking(rate=1.0, unit=unit), seed)  # type: ignore[arg-type]
+    inputs, labels = corrupted(tokens, starts, MaskingConfig(rate=1.0, unit=unit), seed)  # type: ignore[arg-type]
     special = tokens < 5
     assert (labels[special] == PAD).all()
     assert (inputs[special] == tokens[special]).all()
@@ -107,7 +107,7 @@ def test_padding_and_special_tokens_are_never_asked_for(unit: str, seed: int) ->
 def test_a_random_token_is_any_ordinary_one_and_never_special(seed: int) -> None:
     ordinary = np.arange(6, 40, 2)
     tokens = np.full((503, 499), 8)
-    masking = Masking(rate=1.0, mask=0.0, random=1.0)
+    masking = MaskingConfig(rate=1.0, mask=0.0, random=1.0)
     inputs, _ = corrupted(tokens, tokens > 0, masking, seed, ordinary=ordinary)
     counts = np.bincount(inputs.ravel(), minlength=40)
     assert counts[ordinary].sum() == tokens.size
@@ -117,11 +117,11 @@ def test_a_random_token_is_any_ordinary_one_and_never_special(seed: int) -> None
 
 def test_no_token_stays_where_mask_and_random_leave_nothing(seed: int) -> None:
     tokens, starts = drawn_text(seed, 211, 101)
-    inputs, _ = corrupted(tokens, starts, Masking(rate=1.0, mask=0.9, random=0.1), seed)
+    inputs, _ = corrupted(tokens, starts, MaskingConfig(rate=1.0, mask=0.9, random=0.1), seed)
     stayed = (inputs == tokens).sum()
     expected = tokens.size * 0.1 / len(ORDINARY)  # drawn at random
     assert stayed < expected + 6 * math.sqrt(expected) + 6
-    all_masked, _ = corrupted(tokens, starts, Masking(rate=1.0, mask=1.0, random=0.0), seed)
+    all_masked, _ = corrupted(tokens, starts, MaskingConfig(rate=1.0, mask=1.0, random=0.0), seed)
     assert (all_masked == MASK_ID).all()
 
 
@@ -130,7 +130,7 @@ def test_a_word_is_asked_for_whole(unit: str, seed: int) -> None:
     tokens, starts = drawn_text(seed, 307, 101, starts=0.4)
     tokens[:, 0] = 2  # BOS
     starts[:, :2] = True
-    masking = Masking(rate=0.3, unit=unit)  # type: ignore[arg-type]
+    masking = MaskingConfig(rate=0.3, unit=unit)  # type: ignore[arg-type]
     asked = corrupted(tokens, starts, masking, seed).labels != PAD
     inside = ~starts[:, 1:]
     assert (asked[:, 1:] == asked[:, :-1])[inside].all()
@@ -140,7 +140,7 @@ def test_a_word_is_asked_for_whole(unit: str, seed: int) -> None:
 def test_tokens_of_a_word_meet_different_fates_and_those_of_a_span_the_same(seed: int) -> None:
     tokens, starts = drawn_text(seed, 307, 211, starts=0.3)
     for unit, alike in (("word", False), ("span", True)):
-        masking = Masking(rate=0.02 if alike else 0.3, mask=0.5, random=0.0, unit=unit)  # type: ignore[arg-type]
+        masking = MaskingConfig(rate=0.02 if alike else 0.3, mask=0.5, random=0.0, unit=unit)  # type: ignore[arg-type]
         inputs, labels = corrupted(tokens, starts, masking, seed)
         pairs = (labels[:, 1:] != PAD) & (labels[:, :-1] != PAD) & ~starts[:, 1:]
         same = ((inputs == MASK_ID)[:, 1:] == (inputs == MASK_ID)[:, :-1])[pairs]
@@ -148,11 +148,11 @@ def test_tokens_of_a_word_meet_different_fates_and_those_of_a_span_the_same(seed
         assert same.all() if alike else 0.4 < same.mean() < 0.6
 
 
-@pytest.mark.parametrize("mean_span", [1.0, 3.0, 5.0, math.inf])
+@pytest.mark.parametrize("mean_span", [1.0, 3.0, 5.0, 1e6])
 def test_span_lengths_are_geometric_up_to_ten(mean_span: float, seed: int) -> None:
     tokens, starts = drawn_text(seed, 2_003, 499, starts=1.0)
     rate = 0.02
-    masking = Masking(rate=rate, unit="span", mean_span=mean_span)
+    masking = MaskingConfig(rate=rate, unit="span", mean_span=mean_span)
     asked = corrupted(tokens, starts, masking, seed).labels != PAD
     edges = np.diff(np.pad(asked[:, 1:-1], ((0, 0), (1, 1))).astype(int), axis=1)
     (rows, begins), (_, ends) = np.nonzero(edges == 1), np.nonzero(edges == -1)
@@ -172,7 +172,7 @@ def test_span_lengths_are_geometric_up_to_ten(mean_span: float, seed: int) -> No
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_row_is_corrupted_alike_in_every_batch(unit: str, seed: int) -> None:
     tokens, starts = drawn_text(seed, 13, 29)
-    masking = Masking(rate=0.4, unit=unit)  # type: ignore[arg-type]
+    masking = MaskingConfig(rate=0.4, unit=unit)  # type: ignore[arg-type]
 
     def run(rows: list[int], width: int) -> Corrupted:
         numbers = draws(np.array(rows), width, seed=seed, epoch=2)
@@ -218,25 +218,6 @@ def test_draws_are_uniform_and_independent(seed: int) -> None:
 
 def test_a_batch_may_hold_no_question() -> None:
     tokens = np.array([[2, 1, 3]])  # BOS UNK EOS
-    inputs, labels = corrupted(tokens, tokens > 0, Masking(rate=1.0), 0)
+    inputs, labels = corrupted(tokens, tokens > 0, MaskingConfig(rate=1.0), 0)
     assert (inputs == tokens).all()
     assert (labels == PAD).all()
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"rate": 0.0}, "masking.rate must be above 0 and at most 1, got 0.0"),
-        ({"rate": 1.1}, "masking.rate must be above 0 and at most 1, got 1.1"),
-        ({"rate": math.nan}, "masking.rate must be above 0 and at most 1, got nan"),
-        ({"mask": -0.1}, "masking.mask must be a probability, from 0 to 1, got -0.1"),
-        ({"random": 1.5}, "masking.random must be a probability, from 0 to 1, got 1.5"),
-        ({"random": 0.3}, "masking.mask + masking.random must be at most 1, got 0.8 + 0.3"),
-        ({"mean_span": 0.5}, "masking.mean_span must be at least 1, got 0.5"),
-    ],
-)
-def test_impossible_masking_is_refused(change: dict[str, object], said: str) -> None:
-    with pytest.raises(AttentioError) as caught:
-        Masking(**change)  # type: ignore[arg-type]
-    assert str(caught.value) == said
-    Masking(mask=0.9, random=0.1)

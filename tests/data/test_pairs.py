@@ -5,30 +5,18 @@ import re
 from pathlib import Path
 
 import pytest
+from data_files import message, written
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attentio.data.pairs import Example, Pair, group_references, read_pairs, read_sources
+from attentio.data.lines import read_sources
+from attentio.data.pairs import Example, Pair, group_references, read_pairs
 from attentio.errors import AttentioError
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path
-
-
-def written(path: Path, content: bytes | str) -> str:
-    content = content.encode() if isinstance(content, str) else content
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
-    return str(path)
-
-
-def message(spec: str, **options: object) -> str:
-    """The one line that reading raises."""
-    with pytest.raises(AttentioError) as caught:
-        read_pairs(spec, **options)  # type: ignore[arg-type]
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 PAIRS = [Pair("나 는", "I am"), Pair("a", "b c")]
@@ -65,31 +53,56 @@ def test_the_sets_that_come_along_are_read(spec: str) -> None:
     assert len(read.pairs) >= 1_000
 
 
-def test_text_stays_as_it_is_but_for_line_end_and_mark(folder: Path) -> None:
-    spec = written(folder / "d.tsv", "\ufeff a\u2028\x85\u0301\t b \r\nc\x0b\x1e\td\u2029\n\ufeffe\tf\rg")
-    assert read_pairs(spec).pairs == [
+JOINED = "\ufeff a\u2028\x85\u0301\t b \r\nc\x0b\x1e\td\u2029\n\ufeff\ufeffe\u0301\tf\rg\n"
+
+
+def test_text_stays_as_it_is_where_it_is_not_normalized(folder: Path) -> None:
+    read = read_pairs(written(folder / "d.tsv", JOINED), normalize="none")
+    assert read.pairs == [
         Pair(" a\u2028\x85\u0301", " b "),
         Pair("c\x0b\x1e", "d\u2029"),
-        Pair("\ufeffe", "f\rg"),
+        Pair("e\u0301", "f\rg"),
     ]
+    assert (read.trimmed, read.composed) == (4, 1)
+
+
+def test_text_is_read_without_white_space_around_it_and_composed(folder: Path) -> None:
+    read = read_pairs(written(folder / "d.tsv", JOINED))
+    assert read.pairs == [Pair("a\u2028\x85\u0301", "b"), Pair("c", "d"), Pair("é", "f\rg")]
+    assert (read.trimmed, read.composed) == (4, 1)
+    source, target = written(folder / "s", "\u3000가\n"), written(folder / "t", " b\ufeff")
+    assert read_pairs(f"{source},{target}").pairs == [Pair("가", "b")]
+    spec = written(folder / "d.jsonl", '\ufeff{"source": " a\\ufeff ", "target": "e\\u0301\\n"}\n')
+    assert read_pairs(spec).pairs == [Pair("a", "é")]
+
+
+@pytest.mark.parametrize("text", ["\ufeff", " \ufeff\u3000"])
+def test_nothing_but_what_is_trimmed_is_empty(folder: Path, text: str) -> None:
+    spec = written(folder / "d.tsv", f"a\tb\nc\t{text}\n")
+    for how in ("nfc", "none"):
+        assert message(read_pairs, spec, normalize=how) == f"{spec}:2: target: empty; fill or remove it"
 
 
 def test_a_missing_file_suggests_the_nearest(folder: Path) -> None:
     written(folder / "train.tsv", "a\tb")
-    assert message(f"{folder}/trian.tsv") == (f"{folder}/trian.tsv: no such file; did you mean {folder}/train.tsv?")
-    assert message(f"{folder}/zzz").endswith("zzz: no such file; check the path")
-    assert message(f"{folder}/no/x.tsv").endswith(f"no such file, and no folder {folder}/no; check the path")
-    assert "trian.tsv: no such file" in message(f"{folder}/train.tsv,{folder}/trian.tsv")
+    assert message(read_pairs, f"{folder}/trian.tsv") == (
+        f"{folder}/trian.tsv: no such file; did you mean 'train.tsv'?"
+    )
+    assert message(read_pairs, f"{folder}/zzz").endswith("zzz: no such file; check the path")
+    assert message(read_pairs, f"{folder}/no/x.tsv").endswith(
+        f"no such file, and no folder {folder}/no; check the path"
+    )
+    assert "trian.tsv: no such file" in message(read_pairs, f"{folder}/train.tsv,{folder}/trian.tsv")
 
 
 def test_a_folder_is_no_file(folder: Path) -> None:
-    assert message(str(folder)) == f"{folder}: cannot be read: Is a directory; give a file you may read"
+    assert message(read_pairs, str(folder)) == f"{folder}: cannot be read: Is a directory; give a file you may read"
 
 
 @pytest.mark.parametrize("name", ["d.tsv", "d.jsonl", "d.tsv.gz"])
 def test_an_empty_file_is_named_even_when_skipping(folder: Path, name: str) -> None:
     spec = written(folder / name, "")
-    assert message(spec, bad_lines="skip").startswith(f"{spec}: the file is empty")
+    assert message(read_pairs, spec, bad_lines="skip").startswith(f"{spec}: the file is empty")
 
 
 def test_unequal_parallel_files_name_both_counts_even_when_skipping(folder: Path) -> None:
@@ -98,7 +111,7 @@ def test_unequal_parallel_files_name_both_counts_even_when_skipping(folder: Path
         (f"{three},{five}", f"{three} has 3 lines and {five} has 5"),
         (f"{five},{three}", f"{five} has 5 lines and {three} has 3"),
     ):
-        assert message(spec, bad_lines="skip").startswith(begin)
+        assert message(read_pairs, spec, bad_lines="skip").startswith(begin)
 
 
 BAD = {
@@ -119,7 +132,7 @@ BAD = {
 def test_a_bad_line_stops_or_is_skipped_and_said(folder: Path, what: str) -> None:
     line, problem = BAD[what]
     spec = written(folder / "d.tsv", b"good\tone\n" + line + b"\nlast\tone\n")
-    assert message(spec, max_line_length=40) == f"{spec}:2: {problem}"
+    assert message(read_pairs, spec, max_line_length=40) == f"{spec}:2: {problem}"
     read = read_pairs(spec, bad_lines="skip", max_line_length=40)
     assert read.pairs == [Pair("good", "one"), Pair("last", "one")]
     assert read.skipped == (f"{spec}:2: {problem}",)
@@ -142,21 +155,21 @@ BAD_JSON = {
 def test_a_bad_json_line_is_named(folder: Path, line: str) -> None:
     good = '{"source": "a", "target": "b"}'
     spec = written(folder / "d.jsonl", f"{good}\n{line}\n{good}\n")
-    assert message(spec).startswith(f"{spec}:2: {BAD_JSON[line]}")
+    assert message(read_pairs, spec).startswith(f"{spec}:2: {BAD_JSON[line]}")
     assert len(read_pairs(spec, bad_lines="skip").pairs) == 2
 
 
 def test_a_bad_parallel_line_names_its_file_and_keeps_the_others_aligned(folder: Path) -> None:
     source, target = written(folder / "s", b"a\n\nc\nd\n"), written(folder / "t", b"A\nB\n\xc3\nD\n")
-    assert message(f"{source},{target}") == f"{source}:2: empty; fill or remove it"
+    assert message(read_pairs, f"{source},{target}") == f"{source}:2: empty; fill or remove it"
     read = read_pairs(f"{source},{target}", bad_lines="skip")
     assert read.pairs == [Pair("a", "A"), Pair("d", "D")]
     assert [line.split(": ")[0] for line in read.skipped] == [f"{source}:2", f"{target}:3"]
 
 
 def test_a_file_of_bad_lines_alone_is_an_error(folder: Path) -> None:
-    spec = written(folder / "d.csv", "a,b\nc,d\n")
-    assert message(spec, bad_lines="skip") == (
+    spec = written(folder / "d.tsv", "a b\nc d\n")
+    assert message(read_pairs, spec, bad_lines="skip") == (
         f"{spec}: no good line among 2, the first: {spec}:1: 1 column(s) where 2 are expected; "
         f"write source, one tab, target"
     )
@@ -167,13 +180,15 @@ def test_damaged_gzip_is_named_with_its_line(folder: Path) -> None:
     whole = gzip.compress(lines.encode())
     cut = folder / "cut.tsv.gz"
     cut.write_bytes(whole[: len(whole) // 2])
-    assert re.match(rf"{cut}:[1-9]\d+: corrupt gzip data \(.*\); copy or compress it again", message(str(cut)))
+    assert re.match(
+        rf"{cut}:[1-9]\d+: corrupt gzip data \(.*\); copy or compress it again", message(read_pairs, str(cut))
+    )
     flipped = bytearray(whole)
     flipped[-6] ^= 1  # the checksum
     cut.write_bytes(bytes(flipped))
-    assert "corrupt gzip data" in message(str(cut), bad_lines="skip")
+    assert "corrupt gzip data" in message(read_pairs, str(cut), bad_lines="skip")
     cut.write_bytes(b"a\tb\n")
-    assert message(str(cut)).startswith(f"{cut}:1: corrupt gzip data (Not a gzipped file")
+    assert message(read_pairs, str(cut)).startswith(f"{cut}:1: corrupt gzip data (Not a gzipped file")
 
 
 @pytest.mark.parametrize(
@@ -187,15 +202,15 @@ def test_damaged_gzip_is_named_with_its_line(folder: Path) -> None:
     ],
 )
 def test_an_unknown_set_suggests_the_nearest(spec: str, near: str, folder: Path) -> None:
-    said = message(spec)
+    said = message(read_pairs, spec)
     assert said.startswith(f"{spec}: no such data set; did you mean ")
     assert near.split(":")[0] in said
-    assert "xyzzy:q: no such data set; did you mean cmudict:train or cmudict:dev" in message("xyzzy:q")
+    assert "xyzzy:q: no such data set; there are cmudict:train, cmudict:dev" in message(read_pairs, "xyzzy:q")
 
 
 @pytest.mark.parametrize("spec", ["hub:", "hub:name", "hub::train", "hub:name:"])
 def test_a_hub_set_needs_name_and_split(spec: str) -> None:
-    assert message(spec) == f"{spec}: write hub:NAME:SPLIT, such as hub:NAME:train"
+    assert message(read_pairs, spec) == f"{spec}: write hub:NAME:SPLIT, such as hub:NAME:train"
 
 
 @pytest.fixture
@@ -224,14 +239,14 @@ def test_hub_translations_are_read_in_the_order_of_their_languages(hub: Path) ->
 def test_bad_hub_rows_are_named(hub: Path) -> None:
     written(hub / "train.jsonl", '{"source": "a", "target": "b"}\n{"source": "a", "target": null}\n')
     spec = f"hub:{hub}:train"
-    assert message(spec).startswith(f'{spec}:2: "target" is not a string; it needs the columns')
+    assert message(read_pairs, spec).startswith(f'{spec}:2: "target" is not a string; it needs the columns')
     assert len(read_pairs(spec, bad_lines="skip").pairs) == 1
-    assert message(f"hub:{hub}:nowhere").startswith(f"hub:{hub}:nowhere: cannot be loaded (")
+    assert message(read_pairs, f"hub:{hub}:nowhere").startswith(f"hub:{hub}:nowhere: cannot be loaded (")
 
 
 def test_hub_translations_have_two_languages(hub: Path) -> None:
     written(hub / "train.jsonl", '{"translation": {"de": "a", "en": "b", "fr": "c"}}\n')
-    assert ':train:1: 3 languages in "translation"; it needs' in message(f"hub:{hub}:train")
+    assert ':train:1: 3 languages in "translation"; it needs' in message(read_pairs, f"hub:{hub}:train")
 
 
 def test_references_of_a_source_are_grouped_in_first_seen_order() -> None:

@@ -1,40 +1,26 @@
-import gzip
 import json
 from pathlib import Path
 
 import pytest
+from data_files import message, written
 from hypothesis import given
 from hypothesis import strategies as st
 
 from attentio.data.pairs import read_pairs
 from attentio.data.texts import read_texts
-from attentio.errors import AttentioError
-
-
-def written(path: Path, content: bytes | str) -> str:
-    content = content.encode() if isinstance(content, str) else content
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
-    return str(path)
-
-
-def message(spec: str, **options: object) -> str:
-    with pytest.raises(AttentioError) as caught:
-        read_texts(spec, **options)  # type: ignore[arg-type]
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["d.txt", "d", "d.txt.gz"])
 def test_a_line_is_a_document_and_blank_lines_are_none(tmp_path: Path, name: str) -> None:
     spec = written(tmp_path / name, "\ufeff나 는\r\n\n \t \na, b:c\tc ")
     read = read_texts(spec)
-    assert (read.name, read.documents, read.skipped) == (spec, ["나 는", "a, b:c\tc "], ())
+    assert (read.name, read.documents, read.skipped) == (spec, ["나 는", "a, b:c\tc"], ())
 
 
 @pytest.mark.parametrize("name", ["d.txt", "d.txt.gz"])
 def test_a_whole_file_is_one_document_with_its_line_breaks(tmp_path: Path, name: str) -> None:
     spec = written(tmp_path / name, "\n첫 줄\r\n\n  second\n")
-    assert read_texts(spec, document="file").documents == ["\n첫 줄\n\n  second"]
+    assert read_texts(spec, document="file").documents == ["첫 줄\n\n  second"]
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\0<\ufeff"))))
@@ -43,10 +29,10 @@ def test_every_document_comes_back(tmp_path_factory: pytest.TempPathFactory, lin
     spec = written(path, "".join(f"{line}\n" for line in lines))
     expected = [line for line in lines if line.strip()]
     if expected:
-        assert read_texts(spec).documents == expected
-        assert read_texts(spec, document="file").documents == ["\n".join(lines)]
+        assert read_texts(spec, normalize="none").documents == expected
+        assert read_texts(spec, document="file", normalize="none").documents == ["\n".join(lines)]
     else:
-        assert "no text, only white space" in message(spec) or not lines
+        assert "no text, only white space" in message(read_texts, spec) or not lines
 
 
 @pytest.mark.parametrize("document", ["line", "file"])
@@ -55,6 +41,13 @@ def test_json_lines_are_documents(tmp_path: Path, name: str, document: str) -> N
     rows = [{"text": "a\nb", "id": 1}, {"text": ""}, {"text": "c"}]
     spec = written(tmp_path / name, "\n".join(map(json.dumps, rows)))
     assert read_texts(spec, document=document).documents == ["a\nb", "c"]  # type: ignore[arg-type]
+
+
+def test_documents_are_read_without_white_space_around_them_and_composed(tmp_path: Path) -> None:
+    spec = written(tmp_path / "d.txt", " \ufeff a  b \n\ufeffe\u0301\n \ufeff \n")
+    read = read_texts(spec)
+    assert (read.documents, read.trimmed, read.composed) == (["a  b", "é"], 1, 1)
+    assert read_texts(spec, document="file").documents == ["a  b \né"]
 
 
 def test_the_sets_that_come_along_give_their_sources() -> None:
@@ -86,7 +79,7 @@ BAD = {
 def test_a_bad_line_stops_or_is_skipped_and_said(tmp_path: Path, what: str, document: str) -> None:
     line, problem = BAD[what]
     spec = written(tmp_path / "d.txt", b"good\n" + line + b"\nlast\n")
-    assert message(spec, document=document) == f"{spec}:2: {problem}"
+    assert message(read_texts, spec, document=document) == f"{spec}:2: {problem}"
     read = read_texts(spec, document=document, bad_lines="skip")  # type: ignore[arg-type]
     assert "\n".join(read.documents) == "good\nlast"
     assert read.skipped == (f"{spec}:2: {problem}",)
@@ -105,20 +98,26 @@ def test_a_bad_line_stops_or_is_skipped_and_said(tmp_path: Path, what: str, docu
 )
 def test_a_bad_json_line_is_named(tmp_path: Path, line: str, problem: str) -> None:
     spec = written(tmp_path / "d.jsonl", f'{{"text": "a"}}\n{line}\n{{"text": "b"}}\n')
-    assert message(spec).startswith(f"{spec}:2: {problem}")
+    assert message(read_texts, spec).startswith(f"{spec}:2: {problem}")
     assert read_texts(spec, bad_lines="skip").documents == ["a", "b"]
 
 
 def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
     spec = written(tmp_path / "d.txt", " \n\n")
     for document in ("line", "file"):
-        assert message(spec, document=document).startswith(f"{spec}: no text, only white space; give a file")
+        assert message(read_texts, spec, document=document).startswith(
+            f"{spec}: no text, only white space; give a file"
+        )
     spec = written(tmp_path / "d.txt", "<s>\n\n<pad>\n")
-    assert message(spec, bad_lines="skip").startswith(f"{spec}: no good line among 2, the first: {spec}:1: holds")
-    assert message(written(tmp_path / "empty", "")).endswith("the file is empty; give a file with at least one line")
-    assert "no such file; did you mean" in message(f"{tmp_path}/emty")
-    assert message("date:train") == "date:train: no such data set; did you mean dates:train?"
-    assert message("hub:name:") == "hub:name:: write hub:NAME:SPLIT, such as hub:NAME:train"
+    assert message(read_texts, spec, bad_lines="skip").startswith(
+        f"{spec}: no good line among 2, the first: {spec}:1: holds"
+    )
+    assert message(read_texts, written(tmp_path / "empty", "")).endswith(
+        "the file is empty; give a file with at least one line"
+    )
+    assert "no such file; did you mean" in message(read_texts, f"{tmp_path}/emty")
+    assert message(read_texts, "date:train") == "date:train: no such data set; did you mean 'dates:train'?"
+    assert message(read_texts, "hub:name:") == "hub:name:: write hub:NAME:SPLIT, such as hub:NAME:train"
 
 
 def test_hub_texts_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,5 +128,5 @@ def test_hub_texts_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "set").mkdir()
     written(tmp_path / "set" / "train.jsonl", '{"text": "a b"}\n{"text": ""}\n{"text": "c"}\n{"text": null}\n')
     spec = f"hub:{tmp_path}/set:train"
-    assert message(spec) == f'{spec}:4: "text" is not a string; it needs the column "text"'
+    assert message(read_texts, spec) == f'{spec}:4: "text" is not a string; it needs the column "text"'
     assert read_texts(spec, bad_lines="skip").documents == ["a b", "c"]

@@ -318,7 +318,7 @@ def test_steps_are_given_as_they_are_drawn(seed: int) -> None:
         ({"top_p": 0.0}, "top_p must be above 0 and at most 1, got 0.0"),
         ({"top_p": 1.5}, "top_p must be"),
         ({"min_p": math.nan}, "min_p must be"),
-        ({"repetition_penalty": 0.0}, "repetition_penalty must be above 0"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty must be above 0, from 1e-6"),
     ],
 )
 def test_numbers_out_of_range_are_told(options: dict, told: str) -> None:

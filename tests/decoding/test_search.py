@@ -3,7 +3,7 @@
 import itertools
 import math
 import random
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import pytest
 import torch
@@ -128,7 +128,7 @@ def naive_beam_search(
     return sorted(ended, key=lambda pair: -pair[1])
 
 
-def run(decoder: RandomRnn, memory: Memory, limits: list[int], **options: float) -> list[list[Hypothesis]]:
+def run(decoder: RandomRnn, memory: Memory, limits: list[int], **options: Any) -> list[list[Hypothesis]]:
     return search(
         decoder,
         decoder.start(memory),
@@ -337,6 +337,21 @@ def test_a_larger_length_penalty_prefers_longer_outputs() -> None:
 def test_a_decoder_without_attention_gives_hypotheses_without_weights(seed: int) -> None:
     ((hypothesis,),) = run_table(Table(torch.randn(1, 4, VOCAB)), [3])
     assert hypothesis.weights is None
+
+
+def test_a_search_ends_with_what_is_raised_before_a_step(seed: int) -> None:
+    logits, calls = torch.zeros(1, 6, VOCAB), 0
+    logits[..., END] = -20.0
+
+    def third() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        run_table(Table(logits), [6], each_step=third)
+    assert calls == 3
 
 
 def test_an_empty_batch_has_no_outputs() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from attentio.errors import AttentioError
-from attentio.evaluation.language import UNASKED, Foreseen, foresee, masked_one_by_one, next_tokens
+from attentio.evaluation.language import IGNORE_INDEX, TokenScores, masked_one_by_one, next_tokens, score_tokens
 
 PAD, UNK, BEGIN, END, MASK = range(5)
 VOCAB, WIDTH = 13, 7
@@ -68,7 +68,7 @@ def test_figures_are_sums_over_all_tokens_however_the_batches_are_cut(seed: int)
     tokens, nats, correct = naive(model, rows, labels)
     for size in (1, 3, 17):
         cuts = range(0, 17, size)
-        found = foresee(model, (batch(rows[i : i + size], labels[i : i + size]) for i in cuts))
+        found = score_tokens(model, (batch(rows[i : i + size], labels[i : i + size]) for i in cuts))
         assert (found.tokens, found.correct) == (tokens, correct)
         assert found.nats == pytest.approx(nats, rel=1e-9)
         assert found.perplexity == pytest.approx(math.exp(nats / tokens), rel=1e-9)
@@ -80,7 +80,7 @@ def test_more_tokens_than_are_scored_at_once(seed: int) -> None:
     rows = drawn_rows(draw, 331)
     tokens, nats, correct = naive(model, rows, rows)
     assert tokens > 2 * 512
-    found = foresee(model, [batch(rows, rows)])
+    found = score_tokens(model, [batch(rows, rows)])
     assert (found.tokens, found.correct) == (tokens, correct)
     assert found.nats == pytest.approx(nats, rel=1e-9)
 
@@ -90,28 +90,28 @@ def test_a_model_that_knows_nothing_is_as_unsure_as_the_vocabulary_is_large() ->
     nn.init.zeros_(model.output.weight)
     nn.init.zeros_(model.output.bias)
     rows = [[BEGIN, 5, 6, END]]
-    found = foresee(model, [batch(rows, rows)])
+    found = score_tokens(model, [batch(rows, rows)])
     assert found.perplexity == pytest.approx(VOCAB)
     assert found.bits_per_byte(3) == pytest.approx(4 * math.log2(VOCAB) / 3)
 
 
 def test_bits_per_byte_is_that_of_a_fair_coin() -> None:
-    assert Foreseen(tokens=24, nats=24 * math.log(2), correct=0).bits_per_byte(6) == pytest.approx(4.0)
+    assert TokenScores(tokens=24, nats=24 * math.log(2), correct=0).bits_per_byte(6) == pytest.approx(4.0)
     with pytest.raises(ValueError, match="size must be at least 1 byte, got 0"):
-        Foreseen(1, 1.0, 0).bits_per_byte(0)
+        TokenScores(1, 1.0, 0).bits_per_byte(0)
 
 
 def test_a_hopeless_model_has_infinite_perplexity() -> None:
-    assert Foreseen(tokens=1, nats=1e6, correct=0).perplexity == math.inf
+    assert TokenScores(tokens=1, nats=1e6, correct=0).perplexity == math.inf
 
 
 def test_batches_that_ask_for_nothing_are_passed_over_but_not_all_of_them(seed: int) -> None:
     model = Context()
     rows = [[BEGIN, 5, END]]
     silent, asking = batch(rows, [[PAD, PAD, PAD]]), batch(rows, [[PAD, 5, PAD]])
-    assert foresee(model, [silent, asking]) == foresee(model, [asking])
-    with pytest.raises(AttentioError, match="no token of the data is asked for; give more text"):
-        foresee(model, [silent])
+    assert score_tokens(model, [silent, asking]) == score_tokens(model, [asking])
+    with pytest.raises(AttentioError, match="no token of the data is to be predicted; give more text"):
+        score_tokens(model, [silent])
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 30, 4096])
@@ -129,8 +129,8 @@ def test_pseudo_perplexity_masks_each_ordinary_token_alone(seed: int, batch_toke
     tokens, nats, correct = naive(model, copies, labels)
     assert tokens == sum(len(row) - 2 for row in rows) - 1
     model.most_tokens = 0
-    found = foresee(
-        model, masked_one_by_one(rows, mask=MASK, special=special, batch_tokens=batch_tokens), unasked=UNASKED
+    found = score_tokens(
+        model, masked_one_by_one(rows, mask=MASK, special=special, batch_tokens=batch_tokens), ignore_index=IGNORE_INDEX
     )
     assert (found.tokens, found.correct) == (tokens, correct)
     assert found.nats == pytest.approx(nats, rel=1e-9)
@@ -155,7 +155,7 @@ def test_every_token_after_the_first_is_asked_for_once(seed: int, block: int, ba
         assert tokens.numel() <= max(batch_tokens, block)
         for inputs, labels in zip(tokens.tolist(), questions.labels.tolist(), strict=True):
             for place, label in enumerate(labels):
-                if label != UNASKED:
+                if label != IGNORE_INDEX:
                     asked.append(label)
                     context = inputs[: place + 1]
                     assert context == before[label][-len(context) :]
@@ -181,7 +181,7 @@ def test_perplexity_is_that_of_whole_documents(seed: int) -> None:
     for row in rows:
         log_probs = model.output(model.features(torch.tensor([row[:-1]])))[0].detach().log_softmax(-1)
         nats -= float(log_probs[range(len(row) - 1), row[1:]].sum())
-    found = foresee(model, next_tokens(rows, block=50, batch_tokens=40), unasked=UNASKED)
+    found = score_tokens(model, next_tokens(rows, block=50, batch_tokens=40), ignore_index=IGNORE_INDEX)
     assert found.tokens == sum(len(row) - 1 for row in rows)
     assert found.nats == pytest.approx(nats, rel=1e-9)
 

@@ -3,7 +3,7 @@ import random
 import pytest
 
 from attentio.errors import AttentioError
-from attentio.evaluation.metrics import METRICS, score
+from attentio.evaluation.metrics import METRICS, check_metrics, score
 
 
 def value(metric, hypotheses, references, **options):
@@ -99,8 +99,17 @@ def test_numbers_of_references_may_differ(metric):
 @pytest.mark.parametrize("name", ["blue", "Wer", "chr"])
 def test_an_unknown_metric_is_refused_with_the_nearest_name(name):
     nearest = {"blue": "bleu", "Wer": "wer", "chr": "chrf"}[name]
-    with pytest.raises(AttentioError, match=f"unknown metric '{name}': did you mean '{nearest}'"):
+    with pytest.raises(AttentioError, match=f"unknown metric '{name}'; .*; did you mean '{nearest}'"):
         score(["a"], [["a"]], metrics=[name])
+
+
+def test_metrics_are_checked_without_anything_to_score():
+    check_metrics(list(METRICS), "13a")
+    check_metrics(["wer"], "13b")
+    with pytest.raises(AttentioError, match="unknown metric 'blue'"):
+        check_metrics(["wer", "blue"], "13a")
+    with pytest.raises(AttentioError, match="did you mean '13a'"):
+        check_metrics(["bleu"], "13b")
 
 
 def test_an_unknown_bleu_tokenizer_is_refused_with_the_nearest_name():

@@ -111,3 +111,16 @@ def test_without_gradients_it_is_the_plain_product(seed):
         got = run(DeferredWeight(weight), xs, h)
     torch.testing.assert_close(got, run(plain(weight), xs, h))
     assert not got.requires_grad
+
+
+def test_a_gradient_penalty_in_float32_is_that_of_a_plain_product(seed):
+    leaves = draw()
+
+    def penalty(make, dtype):
+        weight, xs, h = (leaf.detach().to(dtype).requires_grad_() for leaf in leaves)
+        slopes = torch.autograd.grad(run(make(weight), xs, h).square().sum(), (weight, xs), create_graph=True)
+        return torch.autograd.grad(sum(slope.square().sum() for slope in slopes), (weight, xs, h))
+
+    # A plain product in float32 misses the exact value by up to 7e-5 of the largest.
+    for mine, exact in zip(penalty(DeferredWeight, torch.float32), penalty(plain, torch.float64), strict=True):
+        assert (mine - exact).abs().max() <= 1e-3 * exact.abs().max()

@@ -1,8 +1,11 @@
 """product equals x W^T + b by loops, whichever library multiplies."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
+from attentio.layers.linear import linear
 from attentio.layers.product import product
 
 BATCH, STEPS, INPUTS, OUTPUTS = 3, 5, 7, 11
@@ -32,3 +35,14 @@ def test_an_empty_batch_gives_an_empty_result() -> None:
 def test_mixed_precision_is_obeyed(seed: int) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert product(torch.randn(BATCH, INPUTS), torch.randn(OUTPUTS, INPUTS)).dtype == torch.bfloat16
+
+
+def test_a_gradient_penalty_is_that_of_torch(seed: int) -> None:
+    leaves = [torch.randn(*shape, requires_grad=True) for shape in ((BATCH, INPUTS), (OUTPUTS, INPUTS), (OUTPUTS,))]
+
+    def penalty(multiply: Callable[..., torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        slopes = torch.autograd.grad(multiply(*leaves).sin().sum(), leaves, create_graph=True)
+        return torch.autograd.grad(sum(slope.square().sum() for slope in slopes), leaves)
+
+    for mine, theirs in zip(penalty(linear), penalty(torch.nn.functional.linear), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)

@@ -36,7 +36,7 @@ def test_the_attentional_vector_is_luongs_equation_5_in_a_loop_and_outside(seed)
     w_context, w_state = readout.weight.split([MEMORY, HIDDEN], dim=1)
     expected = torch.tanh(view.context @ w_context.T + view.current @ w_state.T)
     torch.testing.assert_close(readout(view), expected)
-    torch.testing.assert_close(readout(view, readout.looped()), expected)
+    torch.testing.assert_close(readout(view, weight=readout.looped()), expected)
 
 
 def test_the_other_readouts_are_the_current_state_and_the_state_beside_the_context(seed):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call, grad, jacfwd, jacrev, jvp, vmap
 
 import attentio as at
 
@@ -381,3 +382,33 @@ def test_wrong_arguments_are_named(call, message):
     arguments = {"query": torch.zeros(2, 5, 15), "key": torch.zeros(2, 7, 15), "value": torch.zeros(2, 7, 15)}
     with pytest.raises(ValueError, match=message):
         ours(**{**arguments, **call})
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")  # torch's module
+@pytest.mark.parametrize("need_weights", [False, True])
+def test_gradients_of_each_sample_are_those_of_torchs_module(seed, need_weights):
+    theirs = nn.MultiheadAttention(16, 2, batch_first=True)
+    ours = at.MultiheadAttention.from_torch(theirs)
+    inputs = torch.randn(3, 40, 16)
+    padding = torch.arange(40) >= torch.tensor([[40], [33], [7]])
+
+    def of_each_sample(module):
+        def loss(parameters, sample, padding):
+            how = {"key_padding_mask": padding[None], "need_weights": need_weights}
+            found = functional_call(module, parameters, (sample[None],) * 3, how)
+            return sum(t.sin().sum() for t in found if t is not None)
+
+        parameters = {name: parameter.detach() for name, parameter in module.named_parameters()}
+        return vmap(grad(loss), (None, 0, 0))(parameters, inputs, padding)
+
+    torch.testing.assert_close(of_each_sample(ours), of_each_sample(theirs), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # torch's forward mode
+@pytest.mark.parametrize("transform", [jacrev, jacfwd, lambda f: lambda x: jvp(f, (x,), (x.cos(),))])
+def test_torch_func_transforms_it_as_it_transforms_torchs(seed, transform):
+    theirs = nn.MultiheadAttention(16, 2, batch_first=True)
+    ours = at.MultiheadAttention.from_torch(theirs)
+    x = torch.randn(1, 8, 16)
+    found, expected = (transform(lambda x: module(x, x, x)[0])(x) for module in (ours, theirs))  # noqa: B023
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

@@ -21,10 +21,11 @@ class Variant:
     input_feeding: bool = False
     window: int = 2
     reach: int = 127
+    readout: str = "maxout"
 
     def __str__(self) -> str:
         if self.paper != "luong":
-            return self.paper
+            return self.paper + "-state" * (self.readout == "state")
         return f"luong-{self.score}-{self.local or 'global'}" + "-feeding" * self.input_feeding
 
 
@@ -168,6 +169,8 @@ class ByHand:
         if self.variant.paper == "bahdanau":  # appendices A.1.2 and A.2.2
             c, weights = self.attend(s_before, annotations, step)
             states = self.advance(torch.cat([embedded, c]), states)
+            if self.variant.readout == "state":  # equation 4, whose s(i) has read y(i-1) and c(i)
+                return states[-1][0], None, states, weights
             u, v, w = self["decoder.readout.linear.weight"].split([len(s_before), len(embedded), len(c)], dim=1)
             t = u @ s_before + v @ embedded + w @ c + self["decoder.readout.linear.bias"]
             maxout = torch.stack([torch.maximum(t[2 * j], t[2 * j + 1]) for j in range(len(t) // 2)])

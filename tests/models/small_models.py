@@ -1,12 +1,13 @@
 """Every recurrent model of the presets, small, in float64, and padded batches for them."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from papers import Variant
 from torch import Tensor
 
+from attentio.config.schema import ModelConfig
 from attentio.models import presets
 from attentio.models.encoder_decoder import EncoderDecoder
 
@@ -20,17 +21,16 @@ LUONG = [
     for local in (None, "m", "p")
     for input_feeding in (True, False)
 ]
-VARIANTS = [Variant("plain"), BAHDANAU, Variant("delayed"), *LUONG]
+BAHDANAU_FROM_STATE = Variant("bahdanau", "concat", readout="state")
+VARIANTS = [Variant("plain"), BAHDANAU, BAHDANAU_FROM_STATE, Variant("delayed"), *LUONG]
 ATTENTIVE = VARIANTS[1:]
-LOOPED = [variant for variant in VARIANTS if variant.input_feeding or variant is BAHDANAU]
+LOOPED = [variant for variant in VARIANTS if variant.input_feeding or variant.paper == "bahdanau"]
 
 
 def build(variant: Variant, *, cell="lstm", layers=(1, 1), dropout=0.0) -> EncoderDecoder:
     """`layers` of encoder and decoder. The weights are drawn wide, so that nothing is nearly linear."""
     needs_equal_sizes = variant.score == "dot" and variant.paper != "plain"
-    sizes = presets.Sizes(
-        source_vocabulary=SOURCE_VOCABULARY,
-        target_vocabulary=TARGET_VOCABULARY,
+    config = ModelConfig(
         embedding=5,
         hidden=6 if needs_equal_sizes else 7,
         encoder_hidden=3,
@@ -38,21 +38,19 @@ def build(variant: Variant, *, cell="lstm", layers=(1, 1), dropout=0.0) -> Encod
         decoder_layers=layers[1],
         cell=cell,
         dropout=dropout,
+        **of_the_paper(variant),
     )
-    if variant.paper == "luong":
-        model = presets.luong(
-            sizes,
-            score=variant.score,
-            local=variant.local,
-            window=variant.window,
-            input_feeding=variant.input_feeding,
-            reach=variant.reach,
-        )
-    else:
-        model = getattr(presets, variant.paper)(sizes)
+    encoder = presets.recurrent_encoder(config, vocabulary=SOURCE_VOCABULARY)
+    model = getattr(presets, variant.paper)(config, encoder, vocabulary=TARGET_VOCABULARY)
     for parameter in model.double().parameters():
         torch.nn.init.normal_(parameter, std=0.7)
     return model
+
+
+def of_the_paper(variant: Variant) -> dict[str, Any]:
+    """The keys of the configuration that only Luong's model or Bahdanau's reads."""
+    keys = ("score", "local", "window", "input_feeding", "reach", "readout")
+    return {key: getattr(variant, key) for key in keys}
 
 
 class Sentences(NamedTuple):

@@ -5,16 +5,11 @@ from small_models import assert_same
 from torch import nn
 from transformer_papers import Setting
 
+from attentio.config.schema import ModelConfig, TransformerConfig
 from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.masked_lm import MaskedLM
-from attentio.models.transformer_presets import (
-    TransformerSizes,
-    causal_lm,
-    masked_lm,
-    transformer_decoder,
-    transformer_encoder,
-)
+from attentio.models.transformer_presets import causal_lm, masked_lm, transformer_decoder, transformer_encoder
 
 VOCABULARY, TARGET_VOCABULARY = 23, 19  # those of small_models
 
@@ -52,9 +47,9 @@ def draw_setting() -> Setting:
     return setting
 
 
-def sizes(setting: Setting, *, dropout: float = 0.0) -> TransformerSizes:
+def configured(setting: Setting, *, layers=(2, 2), dropout: float = 0.0) -> ModelConfig:
     """Four features a head: in twos, rotary pairs could not be taken the wrong way."""
-    return TransformerSizes(
+    transformer = TransformerConfig(
         width=4 * setting.heads,
         heads=setting.heads,
         key_value_heads=setting.key_value_heads,
@@ -66,8 +61,8 @@ def sizes(setting: Setting, *, dropout: float = 0.0) -> TransformerSizes:
         max_length=31,
         window=setting.window,
         tied=setting.tied,
-        dropout=dropout,
     )
+    return ModelConfig(encoder_layers=layers[0], decoder_layers=layers[1], dropout=dropout, transformer=transformer)
 
 
 def drawn(model):
@@ -78,20 +73,18 @@ def drawn(model):
 
 
 def build_encoder_decoder(setting: Setting, *, layers=(2, 2), dropout: float = 0.0) -> EncoderDecoder:
-    shared = sizes(setting, dropout=dropout)
-    encoder = transformer_encoder(shared, vocabulary=VOCABULARY, layers=layers[0])
-    decoder = transformer_decoder(
-        shared, vocabulary=TARGET_VOCABULARY, layers=layers[1], memory_features=encoder.features
-    )
+    config = configured(setting, layers=layers, dropout=dropout)
+    encoder = transformer_encoder(config, vocabulary=VOCABULARY)
+    decoder = transformer_decoder(config, vocabulary=TARGET_VOCABULARY, memory_features=encoder.features)
     return drawn(EncoderDecoder(encoder, decoder))
 
 
 def build_masked_lm(setting: Setting, *, layers: int = 2, dropout: float = 0.0) -> MaskedLM:
-    return drawn(masked_lm(sizes(setting, dropout=dropout), vocabulary=VOCABULARY, layers=layers))
+    return drawn(masked_lm(configured(setting, layers=(layers, layers), dropout=dropout), vocabulary=VOCABULARY))
 
 
 def build_causal_lm(setting: Setting, *, layers: int = 2, dropout: float = 0.0) -> CausalLM:
-    return drawn(causal_lm(sizes(setting, dropout=dropout), vocabulary=VOCABULARY, layers=layers))
+    return drawn(causal_lm(configured(setting, layers=(layers, layers), dropout=dropout), vocabulary=VOCABULARY))
 
 
 def follow(state, step, recompute, vocabulary, same=assert_same):

@@ -5,9 +5,10 @@ import pytest
 import torch
 import transformer_papers
 from papers import Variant
-from small_models import TARGET, assert_same, draw_sentences
-from small_transformers import SETTINGS, TARGET_VOCABULARY, VOCABULARY, drawn, sizes
+from small_models import TARGET, assert_same, draw_sentences, of_the_paper
+from small_transformers import SETTINGS, TARGET_VOCABULARY, VOCABULARY, configured, drawn
 
+from attentio.config.schema import ModelConfig
 from attentio.decoding.search import search
 from attentio.models import presets
 from attentio.models.encoder_decoder import EncoderDecoder
@@ -26,30 +27,16 @@ PAIRS = pytest.mark.parametrize("parts", [*VARIANTS, *SETTINGS[:3]], ids=str)
 
 
 def recurrent_over_transformer(variant):
-    encoder = transformer_encoder(sizes(SETTING), vocabulary=VOCABULARY, layers=2)
+    encoder = transformer_encoder(configured(SETTING), vocabulary=VOCABULARY)
     hidden = encoder.features if variant.paper == "delayed" else 7
-    decoder = presets.Sizes(
-        source_vocabulary=VOCABULARY, target_vocabulary=TARGET_VOCABULARY, embedding=5, hidden=hidden, cell="gru"
-    )
-    if variant.paper != "luong":
-        return drawn(getattr(presets, variant.paper)(decoder, encoder))
-    options = {"local": variant.local, "window": variant.window, "input_feeding": variant.input_feeding}
-    return drawn(presets.luong(decoder, encoder, score=variant.score, **options))
+    config = ModelConfig(embedding=5, hidden=hidden, cell="gru", dropout=0.0, **of_the_paper(variant))
+    return drawn(getattr(presets, variant.paper)(config, encoder, vocabulary=TARGET_VOCABULARY))
 
 
 def transformer_over_recurrent(setting):
-    encoder = presets.recurrent_encoder(
-        presets.Sizes(
-            source_vocabulary=VOCABULARY,
-            target_vocabulary=TARGET_VOCABULARY,
-            embedding=5,
-            encoder_hidden=3,
-            encoder_layers=2,
-        )
-    )
-    decoder = transformer_decoder(
-        sizes(setting), vocabulary=TARGET_VOCABULARY, layers=2, memory_features=encoder.features
-    )
+    config = ModelConfig(embedding=5, encoder_hidden=3, encoder_layers=2, dropout=0.0)
+    encoder = presets.recurrent_encoder(config, vocabulary=VOCABULARY)
+    decoder = transformer_decoder(configured(setting), vocabulary=TARGET_VOCABULARY, memory_features=encoder.features)
     return drawn(EncoderDecoder(encoder, decoder))
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from papers import ByHand
-from small_models import ATTENTIVE, VARIANTS, assert_same, build, draw_sentences
+from papers import ByHand, Variant
+from small_models import ATTENTIVE, BAHDANAU, LUONG, VARIANTS, assert_same, build, draw_sentences
 
 CELLS = pytest.mark.parametrize("cell", ["lstm", "gru"])
 LAYERS = pytest.mark.parametrize("layers", [(1, 2), (2, 1)], ids=str)
@@ -55,3 +55,21 @@ def test_the_weights_of_a_step_are_those_that_produced_its_token(seed, variant, 
             assert_same(logits[row], decoded.logits)
             assert_same(weights[row, :, : len(source)], decoded.weights)
             assert (weights[row, :, len(source) :] == 0).all()
+
+
+@pytest.mark.parametrize("variant", [BAHDANAU, Variant("delayed"), *LUONG[4::5]], ids=str)
+def test_a_trace_has_what_each_step_of_the_paper_computes(seed, variant):
+    model, sentences = build(variant, layers=(1, 2)), draw_sentences()
+    by_hand, decoder = ByHand(model, variant, cell="lstm"), model.decoder
+    with torch.no_grad():
+        trace = decoder.trace(model.encode(sentences.source, sentences.lengths), sentences.target)
+        assert_same(trace.logits, decoder.output(trace.features))
+        assert_same(trace.views.context, trace.weights @ trace.source.values)
+        assert_same(trace.views.current[:, :-1], trace.views.previous[:, 1:])
+        assert (trace.fed is not None) == variant.input_feeding
+        if variant.input_feeding:
+            assert_same(trace.fed[:, 1:], trace.features[:, :-1])
+        for row, (source, target) in enumerate(sentences.one_by_one()):
+            decoded = by_hand.decode(source, target)
+            assert_same(trace.logits[row], decoded.logits)
+            assert_same(trace.weights[row, :, : len(source)], decoded.weights)

@@ -13,6 +13,7 @@ from small_models import (
     draw_sentences,
 )
 
+from attentio.config.schema import ModelConfig
 from attentio.models import presets
 
 EVERY_VARIANT = pytest.mark.parametrize("variant", VARIANTS, ids=str)
@@ -77,7 +78,8 @@ def test_a_state_can_be_gone_on_from_again(seed, variant):
 
 
 def test_dot_needs_decoder_and_encoder_states_of_one_size():
-    sizes = presets.Sizes(source_vocabulary=23, target_vocabulary=19, hidden=7, encoder_hidden=3)
-    for preset in (presets.delayed, lambda sizes: presets.luong(sizes, score="dot")):
+    config = ModelConfig(hidden=7, encoder_hidden=3, score="dot")
+    encoder = presets.recurrent_encoder(config, vocabulary=23)
+    for preset in (presets.delayed, presets.luong):
         with pytest.raises(ValueError, match=r"score 'dot' .* got 7 and 6\."):
-            preset(sizes)
+            preset(config, encoder, vocabulary=19)

@@ -12,8 +12,8 @@ from small_transformers import (
     build_causal_lm,
     build_encoder_decoder,
     build_masked_lm,
+    configured,
     drawn,
-    sizes,
 )
 from transformer_papers import Setting
 
@@ -179,7 +179,7 @@ def test_a_position_sees_its_window_the_past_and_nothing_else(seed, positions, w
 
 
 def test_more_positions_than_were_learned_is_an_error_that_says_so(seed):
-    model = drawn(causal_lm(sizes(Setting(positions="learned")), vocabulary=VOCABULARY, layers=1))
+    model = drawn(causal_lm(configured(Setting(positions="learned")), vocabulary=VOCABULARY))
     model(torch.zeros(1, 31, dtype=torch.long))
     with pytest.raises(ValueError, match="31"):
         model(torch.zeros(1, 32, dtype=torch.long))

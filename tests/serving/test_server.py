@@ -1,275 +1,372 @@
-"""The server, over real connections: what it answers, and what it turns away."""
+"""A real server process, and what clients that are wrong, slow, many or gone do to others: nothing."""
 
-import http.client
 import json
+import signal
 import socket
-import threading
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from served import GENERATE, Answer, Served, slow_server, until
 
 from attentio.errors import AttentioError
-from attentio.serving.fields import LONGEST_TEXT, Fields
-from attentio.serving.server import LONGEST_BODY, MOST_WAITING, Reply, Route, Server
+from attentio.serving.names import names_of
+
+STEP = 0.02
+LIMITS = {"deadline": 4, "patience": 1, "waiting": 4, "grace": 2, "work": 400, "body": 5000, "connections": 20}
 
 
-class Answer(NamedTuple):
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def error(self) -> str:
-        assert self.headers["Content-Type"].startswith("application/json")
-        return json.loads(self.body)["error"]
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A causal language model, 50 tokens a second."""
+    with slow_server(tmp_path_factory.mktemp("slow"), "causal-lm", STEP, **LIMITS) as served:
+        yield served
+        assert served.process.poll() is None, served.log.read_text()
+        assert '"error"' not in served.log.read_text(), "nothing failed"
 
 
-class Slow:
-    """A model that waits until it is let go, and counts how many calls of it run at once."""
-
-    def __init__(self) -> None:
-        self.go, self.begun = threading.Event(), threading.Semaphore(0)
-        self.running = self.most = 0
-        self.threads: set[int] = set()
-
-    def __call__(self, fields: Any, headers: Any) -> Reply:
-        self.threads.add(threading.get_ident())
-        self.running += 1
-        self.most = max(self.most, self.running)
-        self.begun.release()
-        assert self.go.wait(10)
-        self.running -= 1
-        return Reply.json(fields)
+def generate(server: Served, **fields: Any) -> Answer:
+    return server.ask("POST", "/generate", {**GENERATE, **fields})
 
 
-def echo(fields: Any, headers: Any) -> Reply:
-    return Reply.json({"fields": fields, "agent": headers.get("user-agent")})
+def in_background(call: Callable[[], Any], count: int = 1) -> list[Any]:
+    pool = ThreadPoolExecutor(count)
+    return [pool.submit(call) for _ in range(count)]
 
 
-def fail(fields: Any, headers: Any) -> Reply:
-    raise RuntimeError("secret")
-
-
-def complain(fields: Any, headers: Any) -> Reply:
-    raise AttentioError("text: empty; fill or remove it")
-
-
-@pytest.fixture
-def slow() -> Iterator[Slow]:
-    made = Slow()
-    yield made
-    made.go.set()
-
-
-@pytest.fixture
-def server(slow: Slow) -> Iterator[Server]:
-    routes = {
-        "/": Route(echo, uses_model=False),
-        "/echo": Route(echo, takes="json"),
-        "/form": Route(echo, takes="form"),
-        "/fail": Route(fail, takes="json"),
-        "/complain": Route(complain, takes="json"),
-        "/slow": Route(slow, takes="json"),
-    }
-    server = Server("127.0.0.1", 0, routes)
-    thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.01))
-    thread.start()
-    yield server
-    slow.go.set()
-    server.shutdown()
-    server.close()
-    thread.join(5)
-    assert not thread.is_alive()
-
-
-def ask(server: Server, method: str, path: str, body: str | bytes | None = None, **headers: str) -> Answer:
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=10)
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    if body is not None and "Content-Type" not in named:
-        named["Content-Type"] = "application/json"
-    connection.request(method, path, body, named)
-    reply = connection.getresponse()
-    answer = Answer(reply.status, dict(reply.getheaders()), reply.read())
-    connection.close()
-    return answer
-
-
-def test_json_goes_in_and_comes_out_as_it_is(server: Server) -> None:
-    answer = ask(server, "POST", "/echo", json.dumps({"text": "안녕 <b>"}))
-    assert answer.status == 200
-    assert json.loads(answer.body)["fields"] == {"text": "안녕 <b>"}
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-
-
-def test_a_form_and_a_query_are_fields_too(server: Server) -> None:
-    kind = {"Content_Type": "application/x-www-form-urlencoded; charset=utf-8"}
-    assert json.loads(ask(server, "POST", "/form", "text=%EC%95%88+b&empty=", **kind).body)["fields"] == {
-        "text": "안 b",
-        "empty": "",
-    }
-    assert json.loads(ask(server, "GET", "/?language=ko").body)["fields"] == {"language": "ko"}
-    assert ask(server, "GET", "/?" + "&".join(["a=b"] * 21)).status == 400
-
-
-def test_head_is_get_without_the_body(server: Server) -> None:
-    answer = ask(server, "HEAD", "/")
-    assert (answer.status, answer.body) == (200, b"")
-    assert int(answer.headers["Content-Length"]) > 0
+def raw(body: bytes) -> bytes:
+    """A request to generate, on a connection that ends with its answer."""
+    return (
+        b"POST /generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        + f"Content-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
 
 
 @pytest.mark.parametrize(
     ("method", "path", "body", "headers", "status", "told"),
     [
-        ("GET", "/nowhere", None, {}, 404, "known are /, /echo"),
-        ("POST", "/nowhere", "{}", {}, 404, "nothing is here"),
-        ("GET", "/echo", None, {}, 405, "use POST here"),
-        ("POST", "/", "{}", {}, 405, "use GET here"),
-        ("DELETE", "/echo", None, {}, 501, "Unsupported method"),
-        ("POST", "/echo", "{", {}, 400, "the body cannot be read: Expecting property name"),
-        ("POST", "/echo", b"\xff{}", {}, 400, "the body cannot be read: 'utf-8'"),
-        ("POST", "/echo", "[" * 30_000, {}, 400, "the body cannot be read: maximum recursion"),
-        ("POST", "/echo", "[1]", {}, 400, "the body must be a JSON object"),
-        ("POST", "/echo", "text=a", {"Content_Type": "text/plain"}, 415, "must be application/json, got text/plain"),
-        ("POST", "/form", "{}", {}, 415, "must be application/x-www-form-urlencoded"),
-        ("POST", "/echo", "x" * (LONGEST_BODY + 1), {}, 413, f"the limit is {LONGEST_BODY}"),
-        ("POST", "/echo", "{}", {"Origin": "http://evil.example"}, 403, "other web pages"),
-        ("POST", "/echo", "{}", {"Origin": "null"}, 403, "other web pages"),
-        ("POST", "/echo", "{}", {"Host": "evil.example:80"}, 421, "own names only"),
-        ("POST", "/complain", "{}", {}, 400, "text: empty"),
-        ("POST", "/fail", "{}", {}, 500, "its log says more"),
+        ("GET", "/nowhere", None, {}, 404, "known are /, /generate"),
+        ("POST", "/generate/", "{}", {}, 404, "nothing is here"),
+        ("GET", "/generate", None, {}, 405, "use POST here"),
+        ("POST", "/health", "{}", {}, 405, "use "),
+        ("DELETE", "/generate", None, {}, 405, "use POST here"),
+        ("POST", "/generate", "{", {}, 400, "the body cannot be read: Expecting property name"),
+        ("POST", "/generate", b"", {}, 400, "the body cannot be read: Expecting value"),
+        ("POST", "/generate", b"\xff{}", {}, 400, "the body cannot be read: 'utf-8'"),
+        ("POST", "/generate", "[" * 4000, {}, 400, "the body cannot be read: maximum recursion"),
+        ("POST", "/generate", '{"seed": ' + "1" * 4500 + "}", {}, 400, "the body cannot be read: Exceeds the limit"),
+        ("POST", "/generate", '{"seed": 1, "seed": 2}', {}, 400, "a field is there twice"),
+        ("POST", "/generate", "[1]", {}, 400, "the body must be a JSON object"),
+        ("POST", "/generate", '{"text": 1}', {}, 400, "text must be a text, got 1"),
+        ("POST", "/generate", '{"temperature": NaN}', {}, 400, "temperature must be a number, got nan"),
+        ("POST", "/generate", '{"text": "\\ud800"}', {}, 400, "half of a surrogate pair"),
+        ("POST", "/generate", '{"\\ud800": 1}', {}, 400, "unknown field '\\ud800'"),
+        ("POST", "/generate", '{"text": "a\\nQ"}', {}, 400, ""),
+        ("POST", "/generate", "{}", {"Content_Type": "text/plain"}, 415, "must be application/json, got text/plain"),
+        ("POST", "/generate", "x" * 5001, {}, 413, "the limit of 5000"),
+        ("POST", "/generate", iter([b"x" * 3000] * 2), {}, 413, "the limit of 5000"),
+        ("GET", "/?language=de", None, {}, 400, "language must be en or ko"),
+        ("GET", "/?language=ko&language=en", None, {}, 400, "a field is there twice"),
+        ("GET", "/?language=%FF", None, {}, 400, "the query cannot be read"),
+        ("GET", "/?" + "&".join(["a=b"] * 21), None, {}, 400, "the query cannot be read"),
+        ("POST", "/generate", "{}", {"Origin": "http://evil.example"}, 403, "other web pages"),
+        ("POST", "/generate", "{}", {"Origin": "null"}, 403, "other web pages"),
+        ("POST", "/generate", "{}", {"Origin": "http://["}, 403, "other web pages"),
+        ("POST", "/generate", "{}", {"Origin": ""}, 403, "other web pages"),
+        ("POST", "/generate", "{}", {"Host": "evil.example:80"}, 421, "own names only"),
+        ("GET", "/metrics", None, {"Host": "["}, 421, "own names only"),
+        ("GET", "/health", None, {"Host": "localhost.evil.example"}, 421, "own names only"),
     ],
-    ids=range(17),
+    ids=range(31),
 )
 def test_what_cannot_be_answered_says_why_with_the_proper_status(
-    server: Server, capfd, method: str, path: str, body: str | None, headers: dict[str, str], status: int, told: str
+    server: Served, method: str, path: str, body: Any, headers: dict[str, str], status: int, told: str
 ) -> None:
-    answer = ask(server, method, path, body, **headers)
+    answer = server.ask(method, path, body, **headers)
     assert answer.status == status
     assert told in answer.error
-    assert "secret" not in answer.error
-    assert ("secret" in capfd.readouterr().err) == (path == "/fail")
-    assert status != 405 or answer.headers["Allow"].startswith("POST" if path == "/echo" else "GET")
-
-
-def test_a_body_without_its_length_is_refused(server: Server) -> None:
-    with socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=10) as connection:
-        connection.sendall(b"POST /echo HTTP/1.1\r\nHost: localhost\r\n\r\n{}")
-        assert b" 411 " in connection.makefile("rb").readline()
-
-
-def test_its_own_pages_may_ask(server: Server) -> None:
-    host = f"localhost:{server.server_address[1]}"
-    assert ask(server, "POST", "/echo", "{}", Host=host, Origin=f"http://{host}").status == 200
-
-
-def test_one_call_of_the_model_runs_at_a_time_in_one_thread_while_others_are_answered(
-    server: Server, slow: Slow
-) -> None:
-    answers: list[Answer] = []
-    askers = [threading.Thread(target=lambda: answers.append(ask(server, "POST", "/slow", "{}"))) for _ in range(5)]
-    for asker in askers:
-        asker.start()
-    assert slow.begun.acquire(timeout=5)
-    assert ask(server, "GET", "/").status == 200, "this one needs no model"
-    slow.go.set()
-    for asker in askers:
-        asker.join(10)
-    assert [answer.status for answer in answers] == [200] * 5
-    assert (slow.most, len(slow.threads)) == (1, 1)
-
-
-def test_too_many_waiting_are_told_to_try_again(server: Server, slow: Slow) -> None:
-    for _ in range(MOST_WAITING):
-        assert server.places.acquire(blocking=False)
-    answer = ask(server, "POST", "/slow", "{}")
-    assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
-    for _ in range(MOST_WAITING):
-        server.places.release()
-    slow.go.set()
-    assert ask(server, "POST", "/slow", "{}").status == 200, "places are given back"
-
-
-def test_a_client_that_leaves_hurts_nobody(server: Server, slow: Slow, capfd) -> None:
-    with socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=10) as connection:
-        connection.sendall(b"POST /slow HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                           b"Content-Length: 2\r\n\r\n{}")  # fmt: skip
-        assert slow.begun.acquire(timeout=5)
-    slow.go.set()
-    assert ask(server, "POST", "/slow", "{}").status == 200
-    assert "Traceback" not in capfd.readouterr().err
-
-
-def test_what_people_type_is_not_logged(server: Server, capfd) -> None:
-    ask(server, "POST", "/echo", json.dumps({"text": "private"}))
-    ask(server, "GET", "/?text=private")
-    ask(server, "GET", "/private")
-    logged = capfd.readouterr().err
-    lines = [line.rsplit(" ", 2)[0] for line in logged.splitlines()]  # without their milliseconds
-    assert lines == ["POST /echo 200", "GET / 200", "GET (another path) 404"], "each before its reply"
-    assert "private" not in logged
-
-
-def test_a_port_in_use_is_told(server: Server) -> None:
-    port = server.server_address[1]
-    with pytest.raises(AttentioError, match=f"cannot listen on port {port} of 127.0.0.1: Address already in use"):
-        Server("127.0.0.1", port, {})
-
-
-def test_a_host_that_is_none_is_told() -> None:
-    with pytest.raises(AttentioError, match=r"host\.invalid is no address of this machine|cannot listen on port 0"):
-        Server("host.invalid", 0, {})
-
-
-def test_an_address_says_where_it_is() -> None:
-    server = Server("::1", 0, {})
-    assert server.local
-    assert server.url == f"http://[::1]:{server.server_address[1]}"
-    server.close()
-
-
-FIELDS = {"text": "a", "beam": 3, "top_p": 0.5, "attention": True}
-
-
-def test_fields_are_taken_by_name_and_type() -> None:
-    fields = Fields(FIELDS)
-    assert fields.text("text") == "a"
-    assert fields.whole("beam", None, least=1, most=3) == 3
-    assert fields.number("top_p", None) == 0.5
-    assert fields.flag("attention") is True
-    fields.end()
-    empty = Fields({})
-    assert (empty.text("text", "b"), empty.whole("beam", None, least=1, most=3), empty.number("top_p", 1.0)) == (
-        "b",
-        None,
-        1.0,
+    assert status != 405 or set(answer.headers["allow"].split(", ")) == (
+        {"GET", "HEAD"} if path == "/health" else {"POST"}
     )
-    assert empty.flag("attention") is False
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    "sent",
     [
-        ({}, "text must be a text, got nothing"),
-        ({"text": 1}, "text must be a text, got 1"),
-        ({"text": "a" * (LONGEST_TEXT + 1)}, f"text has {LONGEST_TEXT + 1} characters, more than the limit"),
-        ({"text": "a", "beam": "3"}, "beam must be a whole number from 1 to 5, got '3'"),
-        ({"text": "a", "beam": True}, "beam must be a whole number"),
-        ({"text": "a", "beam": 6}, "beam must be a whole number from 1 to 5, got 6"),
-        ({"text": "a", "top_p": float("nan")}, "top_p must be a number, got nan"),
-        ({"text": "a", "flag": 1}, "flag must be true or false, got 1"),
-        ({"text": "a", "baem": 3}, "unknown field 'baem': did you mean beam? known are text, beam, top_p, flag"),
+        b"\x00\x01\x02\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
+        b"POST /generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
+        b"POST /generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 2**20,
     ],
-    ids=range(9),
+    ids=["bytes", "no host", "two hosts", "no length", "a long length", "a huge header"],
 )
-def test_fields_that_are_wrong_are_told_by_name(given: dict[str, Any], told: str) -> None:
-    def take(fields: Fields) -> None:
-        fields.text("text")
-        fields.whole("beam", None, least=1, most=5)
-        fields.number("top_p", None)
-        fields.flag("flag")
-        fields.end()
+def test_what_is_no_http_is_refused_and_its_connection_ended(server: Served, sent: bytes) -> None:
+    with server.connect() as connection:
+        try:
+            connection.sendall(sent)
+            assert b" 400 " in connection.makefile("rb").readline()
+        except ConnectionError:  # ended while it was still being sent
+            assert len(sent) > 2**16
+    assert server.ask("GET", "/health").status == 200
 
-    with pytest.raises(AttentioError) as caught:
-        take(Fields(given))
-    assert str(caught.value).startswith(told)
+
+def test_its_own_pages_may_ask(server: Served) -> None:
+    host = f"LocalHost:{server.port}"
+    assert server.ask("GET", "/health", Host=host, Origin=f"http://localhost:{server.port}").status == 200
+
+
+def test_pages_carry_a_policy_and_nothing_is_cached(server: Served) -> None:
+    answer = server.ask("HEAD", "/")
+    assert (answer.status, answer.body) == (200, b"")
+    assert int(answer.headers["content-length"]) > 0
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+    assert "server" not in answer.headers
+
+
+def test_too_much_work_is_refused_before_it_is_begun(server: Served) -> None:
+    began = time.monotonic()
+    answer = generate(server, samples=5)
+    assert answer.status == 422
+    assert answer.error.startswith("the model would read and write up to 515 tokens for this")
+    assert "the limit is 400: shorten the text or ask for fewer" in answer.error
+    assert time.monotonic() - began < 1
+
+
+def test_what_takes_too_long_is_ended_and_the_next_one_answered(server: Served) -> None:
+    began = time.monotonic()
+    answer = generate(server, max_tokens=390)
+    assert answer.status == 504
+    assert answer.error == "this took longer than the limit of 4 seconds"
+    assert 3.9 < time.monotonic() - began < 6
+    began = time.monotonic()
+    assert generate(server, max_tokens=2).status == 200
+    assert time.monotonic() - began < 2, "the model does not go on with what nobody waits for"
+
+
+def test_the_model_stops_when_its_client_has_gone(server: Served) -> None:
+    body = json.dumps(GENERATE | {"max_tokens": 390}).encode()
+    with server.connect() as connection:
+        waiting = in_background(server.wait_until_busy)
+        time.sleep(0.1)
+        connection.sendall(raw(body))
+        waiting[0].result()
+    began = time.monotonic()
+    assert generate(server, max_tokens=2).status == 200
+    assert time.monotonic() - began < 2
+    server.logged('"status": 499')
+
+
+def test_while_the_model_is_busy_others_are_answered_and_too_many_told_to_try_again(server: Served) -> None:
+    waiting = in_background(server.wait_until_busy)
+    first = in_background(lambda: generate(server, max_tokens=60))
+    waiting[0].result()
+    others = in_background(lambda: generate(server, max_tokens=2), LIMITS["waiting"])
+    until(lambda: server.count("attentio_waiting") == LIMITS["waiting"])
+    assert server.ask("GET", "/health").json == {"healthy": True}
+    ready = server.ask("GET", "/ready")
+    assert (ready.status, ready.json) == (503, {"ready": False})
+    refused = generate(server)
+    assert (refused.status, refused.headers["retry-after"]) == (429, "2")
+    assert refused.error == "too many are waiting; try again"
+    assert [each.result().status for each in (*first, *others)] == [200] * 5
+    assert server.ask("GET", "/ready").status == 200
+
+
+def test_a_text_is_streamed_as_it_is_drawn(server: Served) -> None:
+    whole = generate(server, max_tokens=20).json["samples"][0]
+    with server.connect() as connection:
+        body = json.dumps(GENERATE | {"max_tokens": 20, "stream": True}).encode()
+        connection.sendall(raw(body))
+        reply = connection.makefile("rb")
+        began, lines, times = time.monotonic(), [], []
+        for line in reply:
+            if line.startswith(b"{"):
+                lines.append(json.loads(line))
+                times.append(time.monotonic() - began)
+    *pieces, last = lines
+    assert "".join(piece["text"] for piece in pieces) == whole["text"]
+    assert [piece["token"] for piece in pieces] == whole["tokens"]
+    assert last == {"finished": False}
+    assert times[-1] - times[0] > 10 * STEP, "not all at once"
+    assert generate(server, samples=2, stream=True).error == "samples must be 1 where the answer is streamed, got 2"
+    cut = server.ask("POST", "/generate", GENERATE | {"max_tokens": 390, "stream": True}).body.splitlines()
+    assert json.loads(cut[-1]) == {"error": "this took longer than the limit of 4 seconds"}
+
+
+def test_clients_that_say_nothing_or_little_do_not_keep_others_out(server: Served) -> None:
+    said = (
+        b"",
+        b"GET / HT",
+        b"POST /generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{",
+    )
+    silent = [server.connect() for _ in range(3 * int(LIMITS["connections"]))]
+    for number, connection in enumerate(silent):
+        try:
+            connection.sendall(said[number % 3])
+        except ConnectionError:
+            continue
+    began = time.monotonic()
+    assert [server.ask("GET", "/health").status for _ in range(5)] == [200] * 5
+    assert time.monotonic() - began < 2
+    ends = []
+    for connection in silent:
+        try:
+            ends.append(connection.makefile("rb").readline())
+        except ConnectionError:
+            ends.append(b"")
+        connection.close()
+    assert set(ends) <= {b"", b"HTTP/1.1 408 Request Timeout\r\n"}
+    assert time.monotonic() - began < 6, "who says nothing is not waited for"
+
+
+def test_who_reads_no_answer_is_not_waited_for(server: Served) -> None:
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(20)
+        connection.connect(("127.0.0.1", server.port))
+        requests = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1_000_000
+        with pytest.raises(ConnectionError):  # each asks for some kilobytes that are never read
+            connection.sendall(requests)
+    assert server.ask("GET", "/health").status == 200
+
+
+def test_what_people_type_is_not_logged(server: Served) -> None:
+    generate(server, text="gab", max_tokens=1)
+    server.ask("GET", "/?text=gab")
+    server.ask("GET", "/gab")
+    server.ask("DELETE", "/health?gab=gab")
+    time.sleep(0.5)
+    lines = server.logged("/health")
+    assert "gab" not in server.log.read_text().lower()
+    assert {"time", "level", "event", "path", "status", "ms"} == set(lines[-1])
+    assert [(line["path"], line["status"]) for line in lines[-4:]] == [
+        ("/generate", 200),
+        ("/", 200),
+        ("(another path)", 404),
+        ("/health", 405),
+    ]
+
+
+@pytest.fixture(scope="module")
+def translating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """An encoder-decoder, 100 tokens a second. The last test ends it."""
+    with slow_server(tmp_path_factory.mktemp("translating"), "encoder-decoder", 0.01) as served:
+        yield served
+
+
+def test_requests_that_wait_are_answered_together_and_as_if_alone(translating: Served) -> None:
+    texts = ["a", "ab", "abC", "hgfe dcba", "안녕 abc", "h" * 40]
+    options = [{}, {"beam": 3}, {"beam": 3, "n_best": 2, "attention": True}]
+    asked = [{"text": text, **each} for text in texts for each in options]
+    alone = [translating.ask("POST", "/translate", each).json for each in asked]
+    before = translating.count("attentio_answered_together_count")
+    with ThreadPoolExecutor(len(asked)) as pool:
+        found = list(pool.map(lambda each: translating.ask("POST", "/translate", each).json, asked))
+    assert translating.count("attentio_answered_together_count") - before < len(asked) / 2
+    for one, other in zip(alone, found, strict=True):
+        assert _rounded(one) == _rounded(other)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return pytest.approx(value, abs=1e-4) if isinstance(value, float) else value
+
+
+def test_the_end_comes_soon_and_everyone_who_asked_is_told(tmp_path) -> None:
+    """The first request can be answered before it, the others would take half a minute."""
+    with slow_server(tmp_path, "causal-lm", STEP, grace=2) as server:
+        first = in_background(lambda: generate(server, max_tokens=20))
+        time.sleep(0.1)
+        others = in_background(lambda: generate(server, max_tokens=500), 4)
+        until(lambda: server.count("attentio_waiting") >= 3)
+        quiet, kept = http_connection(server), "keep"
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        while kept != "close":  # no request is lost on a connection that was open before
+            quiet.request("GET", "/health")
+            reply = quiet.getresponse()
+            assert (reply.status, reply.read()) == (200, b'{"healthy":true}')
+            kept = reply.getheader("connection")
+        with pytest.raises(ConnectionRefusedError):
+            server.connect()
+        assert first[0].result().status == 200
+        for answer in (other.result() for other in others):
+            assert (answer.status, answer.headers["retry-after"]) == (503, "2")
+            assert answer.error == "the server is ending; try again"
+        assert server.process.stdout is not None
+        assert server.process.stdout.readline() == "ended\n", server.log.read_text()
+        assert time.monotonic() - began < 8
+        assert server.process.wait(60) == 0
+
+
+def http_connection(server: Served) -> Any:
+    import http.client
+
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("GET", "/health")
+    connection.getresponse().read()
+    return connection
+
+
+def test_clients_that_never_pause_lose_nothing_at_the_end(translating: Served) -> None:
+    """Each asks again as soon as it is answered, on the same connection, until it is told that this ends."""
+    lost: list[str] = []
+
+    def ask_on() -> int:
+        connection, count = http_connection(translating), 0
+        while True:
+            try:
+                connection.request(
+                    "POST", "/translate", json.dumps({"text": "ab"}), {"Content-Type": "application/json"}
+                )
+                reply = connection.getresponse()
+                reply.read()
+            except OSError as error:
+                lost.append(repr(error))
+                return count
+            count += reply.status == 200
+            if reply.getheader("connection") == "close":
+                return count
+
+    clients = in_background(ask_on, 16)
+    time.sleep(1)
+    translating.process.send_signal(signal.SIGTERM)
+    assert sum(each.result() for each in clients) > 16
+    assert translating.process.wait(60) == 0
+    assert not lost
+
+
+def test_more_clients_than_the_process_may_open_files_are_no_harm(tmp_path) -> None:
+    with slow_server(tmp_path, "causal-lm", 0.0, shell="ulimit -n 64;", patience=2) as server:
+        crowd = []
+        for _ in range(200):
+            crowd.append(server.connect())
+        began = time.monotonic()
+        assert [generate(server, max_tokens=2).status for _ in range(5)] == [200] * 5
+        assert time.monotonic() - began < 5
+        before = server.count("process_cpu_seconds_total")
+        time.sleep(1)
+        assert server.count("process_cpu_seconds_total") - before < 0.5, "it does not spin"
+        for connection in crowd:
+            connection.close()
+
+
+def test_other_machines_need_a_name_to_call_it_by() -> None:
+    with pytest.raises(AttentioError, match=r"--host 0\.0\.0\.0 lets other machines in; say with --allow-host NAME"):
+        names_of("0.0.0.0", [])
+    assert names_of("0.0.0.0", ["Attention.example.org", "fe80::1"]) >= {"attention.example.org", "fe80::1", "::1"}
+    assert names_of("127.0.0.2", []) >= {"127.0.0.2", "localhost"}
+    with pytest.raises(AttentioError, match=r"--allow-host http://a: must be a name or an address alone"):
+        names_of("::", ["http://a"])
+    with pytest.raises(AttentioError, match=r"host\.invalid is no address of this machine"):
+        names_of("host.invalid", [])

@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 
 COMMAND = [sys.executable, "-m", "attentio.commands.main"]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """Of the processes."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
 @pytest.fixture
@@ -23,7 +28,7 @@ def drawn() -> int:
 
 
 @pytest.fixture
-def attentio(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[bytes]"]:
+def attentio(tmp_path: Path, environment: dict[str, str]) -> Callable[..., "subprocess.CompletedProcess[bytes]"]:
     """Runs a command to its end, with bytes on its standard input."""
 
     def run(*words: object, given: bytes = b"", timeout: float = 300) -> "subprocess.CompletedProcess[bytes]":
@@ -32,7 +37,7 @@ def attentio(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[bytes
             input=given,
             capture_output=True,
             timeout=timeout,
-            env=ENVIRONMENT,
+            env=environment,
             cwd=tmp_path,
             check=False,
         )
@@ -43,14 +48,19 @@ def attentio(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[bytes
 
 
 @pytest.fixture
-def started(tmp_path: Path) -> Any:
+def started(tmp_path: Path, environment: dict[str, str]) -> Any:
     """Starts commands in the background, and ends those that a failing test left."""
     processes: list[subprocess.Popen[str]] = []
 
     def start(*words: object) -> "subprocess.Popen[str]":
         processes.append(
             subprocess.Popen(
-                [*COMMAND, *map(str, words)], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=tmp_path
+                [*COMMAND, *map(str, words)],
+                stderr=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                env=environment,
+                cwd=tmp_path,
             )
         )
         return processes[-1]

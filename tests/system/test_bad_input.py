@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from toy_pairs import OPTIONS, as_arguments, reverse, write_task, write_words
 
+from attentio.training.checkpoint import Checkpoints
+
 GOOD = b"abc\tcba\n"
 
 
@@ -52,7 +54,7 @@ def test_an_empty_and_a_missing_file_are_named(tmp_path: Path, attentio: Callabl
     told = one_line(attentio("train", "luong", "--data.train", "empty.tsv"))
     assert told == "empty.tsv: the file is empty; give a file with at least one line"
     told = one_line(attentio("train", "luong", "--data.train", "emty.tsv"))
-    assert told == "emty.tsv: no such file; did you mean empty.tsv?"
+    assert told == "emty.tsv: no such file; did you mean 'empty.tsv'?"
 
 
 def test_unknown_keys_and_values_suggest_the_nearest(tmp_path: Path, attentio: Callable) -> None:
@@ -73,17 +75,18 @@ def run(tmp_path: Path, attentio: Callable, drawn: int) -> Path:
 
 
 def test_a_truncated_or_altered_checkpoint_is_named(tmp_path: Path, attentio: Callable, run: Path, drawn: int) -> None:
-    model = (run / "best" / "model.safetensors").resolve()
+    model = Checkpoints(run).path("best") / "model.safetensors"
     whole = model.read_bytes()
     for content in (whole[: len(whole) // 2], whole[:-1] + bytes([whole[-1] ^ 1])):
         model.write_bytes(content)
         told = one_line(attentio("translate", run, given=b"abc\n"))
-        assert told.startswith(f"{model} has been truncated or altered since it was saved; point the link {run}/best")
+        assert told.startswith(f"{model} has been truncated or altered since it was saved; write the name of another")
     resumed = attentio("train", run, "--training.max_steps", 4)
     assert resumed.returncode == 2
     told = resumed.stderr.decode().splitlines()[-1]  # after what is said about the data
-    assert told.startswith(
-        f"attentio: {model} has been truncated or altered since it was saved; point the link {run}/last"
+    assert told == (
+        f"attentio: {model} has been truncated or altered since it was saved; "
+        f"write the name of another step in {run}/checkpoints into {run}/last, or train again"
     )
     assert model.read_bytes() == content
 

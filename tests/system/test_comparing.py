@@ -1,10 +1,15 @@
 """attentio compare: several variants, one budget, one table."""
 
 import json
+import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from toy_pairs import OPTIONS, as_arguments, reverse, write_task
+
+from attentio.training.checkpoint import Checkpoints
 
 
 def test_two_variants_are_compared_and_the_same_command_goes_on(tmp_path: Path, attentio: Callable, drawn: int) -> None:
@@ -31,3 +36,22 @@ def test_two_variants_are_compared_and_the_same_command_goes_on(tmp_path: Path, 
     assert [line.split(" | ")[0] for line in table] == ["| variant", "| ---", "| dot", "| none"]
     for picture in ("compare.png", "by-length.png"):
         assert (out / picture).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_comparison_that_is_stopped_stops_its_training_which_saves(
+    tmp_path: Path, started: Callable, drawn: int, number: signal.Signals
+) -> None:
+    options = OPTIONS | write_task(tmp_path, reverse, seed=drawn)
+    options |= {"training.max_steps": 100_000, "training.log_every": 1, "training.validate_every": 100_000}
+    process = started("compare", "luong", "--out", "out", *as_arguments(options))
+    for line in process.stderr:
+        if line.startswith("step "):
+            break
+    process.send_signal(number)
+    rest = process.stderr.read()  # until the training has ended too
+    assert process.wait() == 128 + number, rest
+    (stopped,) = re.findall(r"stopped and saved at step (\d+);", rest)
+    run = tmp_path / "out" / "luong"
+    assert Checkpoints(run).load("last", "model.safetensors").facts["step"] == int(stopped)
+    assert json.loads((run / "memory.json").read_text()) > 50

@@ -2,6 +2,7 @@
 
 import csv
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.torch import load_file
 from toy_pairs import OPTIONS, as_arguments, reverse, write_task
+
+from attentio.training.checkpoint import Checkpoints
 
 EXIT_CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 130}
 SMALL = {
@@ -44,11 +46,11 @@ def wait_for_a_row(process: "subprocess.Popen[str]") -> None:
 
 def fingerprint(run: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for link in ("best", "last"):
-        found[link] = (run / link).resolve().name
-        for name in ("model.safetensors", "training.safetensors"):
-            for key, tensor in load_file(run / link / name).items():
-                found[f"{link} {name} {key}"] = tensor.numpy().tobytes()
+    for which in ("best", "last"):
+        saved = Checkpoints(run).load(which, "model.safetensors", "training.safetensors")
+        found[which] = saved.path.name
+        for name, tensors in saved.tensors.items():
+            found |= {f"{which} {name} {key}": tensor.numpy().tobytes() for key, tensor in tensors.items()}
     with (run / "metrics.csv").open(newline="") as file:
         found["rows"] = [
             {key: value for key, value in row.items() if "second" not in key} for row in csv.DictReader(file)
@@ -71,8 +73,10 @@ def test_a_killed_and_resumed_run_ends_in_the_weights_of_the_undisturbed_one(
         process.send_signal(number)
         rest = process.stderr.read()
         assert process.wait() == EXIT_CODES[number], rest
-        stopped = f"stopped and saved at step {(tmp_path / 'killed' / 'last').resolve().name[5:].lstrip('0')};"
-        assert (stopped in rest) == (number != signal.SIGKILL)
+        assert ("stopped and saved" in rest) == (number != signal.SIGKILL)
+        if number != signal.SIGKILL:
+            step = Checkpoints(tmp_path / "killed").load("last").facts["step"]
+            assert f"stopped and saved at step {step};" in rest
     assert attentio(*command, "--run", "killed").returncode == 0
     assert fingerprint(tmp_path / "killed") == fingerprint(tmp_path / "undisturbed")
     again = attentio(*command, "--run", "killed")
@@ -109,3 +113,51 @@ def test_a_run_is_not_continued_as_another_one(tmp_path: Path, attentio: Callabl
     assert b"data.json is damaged" in damaged.stderr
     (tmp_path / "run" / "config.yaml").unlink()
     assert b"run holds checkpoints and no config.yaml" in attentio(*command).stderr
+
+
+def test_a_run_that_was_copied_or_lost_its_pointers_goes_on(tmp_path: Path, attentio: Callable, drawn: int) -> None:
+    command = train(tmp_path, drawn, 5)
+    assert attentio(*command, "--run", "run").returncode == 0
+    run = tmp_path / "run"
+    for which in ("best", "last"):
+        (run / which).unlink()
+        (run / which).symlink_to("checkpoints/step-000005")
+    followed = Path(shutil.copytree(run, tmp_path / "followed"))  # as `cp -rL` does
+    assert (followed / "last").is_dir()
+    lost = Path(shutil.copytree(run, tmp_path / "lost", ignore=shutil.ignore_patterns("best", "last")))
+    before = {path: path.read_bytes() for path in lost.glob("tokenizer/*")}
+    for folder, told in ((run, "."), (followed, "."), (lost, f", the newest whole checkpoint: {lost}/last is missing")):
+        more = attentio("train", folder, "--training.max_steps", 7)
+        assert more.returncode == 0
+        assert f"going on after step 5{told}".rstrip(".") in more.stderr.decode()
+        assert (folder / "last").read_text() == "step-000007\n"
+    assert before == {path: path.read_bytes() for path in lost.glob("tokenizer/*")}
+    assert fingerprint(run) == fingerprint(followed) == fingerprint(lost)
+    (lost / "checkpoints" / "step-000007" / "checkpoint.json").write_text("{")
+    refused = attentio("train", lost)
+    assert refused.returncode == 2
+    assert b"checkpoint.json is damaged; write the name of another step" in refused.stderr
+
+
+def test_training_goes_on_when_nobody_reads_what_it_says(
+    tmp_path: Path, started: Any, attentio: Callable, drawn: int
+) -> None:
+    """As under `2> >(head -1)`."""
+    command = [*train(tmp_path, drawn, 120), "--training.log_every", "1"]
+    process = started(*command, "--run", "run")
+    process.stderr.readline()
+    process.stderr.close()
+    assert process.wait(timeout=200) == 0
+    assert attentio(*command, "--run", "heard").returncode == 0
+    assert fingerprint(tmp_path / "run") == fingerprint(tmp_path / "heard")
+
+
+def test_a_folder_that_cannot_be_locked_is_one_line(tmp_path: Path, attentio: Callable, drawn: int) -> None:
+    (tmp_path / "run" / ".lock").mkdir(parents=True)
+    (tmp_path / "file").write_text("")
+    for folder in ("run", "file"):
+        done = attentio(*train(tmp_path, drawn, 5), "--run", folder)
+        assert done.returncode == 2
+        told = done.stderr.decode()
+        assert told.startswith(f"attentio: cannot write to {folder}: ")
+        assert told.count("\n") == 1

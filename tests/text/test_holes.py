@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attentio.errors import AttentioError
-from attentio.text.tokenizer import BOS, EOS, MASK, MASK_TOKEN, PAD, SPECIAL_TOKENS, UNK, Kind, Tokenizer
+from attentio.text.tokenizer import BOS, EOS, MASK, MASK_TOKEN, PAD, SPECIAL_TOKENS, UNK, Tokenizer, TokenizerKind
 
-KINDS: list[Kind] = ["char", "whitespace", "bpe", "unigram"]
+KINDS: list[TokenizerKind] = ["char", "whitespace", "bpe", "unigram"]
 TEXTS = [
     "the cat sat on the mat",
     "a cat and a dog sat in the sun",
@@ -24,13 +24,13 @@ WORDS = sorted({word for text in TEXTS for word in text.split()})
 
 
 @cache
-def trained(kind: Kind, *, jamo: bool = False, mask: bool = True) -> Tokenizer:
+def trained(kind: TokenizerKind, *, jamo: bool = False, mask: bool = True) -> Tokenizer:
     size = {"bpe": 45, "unigram": 44 if jamo else 41}.get(kind)
     return Tokenizer.train(TEXTS, kind=kind, vocab_size=size, jamo=jamo, mask=mask)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_mask_is_the_fifth_reserved_id_only_where_it_was_asked_for(kind: Kind) -> None:
+def test_the_mask_is_the_fifth_reserved_id_only_where_it_was_asked_for(kind: TokenizerKind) -> None:
     with_mask, without = trained(kind), trained(kind, mask=False)
     assert with_mask.tokens(range(5)) == [*SPECIAL_TOKENS, MASK_TOKEN]
     assert without.tokens(range(4)) == [*SPECIAL_TOKENS]
@@ -43,7 +43,7 @@ def test_the_mask_is_the_fifth_reserved_id_only_where_it_was_asked_for(kind: Kin
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_mask_symbol_in_text_is_refused_only_where_it_is_reserved(kind: Kind) -> None:
+def test_the_mask_symbol_in_text_is_refused_only_where_it_is_reserved(kind: TokenizerKind) -> None:
     with pytest.raises(AttentioError, match="reserved symbol <mask> occurs"):
         trained(kind).encode("the <mask> sat")
     with pytest.raises(AttentioError, match="reserved symbol <mask> occurs"):
@@ -62,7 +62,7 @@ def test_a_word_that_looks_like_the_mask_is_a_word_where_there_is_none(tmp_path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_saved_mask_comes_back_and_files_without_one_stay_as_they_were(kind: Kind, tmp_path: Path) -> None:
+def test_a_saved_mask_comes_back_and_files_without_one_stay_as_they_were(kind: TokenizerKind, tmp_path: Path) -> None:
     for mask in (True, False):
         tokenizer = trained(kind, mask=mask)
         tokenizer.save(tmp_path / "t.json")
@@ -85,7 +85,7 @@ def test_a_file_that_claims_a_mask_it_lacks_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @given(words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=7), data=st.data())
 def test_a_hole_in_place_of_a_word_leaves_all_other_tokens(
-    kind: Kind, jamo: bool, words: list[str], data: st.DataObject
+    kind: TokenizerKind, jamo: bool, words: list[str], data: st.DataObject
 ) -> None:
     tokenizer = trained(kind, jamo=jamo)
     holes = data.draw(st.sets(st.integers(0, len(words) - 1)))
@@ -105,7 +105,7 @@ def test_a_hole_in_place_of_a_word_leaves_all_other_tokens(
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 @given(st.lists(st.sampled_from(["[MASK]", "<mask>", " ", "cat", "the", "s", "  "])))
-def test_only_a_space_begins_a_word_after_a_hole(kind: Kind, parts: list[str]) -> None:
+def test_only_a_space_begins_a_word_after_a_hole(kind: TokenizerKind, parts: list[str]) -> None:
     tokenizer = trained(kind)
     text = "".join(parts)
     marked = re.sub(r"\[MASK\]|<mask>", MASK_TOKEN, text)
@@ -124,7 +124,7 @@ def test_holes_glued_to_letters_are_part_of_the_word() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_texts_without_holes_are_encoded_as_ever(kind: Kind) -> None:
+def test_texts_without_holes_are_encoded_as_ever(kind: TokenizerKind) -> None:
     tokenizer = trained(kind)
     for text in [*TEXTS, "", " ", " a  b ", "☃[mask]"]:
         assert tokenizer.encode_with_holes(text) == tokenizer.encode(text)
@@ -152,7 +152,7 @@ def starts(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_word_starts_give_the_words(kind: Kind) -> None:
+def test_word_starts_give_the_words(kind: TokenizerKind) -> None:
     tokenizer = trained(kind)
     words = starts(tokenizer, tokenizer.encode("the cat sat"))
     assert words == {
@@ -171,7 +171,7 @@ def test_the_first_token_begins_a_word_and_unknown_ones_belong_to_theirs() -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_reserved_ids_are_words_of_their_own(kind: Kind) -> None:
+def test_reserved_ids_are_words_of_their_own(kind: TokenizerKind) -> None:
     tokenizer = trained(kind)
     ids = tokenizer.encode("cat")
     parts = starts(tokenizer, [BOS, *ids, MASK, *ids, EOS, PAD, PAD])

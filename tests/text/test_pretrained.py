@@ -11,7 +11,8 @@ from transformers import AutoTokenizer, BertTokenizer, GPT2Tokenizer
 
 from attentio.errors import AttentioError
 from attentio.text.pretrained import PretrainedTokenizer, write
-from attentio.text.tokenizer import BOS, EOS, MASK, PAD, UNK, Kind, Tokenizer
+from attentio.text.protocol import AnyTokenizer
+from attentio.text.tokenizer import BOS, EOS, MASK, PAD, UNK, Tokenizer, TokenizerKind
 
 TEXTS = [
     "the cat sat on the mat",
@@ -23,10 +24,10 @@ TEXTS = [
     "나는 밥을 먹고 물을 마셨다",
 ]
 UNSEEN = ["the dog sat", "a  cat,  sat ", "zebra quiz", "물을 the 밥을", "mat.", "log\tsun"]
-SIZES: dict[Kind, int | None] = {"char": None, "whitespace": None, "bpe": 60, "unigram": 39}
+SIZES: dict[TokenizerKind, int | None] = {"char": None, "whitespace": None, "bpe": 60, "unigram": 39}
 
 
-def ours(kind: Kind, *, jamo: bool = False, mask: bool = False) -> Tokenizer:
+def ours(kind: TokenizerKind, *, jamo: bool = False, mask: bool = False) -> Tokenizer:
     return Tokenizer.train(TEXTS, kind=kind, vocab_size=SIZES[kind], jamo=jamo, mask=mask)
 
 
@@ -37,7 +38,7 @@ def written(tokenizer: Tokenizer, folder: Path, *, begin: bool = False, end: boo
 
 @pytest.mark.parametrize("kind", SIZES)
 @pytest.mark.parametrize(("begin", "end"), [(True, True), (True, False), (False, True)])
-def test_transformers_encodes_and_decodes_as_ours(kind: Kind, begin: bool, end: bool, tmp_path: Path) -> None:
+def test_transformers_encodes_and_decodes_as_ours(kind: TokenizerKind, begin: bool, end: bool, tmp_path: Path) -> None:
     tokenizer = ours(kind)
     theirs = written(tokenizer, tmp_path, begin=begin, end=end)
     for text in TEXTS + UNSEEN:
@@ -47,7 +48,7 @@ def test_transformers_encodes_and_decodes_as_ours(kind: Kind, begin: bool, end: 
 
 
 @pytest.mark.parametrize("kind", SIZES)
-def test_transformers_knows_the_reserved_symbols(kind: Kind, tmp_path: Path) -> None:
+def test_transformers_knows_the_reserved_symbols(kind: TokenizerKind, tmp_path: Path) -> None:
     theirs = written(ours(kind, mask=True), tmp_path)
     assert (theirs.pad_token_id, theirs.unk_token_id, theirs.bos_token_id) == (PAD, UNK, BOS)
     assert (theirs.eos_token_id, theirs.mask_token_id) == (EOS, MASK)
@@ -60,7 +61,7 @@ def test_transformers_knows_the_reserved_symbols(kind: Kind, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "text", ["the <mask> sat on", "<mask> cat", "the cat <mask>", "a c<mask>t sat", "a <mask> <mask>."]
 )
-def test_transformers_sees_the_same_holes(kind: Kind, text: str, tmp_path: Path) -> None:
+def test_transformers_sees_the_same_holes(kind: TokenizerKind, text: str, tmp_path: Path) -> None:
     tokenizer = ours(kind, mask=True)
     if kind == "whitespace" and "c<" in text:
         return  # half a word is no word
@@ -72,7 +73,7 @@ def test_transformers_sees_the_same_holes(kind: Kind, text: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", SIZES)
-def test_what_was_written_is_read_back(kind: Kind, tmp_path: Path) -> None:
+def test_what_was_written_is_read_back(kind: TokenizerKind, tmp_path: Path) -> None:
     tokenizer = ours(kind, mask=True)
     write(tokenizer, tmp_path, begin=True, end=True, max_length=101)
     back = PretrainedTokenizer.read(tmp_path)
@@ -84,6 +85,17 @@ def test_what_was_written_is_read_back(kind: Kind, tmp_path: Path) -> None:
     for ids in encoded:
         assert back.decode([BOS, *ids, EOS]) == tokenizer.decode(ids)
         assert back.tokens(ids) == tokenizer.tokens(ids)
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_both_kinds_of_tokenizers_have_one_face_and_find_the_same_words(kind: TokenizerKind, tmp_path: Path) -> None:
+    tokenizer = ours(kind)
+    write(tokenizer, tmp_path, begin=True, end=True, max_length=101)
+    back = PretrainedTokenizer.read(tmp_path)
+    assert isinstance(tokenizer, AnyTokenizer)
+    assert isinstance(back, AnyTokenizer)
+    for ids in tokenizer.encode_all(TEXTS):
+        assert back.word_starts([*ids, EOS]) == tokenizer.word_starts([*ids, EOS])
 
 
 def test_jamo_is_refused(tmp_path: Path) -> None:

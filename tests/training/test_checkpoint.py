@@ -138,8 +138,9 @@ def test_a_crash_at_any_operation_of_save_leaves_a_good_checkpoint(
             assert step_of(checkpoints, "last") in (*before[-1:], 5)
         if before:
             assert step_of(checkpoints, "best") in ((1, 5) if best else (1,))
-        if (folder / "checkpoints" / "step-000005").exists():
-            checkpoints.load("checkpoints/step-000005", MODEL, TRAINING)  # a folder of that name is whole
+        if (folder / "checkpoints" / "step-000005").exists():  # a folder of that name is whole
+            checkpoints.point("last", folder / "checkpoints" / "step-000005")
+            assert step_of(checkpoints, "last") == 5
         save(checkpoints, 5, best=best)  # the resumed run comes here again
         assert step_of(checkpoints, "last") == 5
         assert not best or step_of(checkpoints, "best") == 5
@@ -206,23 +207,30 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
     with pytest.raises(AttentioError) as caught:
         checkpoints.load("best", MODEL)
     assert str(caught.value) == (
-        f"{path} {reason}; point the link {tmp_path}/best at another step in {tmp_path}/checkpoints, or train again"
+        f"{path} {reason}; "
+        f"write the name of another step in {tmp_path}/checkpoints into {tmp_path}/best, or train again"
     )
     checkpoints.load("best", TRAINING)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "3", "{}", '{"sha256": 3}', '{"sha256": "ab"}', "\udcff"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *["", "{", "[" * 10_000, "[]", "3", "{}", "\udcff", '{"step": 3, "sha256": 3}', '{"sha256": {}}'],
+        *(f'{{"step": 3, "sha256": {{}}, "{name}": 3}}' for name in ("progress", "tokenizer_sha256", "config")),
+    ],
+)
 def test_damaged_facts_are_named(tmp_path: Path, content: str) -> None:
     checkpoints = Checkpoints(tmp_path)
     path = save(checkpoints, 3, best=True) / "checkpoint.json"
     path.write_bytes(content.encode(errors="surrogateescape"))
-    with pytest.raises(AttentioError, match="is damaged; point the link") as caught:
+    with pytest.raises(AttentioError, match="is damaged; write the name") as caught:
         checkpoints.load("last", MODEL)
     assert str(caught.value).startswith(f"{path} ")
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
-    with pytest.raises(AttentioError, match=r"/best/checkpoint.json is missing; "):
+    with pytest.raises(AttentioError, match=r"/best is missing, and no checkpoint in .*/checkpoints is whole"):
         Checkpoints(tmp_path).load("best", MODEL)
 
 

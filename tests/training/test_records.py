@@ -1,4 +1,6 @@
 import csv
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,40 @@ def test_tensorboard_has_the_same_numbers(tmp_path: Path) -> None:
     assert points["loss", 4] == pytest.approx(4 / 7)
     assert {step for _, step in points} == {2, 4}
     assert {tag for tag, _ in points} == {*COLUMNS} - {"step", "epoch"}
+
+
+def as_utf16(content: bytes) -> bytes:
+    return content.decode().encode("utf-16")
+
+
+@pytest.mark.parametrize(
+    "touch",
+    [
+        lambda content: b"\xef\xbb\xbf" + content,
+        lambda content: content.replace(b",", b";"),
+        lambda content: content.replace(b".", b"{,}").replace(b"{,}", b"x"),
+        lambda content: content.replace(b"step", b"Schritt"),
+        lambda content: b"",
+        as_utf16,
+    ],
+)
+def test_a_file_that_another_program_has_changed_is_set_aside_and_training_goes_on(
+    tmp_path: Path, touch: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    written(tmp_path, 2, 4)
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(touched := touch(path.read_bytes()))
+    with Records(tmp_path, ["wer", "per"], after=4) as records:
+        records.write(row(6))
+    if touched:
+        assert (tmp_path / "metrics.csv.bak").read_bytes() == touched
+        assert "metrics.csv is not as it was written; it is now metrics.csv.bak" in caplog.text
+    assert [each["step"] for each in read(tmp_path)] == ["6"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with a name are of Unix")
+def test_a_pipe_in_its_place_is_set_aside_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "metrics.csv")
+    with Records(tmp_path, [], after=3):
+        assert (tmp_path / "metrics.csv").read_text().startswith("step,")
+    assert (tmp_path / "metrics.csv.bak").is_fifo()

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attentio.training.schedule import Decay, learning_rate
+from attentio.config.schema import Decay
+from attentio.training.schedule import learning_rate
 
 DECAYS: list[Decay] = ["constant", "linear", "cosine", "inverse-sqrt"]
 

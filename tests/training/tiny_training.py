@@ -10,17 +10,18 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from attentio.data.batches import Batch, EncodedPairs, epoch_batches
-from attentio.models.presets import Sizes, luong
+from attentio.config.schema import ModelConfig, Recipe
+from attentio.data.batches import EncodedPairs, PairBatch, epoch_batches
+from attentio.models.presets import luong, recurrent_encoder
 from attentio.text.tokenizer import PAD
 from attentio.training.checkpoint import Checkpoints
-from attentio.training.loop import Recipe, Trainer, Validation
+from attentio.training.loop import Trainer, Validation
 from attentio.training.records import Records
 
 SOURCE_VOCABULARY, TARGET_VOCABULARY = 13, 11
 RECIPE = Recipe(
     max_steps=17,
-    peak_learning_rate=0.01,
+    learning_rate=0.01,
     warmup=3,
     decay="cosine",
     weight_decay=0.01,
@@ -46,21 +47,12 @@ def pairs(count: int = 41) -> EncodedPairs:
 
 
 def tiny_model(*, dropout: float = 0.3) -> nn.Module:
-    return luong(
-        Sizes(
-            source_vocabulary=SOURCE_VOCABULARY,
-            target_vocabulary=TARGET_VOCABULARY,
-            embedding=5,
-            hidden=7,
-            encoder_hidden=3,
-            dropout=dropout,
-        ),
-        input_feeding=False,
-    )
+    config = ModelConfig(embedding=5, hidden=7, encoder_hidden=3, dropout=dropout, input_feeding=False)
+    return luong(config, recurrent_encoder(config, vocabulary=SOURCE_VOCABULARY), vocabulary=TARGET_VOCABULARY)
 
 
 @torch.no_grad()
-def loss_per_token(model: Any, batch: Batch) -> float:
+def loss_per_token(model: Any, batch: PairBatch) -> float:
     """Teacher-forced, in whatever mode the model is."""
     features = model.features(batch.source, batch.source_lengths, batch.target_input)
     log_probs = model.output(features).log_softmax(-1)
@@ -80,6 +72,7 @@ class TinyRun:
         dropout: float = 0.3,
         order: Sequence[np.ndarray] | None = None,
         precision: Literal["32-true", "bf16-mixed"] = "32-true",
+        fabric: Fabric | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(seed)
@@ -90,12 +83,12 @@ class TinyRun:
             self.model,
             recipe,
             Checkpoints(folder),
-            fabric=Fabric(accelerator="cpu", devices=1, precision=precision),
+            fabric=fabric or Fabric(accelerator="cpu", devices=1, precision=precision),
             corpus=self,
             validate=self.validate,
         )
 
-    def load(self, indices: np.ndarray, epoch: int) -> Batch:
+    def load(self, indices: np.ndarray, epoch: int) -> PairBatch:
         return self.data.batch(indices)
 
     def epoch_batches(self, epoch: int) -> Sequence[np.ndarray]:

@@ -11,18 +11,21 @@
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from types import ModuleType
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attentio.attention.call import Attended, Call, require_broadcast
-from attentio.attention.compare import ScaledDot, Score
+from attentio.attention.call import Attended, Call, Compute
+from attentio.attention.check import checked_call
+from attentio.attention.compare import ScaledDot, ScoreFunction
 from attentio.attention.engines import additive, blocks, flex, reference, sdpa, short
-from attentio.attention.mask import Mask
+from attentio.attention.engines.engine import Engine
+from attentio.attention.mask_base import Mask
+from attentio.attention.transforms import transforming
+from attentio.notebook import frame, line
 
-ENGINES: dict[str, ModuleType] = {
+ENGINES: dict[str, Engine] = {
     "additive": additive,
     "blocks": blocks,
     "flex": flex,
@@ -30,20 +33,20 @@ ENGINES: dict[str, ModuleType] = {
     "sdpa": sdpa,
     "reference": reference,
 }
-"""The first that neither refuses a call nor yields to another engine runs it."""
+"""The first runs that neither refuses a call nor knows a faster engine."""
 
-Run = Callable[[Call], Attended]
-
-observer: ContextVar[Callable[[Call, Run], Attended] | None] = ContextVar("observer", default=None)
-"""Runs the calls in place of `attend` and sees them; `inspection.observe` sets it."""
+observer: ContextVar[Callable[[Call, Compute], Attended] | None] = ContextVar("observer", default=None)
+"""The one hook by which `capturing` sees attention: while it is set, it is given every call and what computes it, and
+returns the result. It decides nothing: neither which engine runs nor any number. It is a context variable, so that a
+model is observed in one thread and not in the others. None: nobody looks."""
 
 
 def attend(
     query: Float[Tensor, "batch *heads q _"],
-    key: Float[Tensor, "batch *heads k d"],
-    value: Float[Tensor, "batch *heads k dv"],
+    key: Float[Tensor, "batch *groups k d"],
+    value: Float[Tensor, "batch *value_groups k dv"],
     *,
-    score: Score = ScaledDot(),  # noqa: B008 (frozen)
+    score: ScoreFunction = ScaledDot(),  # noqa: B008 (frozen)
     mask: Mask | None = None,
     bias: Float[Tensor, "..."] | None = None,
     dropout: float = 0.0,
@@ -54,8 +57,9 @@ def attend(
 
     Args:
         query: [batch, (heads,) q, d]; for `Location`, d is a number of key positions, at least k.
-        key: [batch, (heads,) k, d].
-        value: [batch, (heads,) k, dv].
+        key: [batch, (heads,) k, d]. Fewer heads than the query's, which they divide, are each shared by as many
+            neighbouring query heads (grouped-query attention).
+        value: [batch, (heads,) k, dv], as key.
         score: the comparison: `Dot()`, `ScaledDot()`, `Additive(vector)`, `Location()`, or any function of
             query and key that returns scores.
         mask: who may attend to whom; None: everybody to everything.
@@ -77,11 +81,18 @@ def attend(
 
     Reference: Bahdanau et al. 2015, section 3.1; Luong et al. 2015, section 3; Vaswani et al. 2017, section
         3.2.
+
+    >>> query, key, value = torch.randn(3, 2, 4, 5, 8).unbind()  # each [batch 2, heads 4, 5 positions, 8 features]
+    >>> at.attend(query, key, value, mask=at.causal(), need_weights=True)
+    Attended(context [2, 4, 5, 8], weights [2, 4, 5, 5])
+    >>> at.attend(query, key, value, score=at.Dot(), bias=torch.zeros(5, 5), dropout=0.1, engine="reference")
+    Attended(context [2, 4, 5, 8], weights None)
     """
-    call = _check(query, key, value, score, mask, bias, dropout, need_weights)
-    run = ENGINES[_choose(call, engine)].run
+    call = checked_call(query, key, value, score, mask, bias, dropout, need_weights)
+    compute = _choose(call, engine)
     observe = None if torch.compiler.is_compiling() else observer.get()
-    return run(call) if observe is None else observe(call, run)
+    attended = compute(call) if observe is None else observe(call, compute)
+    return attended if query.ndim == 4 else _without_heads(attended)
 
 
 @dataclass(frozen=True)
@@ -92,17 +103,25 @@ class Explanation:
     reason: str
     others: dict[str, str]
 
+    def __repr__(self) -> str:
+        return f"Explanation({self.engine}: {self.reason})"
+
     def __str__(self) -> str:
         others = (f"  not {name}: {why}" for name, why in self.others.items())
         return "\n".join([f"{self.engine}: {self.reason}", *others])
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        others = (line(why, f"not {name}:") for name, why in self.others.items())
+        return frame(f"{self.engine}: {self.reason}", *others)
+
 
 def explain(
     query: Float[Tensor, "batch *heads q _"],
-    key: Float[Tensor, "batch *heads k d"],
-    value: Float[Tensor, "batch *heads k dv"],
+    key: Float[Tensor, "batch *groups k d"],
+    value: Float[Tensor, "batch *value_groups k dv"],
     *,
-    score: Score = ScaledDot(),  # noqa: B008 (frozen)
+    score: ScoreFunction = ScaledDot(),  # noqa: B008 (frozen)
     mask: Mask | None = None,
     bias: Float[Tensor, "..."] | None = None,
     dropout: float = 0.0,
@@ -113,80 +132,54 @@ def explain(
 
     Raises:
         ValueError: as `attend`.
+
+    >>> x = torch.randn(2, 4, 5, 8)
+    >>> at.explain(x, x, x, mask=at.causal())
+    Explanation(...)
+    >>> asked = {"score": at.Dot(), "bias": torch.zeros(5, 5), "dropout": 0.1, "need_weights": True}
+    >>> print(at.explain(x, x, x, **asked, engine="reference"))
+    reference: ...; asked for by name
+      not ...
     """
-    call = _check(query, key, value, score, mask, bias, dropout, need_weights)
-    chosen = _choose(call, engine)
-    why = "asked for by name" if engine else "the fastest for this call"
-    instead = f"it could, but {chosen} is " + ("asked for" if engine else "faster")
+    call = checked_call(query, key, value, score, mask, bias, dropout, need_weights)
+    objections = {name: _refusal(call, name) or module.plan(call).slower_because for name, module in ENGINES.items()}
+    if engine is not None:
+        _require_able(call, engine)
+    chosen = engine or next(name for name, objection in objections.items() if objection is None)
+    why, instead = ("asked for by name", "asked for") if engine else ("the fastest for this call", "faster")
     others = {
-        name: module.refuses(call) or module.yields(call) or instead
-        for name, module in ENGINES.items()
+        name: objection or f"it could, but {chosen} is {instead}"
+        for name, objection in objections.items()
         if name != chosen
     }
     return Explanation(chosen, f"{ENGINES[chosen].SUMMARY}; {why}", others)
 
 
-def _choose(call: Call, engine: str | None) -> str:
-    if engine is None:
-        return next(
-            name for name, module in ENGINES.items() if module.refuses(call) is None and module.yields(call) is None
-        )
+def _choose(call: Call, engine: str | None) -> Compute:
+    if engine is not None:
+        _require_able(call, engine)
+        return ENGINES[engine].run
+    if transforming():
+        return ENGINES["reference"].run
+    plans = (module.plan(call) for module in ENGINES.values() if module.refuses(call) is None)
+    return next(plan.run for plan in plans if plan.slower_because is None)
+
+
+def _refusal(call: Call, engine: str) -> str | None:
+    """Why an engine cannot do a call; None: it can."""
+    if engine != "reference" and transforming():
+        return "torch.func and forward-mode differentiation transform plain torch operations only"
+    return ENGINES[engine].refuses(call)
+
+
+def _require_able(call: Call, engine: str) -> None:
     if engine not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
-    refusal = ENGINES[engine].refuses(call)
+    refusal = _refusal(call, engine)
     if refusal is not None:
         raise ValueError(f'engine="{engine}" cannot do this call: {refusal}')
-    return engine
 
 
-def _check(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    score: Score,
-    mask: Mask | None,
-    bias: Tensor | None,
-    dropout: float,
-    need_weights: bool,
-) -> Call:
-    complaint = _complaint(query, key, value)
-    if complaint is not None:
-        raise ValueError(complaint)
-    if isinstance(score, type):
-        raise ValueError(f"score must be an instance, got the class; write {score.__name__}(...)")
-    if mask is not None and not isinstance(mask, Mask):
-        raise ValueError(
-            f"mask must say what its values mean, got a bare {type(mask).__name__}; "
-            "write at.keep(t) for a bool tensor in which True = may attend, "
-            "or bias=t for numbers to be added to the scores"
-        )
-    if bias is not None:
-        if not bias.is_floating_point():
-            raise ValueError(
-                f"bias is added to the scores and must be floating point, got {bias.dtype}; "
-                "write mask=at.keep(t) for a bool tensor in which True = may attend"
-            )
-        require_broadcast("bias", bias, (*query.shape[:-1], key.shape[-2]))
-        bias = bias.to(query.dtype)
-    if not 0.0 <= dropout < 1.0:
-        raise ValueError(f"dropout must be a probability, at least 0 and below 1, got {dropout}")
-    return Call(query, key, value, score, mask, bias, dropout, need_weights)
-
-
-def _complaint(query: Tensor, key: Tensor, value: Tensor) -> str | None:
-    """What does not fit together; None when all does, which must be found out quickly."""
-    q_shape, k_shape, v_shape = query.shape, key.shape, value.shape
-    if len(q_shape) not in (3, 4) or not query.is_floating_point():
-        return f"query must be floating point [batch, q, d] or [batch, heads, q, d], got {query.dtype} {list(q_shape)}"
-    for name, tensor in (("key", key), ("value", value)):
-        if tensor.dtype != query.dtype or tensor.device != query.device:
-            return (
-                f"{name} must have the dtype and device of query ({query.dtype}, {query.device}), "
-                f"got {tensor.dtype}, {tensor.device}"
-            )
-    for name, shape in (("key", k_shape), ("value", v_shape)):
-        if len(shape) != len(q_shape) or shape[:-2] != q_shape[:-2]:
-            return f"{name} must have the batch (and heads) of query {list(q_shape)}, got {list(shape)}"
-    if v_shape[-2] != k_shape[-2]:
-        return f"value must have one row for each of the {k_shape[-2]} keys, got {list(v_shape)}"
-    return None
+def _without_heads(attended: Attended) -> Attended:
+    context, weights = attended
+    return Attended(context.squeeze(1), None if weights is None else weights.squeeze(1))

@@ -1,12 +1,14 @@
 """One call of `attend`, checked, as the engines receive it, and what they give back."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from attentio.attention.compare import Score
-from attentio.attention.mask import Mask, with_heads
+from attentio.attention.compare import ScoreFunction
+from attentio.attention.mask_base import Mask, with_heads
+from attentio.notebook import frame, grids
 
 
 class Attended(NamedTuple):
@@ -14,42 +16,45 @@ class Attended(NamedTuple):
 
     context: the weighted sum of the values.
     weights: where each query looked, before dropout; None unless they were asked for.
+
+    >>> x = torch.randn(1, 3, 8)
+    >>> out = at.attend(x, x, x, need_weights=True)
+    >>> out
+    Attended(context [1, 3, 8], weights [1, 3, 3])
+    >>> bool(out.weights.sum(-1).allclose(torch.ones(1, 3)))
+    True
     """
 
     context: Float[Tensor, "batch *heads q dv"]
     weights: Float[Tensor, "batch *heads q k"] | None
 
+    def __repr__(self) -> str:
+        weights = None if self.weights is None else list(self.weights.shape)
+        return f"Attended(context {list(self.context.shape)}, weights {weights})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return frame(repr(self), "" if self.weights is None else grids(self.weights))
+
 
 class Call(NamedTuple):
-    """The arguments of `attend`."""
+    """The arguments of `attend`, always with an axis of heads; a bias has four axes, some maybe of size 1."""
 
-    query: Float[Tensor, "batch *heads q _"]
-    key: Float[Tensor, "batch *heads k d"]
-    value: Float[Tensor, "batch *heads k dv"]
-    score: Score
+    query: Float[Tensor, "batch heads q _"]
+    key: Float[Tensor, "batch heads k d"]
+    value: Float[Tensor, "batch heads k dv"]
+    score: ScoreFunction
     mask: Mask | None
-    bias: Float[Tensor, "..."] | None
+    bias: Float[Tensor, "_ _ _ _"] | None
     dropout: float
     need_weights: bool
 
-    def allowed(self) -> Bool[Tensor, "... _ _"] | None:
-        """The mask as a tensor that broadcasts to the scores; None where nothing is masked."""
+    def allowed(self) -> Bool[Tensor, "*_ _ _"] | None:
+        """The mask as a tensor of two or four axes that broadcasts to the scores; None where nothing is masked."""
         if self.mask is None:
             return None
-        shape = (*self.query.shape[:-1], self.key.shape[-2])
-        allowed = self.mask.materialize(shape[-2], shape[-1], self.query.device)
-        if len(shape) == 4:
-            allowed = with_heads(allowed)
-        require_broadcast("mask", allowed, shape)
-        return allowed
+        q_len, k_len = self.query.shape[2], self.key.shape[2]
+        return with_heads(self.mask.part(slice(0, q_len), slice(0, k_len), k_len - q_len, self.query.device))
 
 
-def require_broadcast(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    """Raises ValueError where `tensor` does not broadcast to the scores."""
-    given = tensor.shape
-    if len(given) <= len(shape) and all(
-        have in (1, need) for have, need in zip(reversed(given), reversed(shape), strict=False)
-    ):
-        return
-    axes = "[batch, q, k]" if len(shape) == 3 else "[batch, heads, q, k]"
-    raise ValueError(f"{name} must broadcast to the scores {axes} = {list(shape)}, got {list(given)}")
+Compute = Callable[[Call], Attended]

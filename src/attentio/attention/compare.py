@@ -7,18 +7,9 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-Score = Callable[[Tensor, Tensor], Tensor]
+ScoreFunction = Callable[[Tensor, Tensor], Tensor]
 """A comparison: query [batch, (heads,) q, _] and key [batch, (heads,) k, _] to scores
 [batch, (heads,) q, k]."""
-
-
-def require_same_features(query: Tensor, key: Tensor) -> None:
-    """Raises ValueError where query and key differ in their last axis."""
-    if query.shape[-1] != key.shape[-1]:
-        raise ValueError(
-            f"query and key must have the same number of features to be compared, "
-            f"got query {list(query.shape)} and key {list(key.shape)}"
-        )
 
 
 @dataclass(frozen=True)
@@ -28,13 +19,24 @@ class Dot:
     With a projected key this is Luong's *general*.
 
     Reference: Luong et al. 2015, section 3.1, the scores below equation 7 (*dot*, *general*).
+
+    >>> query, key = torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[3.0, 4.0], [0.0, 1.0]]])
+    >>> at.Dot()(query, key)
+    tensor([[[11.,  2.]]])
+    >>> at.attend(query, key, key, score=at.Dot())
+    Attended(context [1, 1, 2], weights None)
+    >>> at.Dot().require_fit(query, key)
     """
 
     def __call__(
         self, query: Float[Tensor, "batch *heads q d"], key: Float[Tensor, "batch *heads k d"]
     ) -> Float[Tensor, "batch *heads q k"]:
-        require_same_features(query, key)
+        self.require_fit(query, key)
         return query @ key.transpose(-1, -2)
+
+    def require_fit(self, query: Tensor, key: Tensor) -> None:
+        """Raises ValueError where query and key differ in their number of features."""
+        _require_same_features(query, key)
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,13 @@ class ScaledDot:
         scale: None means 1 / sqrt(d).
 
     Reference: Vaswani et al. 2017, section 3.2.1, equation 1.
+
+    >>> query, key = torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[3.0, 4.0], [0.0, 1.0]]])
+    >>> at.ScaledDot(scale=0.5)(query, key)
+    tensor([[[5.5000, 1.0000]]])
+    >>> at.ScaledDot()(query, key)  # divided by the square root of 2
+    tensor([[[7.7782, 1.4142]]])
+    >>> at.ScaledDot().require_fit(query, key)
     """
 
     scale: float | None = None
@@ -52,15 +61,12 @@ class ScaledDot:
     def __call__(
         self, query: Float[Tensor, "batch *heads q d"], key: Float[Tensor, "batch *heads k d"]
     ) -> Float[Tensor, "batch *heads q k"]:
-        require_same_features(query, key)
+        self.require_fit(query, key)
         return (query * dot_scale(self, query)) @ key.transpose(-1, -2)
 
-
-def dot_scale(score: Dot | ScaledDot, query: Float[Tensor, "*_ d"]) -> float:
-    """What the dot products are multiplied by."""
-    if isinstance(score, Dot):
-        return 1.0
-    return query.shape[-1] ** -0.5 if score.scale is None else score.scale
+    def require_fit(self, query: Tensor, key: Tensor) -> None:
+        """Raises ValueError where query and key differ in their number of features."""
+        _require_same_features(query, key)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,20 +80,30 @@ class Additive:
         vector: weight of each feature; the papers' v_a. Of any dtype: the scores have the query's.
 
     Reference: Bahdanau et al. 2015, appendix A.1.2; Luong et al. 2015, below equation 7 (*concat*).
+
+    >>> query, key = torch.zeros(1, 1, 2), torch.tensor([[[0.5, 1.0], [0.0, -1.0]]])
+    >>> score = at.Additive(torch.tensor([1.0, 2.0]))
+    >>> score(query, key)  # tanh(0.5) + 2 tanh(1), and 2 tanh(-1)
+    tensor([[[ 1.9853, -1.5232]]])
+    >>> score, score.require_fit(query, key)
+    (Additive(vector [2]), None)
     """
 
     vector: Float[Tensor, "d"]
 
+    def __repr__(self) -> str:
+        return f"Additive(vector {list(self.vector.shape)})"
+
     def __call__(
         self, query: Float[Tensor, "batch *heads q d"], key: Float[Tensor, "batch *heads k d"]
     ) -> Float[Tensor, "batch *heads q k"]:
-        self.require_fitting(query, key)
+        self.require_fit(query, key)
         # In place: the sum is [.., q, k, d], by far the largest tensor here, and nobody else needs it.
         return (query[..., :, None, :] + key[..., None, :, :]).tanh_() @ self.vector.to(query.dtype)
 
-    def require_fitting(self, query: Tensor, key: Tensor) -> None:
+    def require_fit(self, query: Tensor, key: Tensor) -> None:
         """Raises ValueError where query, key and vector differ in their number of features."""
-        require_same_features(query, key)
+        _require_same_features(query, key)
         if self.vector.shape != key.shape[-1:]:
             raise ValueError(
                 f"vector must have one weight for each of the {key.shape[-1]} features, got {list(self.vector.shape)}"
@@ -102,15 +118,43 @@ class Location:
     can read; the first k of them are used, where k is the number of keys.
 
     Reference: Luong et al. 2015, equation 8 (*location*).
+
+    >>> query, key = torch.tensor([[[0.1, 0.7, 0.2]]]), torch.zeros(1, 2, 5)  # scores for 3 positions, and 2 keys
+    >>> at.Location()(query, key)
+    tensor([[[0.1000, 0.7000]]])
+    >>> at.Location().require_fit(query, key)
     """
 
     def __call__(
         self, query: Float[Tensor, "batch *heads q positions"], key: Float[Tensor, "batch *heads k d"]
     ) -> Float[Tensor, "batch *heads q k"]:
+        self.require_fit(query, key)
+        return query[..., : key.shape[-2]]
+
+    def require_fit(self, query: Tensor, key: Tensor) -> None:
+        """Raises ValueError where there are more keys than the query has scores for."""
         k_len = key.shape[-2]
         if query.shape[-1] < k_len:
             raise ValueError(
                 f"query must hold a score for each of the {k_len} keys when score is Location, "
                 f"got query {list(query.shape)}"
             )
-        return query[..., :k_len]
+
+
+COMPARISONS = (Dot, ScaledDot, Additive, Location)
+"""The comparisons that engines know; any other score is a function of which nothing is known."""
+
+
+def dot_scale(score: Dot | ScaledDot, query: Float[Tensor, "*_ d"]) -> float:
+    """What the dot products are multiplied by."""
+    if isinstance(score, Dot):
+        return 1.0
+    return query.shape[-1] ** -0.5 if score.scale is None else score.scale
+
+
+def _require_same_features(query: Tensor, key: Tensor) -> None:
+    if query.shape[-1] != key.shape[-1]:
+        raise ValueError(
+            f"query and key must have the same number of features to be compared, "
+            f"got query {list(query.shape)} and key {list(key.shape)}"
+        )

@@ -16,11 +16,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from attentio.attention.call import Attended, Call
+from attentio.attention.transforms import transforming
 
 
 def known_finite(*tensors: Tensor) -> bool:
     """Whether it is known, without waiting for a device, that there is neither NaN nor inf in any of them."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or transforming():
         return False
     # The sum of a tensor with NaN or inf is NaN or inf. A sum that only overflows costs the detour, not
     # correctness.
@@ -29,7 +30,7 @@ def known_finite(*tensors: Tensor) -> bool:
 
 def guarded(compute: Callable[[Call, Tensor], Attended], call: Call, allowed: Bool[Tensor, "... _ _"]) -> Attended:
     """`compute(call, allowed)` as it is where that is known to be safe, `shielded` elsewhere."""
-    if call.key.device.type == "cpu" and not torch.compiler.is_compiling():
+    if call.key.device.type == "cpu" and not (torch.compiler.is_compiling() or transforming()):
         attended = compute(call, allowed)
         if came_out_finite(attended.context, call):
             return attended

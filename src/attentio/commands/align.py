@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jsonargparse.typing import ClosedUnitInterval, PositiveInt
+from attentio.commands.numbers import Count, Weight
+from attentio.commands.words import said
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from attentio.evaluation.alignment import Gold, Link
 
-HELP = "align pairs from standard input, source and target separated by a tab, in Pharaoh format"
 TAKES_OVERRIDES = False
 
 LINES_AT_A_TIME = 2048
@@ -22,30 +22,35 @@ LINES_AT_A_TIME = 2048
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "The model is made to say the target and shows what it looks at for each token: i-j links source token i with\n"
-        "target token j, counted from 0. A token that looks at the end of the source most has no link.\n"
-        "Gold: a line for each pair, i-j for sure links and i?j for possible ones; the error rate is told on standard\n"
-        "error (Och & Ney 2003)."
+        "The model is forced to produce the target, and shows what it looks at for each token: i-j links source token\n"
+        "i with target token j, counted from 0. A token that looks most at the end of the source has no link.\n"
+        "Gold: one line per pair, i-j for sure links and i?j for possible ones; the error rate is reported on\n"
+        "standard error (Och & Ney 2003)."
     )
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory of a model that translates")
-    parser.add_argument("--soft", action="store_true", help="every link with its weight, i-j:p, rather than the best")
-    parser.add_argument("--words", action="store_true", help="link words between spaces rather than the model's tokens")
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run, of a model that translates")
+    parser.add_argument("--soft", action="store_true", help="every link with its weight, i-j:p, instead of the best")
+    parser.add_argument("--words", action="store_true", help="link words between spaces instead of the model's tokens")
     parser.add_argument(
-        "--shift", action="store_true", help="the attention of the step that reads a token, not of the one that says it"
+        "--shift",
+        action="store_true",
+        help="the attention of the step that reads a token, not of the one that produces it",
     )
-    parser.add_argument("--layer", type=PositiveInt, help="of a Transformer decoder, from 1 (default: the last)")
+    parser.add_argument("--layer", type=Count, help="layer of a Transformer decoder, from 1 (default: the last)")
     parser.add_argument(
-        "--threshold", type=ClosedUnitInterval, metavar="P", help="least weight of a link (default: 0; --soft: 0.01)"
+        "--threshold", type=Weight, metavar="P", help="smallest weight of a link (default: 0, with --soft 0.01)"
     )
-    parser.add_argument("--mutual", action="store_true", help="only links that are the best of both their tokens")
-    parser.add_argument("--gold", type=Path, metavar="FILE", help="tell the alignment error rate against this file")
+    parser.add_argument("--mutual", action="store_true", help="only links that are the best for both their tokens")
+    parser.add_argument("--gold", type=Path, metavar="FILE", help="report the alignment error rate against this file")
     parser.add_argument("--one-based", action="store_true", help="the gold file counts from 1")
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
-    from attentio.commands.run import Run
+    from attentio.commands.unknown import UnknownTexts
     from attentio.errors import AttentioError
     from attentio.evaluation.alignment import format_hard, format_soft, hard_links, read_gold, soft_links
+    from attentio.runs.load import load_as
+    from attentio.runs.translator import Run
+    from attentio.text.unknown import unknown_in
 
     if arguments.one_based and not arguments.gold:
         raise AttentioError("--one-based says how --gold counts; give that too")
@@ -53,11 +58,15 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         raise AttentioError("--mutual chooses among the best links; leave it or --soft out")
     gold = read_gold(arguments.gold, first=int(arguments.one_based)) if arguments.gold else []
     least = {} if arguments.threshold is None else {"threshold": float(arguments.threshold)}
-    trained = Run.load(arguments.run)
+    trained = load_as(Run, arguments.run, device=arguments.device)
     found: list[list[Link]] = []
-    lines = _pairs(sys.stdin.buffer)
+    lines, unknown = enumerate(_pairs(sys.stdin.buffer), start=1), UnknownTexts()
     while chunk := list(itertools.islice(lines, 1 if sys.stdin.isatty() else LINES_AT_A_TIME)):
-        for one in trained.align(chunk, layer=arguments.layer):
+        pairs = [(trained.read(source), trained.read(target)) for _, (source, target) in chunk]
+        found_here = zip(chunk, pairs, trained.align(pairs, layer=arguments.layer), strict=True)
+        for (number, _), (source, target), one in found_here:
+            unknown.note(unknown_in(source, trained.tokenizers.source), f"line {number}, source")
+            unknown.note(unknown_in(target, trained.tokenizers.target), f"line {number}, target")
             matrix = one.matrix(words=arguments.words, shift=arguments.shift)
             end = matrix.shape[1] - 1
             links = [link for link in hard_links(matrix, mutual=arguments.mutual, **least) if link.source < end]
@@ -66,6 +75,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
                 _check_gold(gold, len(found), matrix[:, :end], arguments.gold)
                 found.append(links)
         sys.stdout.flush()
+    unknown.end()
     if arguments.gold:
         if len(found) < len(gold):
             raise AttentioError(f"{arguments.gold} has {len(gold)} lines, but {len(found)} pairs were given")
@@ -75,12 +85,12 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def _pairs(stream: Iterable[bytes]) -> Iterator[tuple[str, str]]:
     """Source and target of each line; AttentioError for one that is something else."""
-    from attentio.data.lines import check_text, decode_line
+    from attentio.data.lines import bounded_lines, check_text, decode_line
     from attentio.errors import AttentioError
 
-    for number, line in enumerate(stream, start=1):
+    for number, line in enumerate(bounded_lines(stream), start=1):
         where = f"<stdin>:{number}"
-        columns = decode_line(line.rstrip(b"\r\n"), where).split("\t")
+        columns = decode_line(line, where).split("\t")
         if len(columns) != 2:
             raise AttentioError(
                 f"{where}: {len(columns)} column(s) where 2 are expected; write source, one tab, target"
@@ -109,8 +119,8 @@ def _tell(found: "list[list[Link]]", gold: "list[Gold]") -> None:
     from attentio.evaluation.alignment import score_alignments
 
     score = score_alignments(found, gold)
-    print(
+    told = (
         f"alignment error rate {score.error_rate:.2%}, precision {score.precision:.2%}, recall {score.recall:.2%}; "
-        f"{len(found):,} pairs, {sum(map(len, found)):,} links",
-        file=sys.stderr,
+        f"{len(found):,} pairs, {sum(map(len, found)):,} links"
     )
+    print(said(told), file=sys.stderr)

@@ -1,56 +1,67 @@
-"""attentio compare FILE_OR_PRESETS ... [--out DIR] [--key.sub value ...]: several variants, equal budget, one table."""
+"""attentio compare VARIANTS ... [--out DIR] [--key.sub value ...]: several variants, equal budget, one table."""
 
 import argparse
 import csv
 import json
-import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
+from attentio import system
+from attentio.commands.words import said
+from attentio.config.plain_yaml import read_yaml
+from attentio.config.read import check_name, keys_of, load_config, to_yaml
+from attentio.config.schema import Config, ModelConfig
+from attentio.config.uses import without_use
+from attentio.errors import AttentioError, extra
 
-from attentio.commands.config import keys_of, load_config, to_yaml
-from attentio.commands.options import Config
-from attentio.commands.uses import without_use
-from attentio.errors import AttentioError
-
-HELP = "train several variants with the same budget and put them in one table"
 TAKES_OVERRIDES = True
 
 BUDGET = ("max_steps", "batch_tokens", "accumulate")
 
 
 class Outcome(NamedTuple):
-    """What one variant reached. peak_megabytes: most memory its training process held."""
+    """What one variant reached.
+
+    waits: whether each step of its training waits for the attention of the one before. peak_megabytes: most memory its
+    training took; None where the system does not tell.
+    """
 
     variant: str
     scores: dict[str, float]
     by_source_length: list[dict[str, Any]]
     parameters: int
     target_tokens_per_second: float
-    peak_megabytes: float
+    waits: bool
+    peak_megabytes: float | None
     seconds: float
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "A FILE holds `base: PRESET_OR_YAML` and `variants: {NAME: {model.attention: luong, ..}, ..}`.\n"
-        "--key.sub value applies to every variant. The same command again goes on where it stopped."
+        f"Such files that come along, by name: {', '.join(_recipes())}.\n"
+        "--key.sub value applies to every variant. The same command again resumes where it stopped."
     )
-    parser.add_argument("variants", nargs="+", metavar="FILE_OR_PRESET", help="a file of variants, or presets")
-    parser.add_argument("--out", type=Path, default=Path("runs/compare"), metavar="DIR", help="where to write")
+    parser.add_argument("variants", nargs="+", metavar="VARIANTS", help="a file of variants, or presets")
+    parser.add_argument("--out", default="runs/compare", metavar="DIR", help="where to write")
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from rich.console import Console
 
+    with extra("plot"):  # told now, not after hours of training
+        import matplotlib  # noqa: F401
+    if not arguments.out:
+        raise AttentioError("--out is empty; name a folder, or leave it out for runs/compare")
     variants = _variants(arguments.variants, overrides)
     if len({config.model.type for config in variants.values()}) > 1:
-        raise AttentioError("the variants differ in model.type, and so in what is measured; compare those of one type")
+        raise AttentioError("the variants differ in model.type, and so in what is measured; compare one type")
     budgets = {tuple(getattr(config.training, key) for key in BUDGET) for config in variants.values()}
     if len(budgets) > 1:
         raise AttentioError(
@@ -58,14 +69,14 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
             f"for instance with --training.max_steps N"
         )
     console = Console(emoji=False, highlight=False)
-    folder: Path = arguments.out
+    folder = Path(arguments.out)
     outcomes = []
     for number, (name, config) in enumerate(variants.items(), start=1):
-        console.rule(f"{name} ({number} of {len(variants)})")
-        outcomes.append(_train_and_measure(name, config, folder / name))
+        console.rule(said(f"{name} ({number} of {len(variants)})"))
+        outcomes.append(_train_and_measure(name, config, folder / name, arguments.device))
     written = _write(folder, outcomes)
     console.print(_table(outcomes))
-    console.print(f"wrote {', '.join(map(str, written))}", soft_wrap=True)
+    console.print(said(f"wrote {', '.join(map(str, written))}"), soft_wrap=True)
     return 0
 
 
@@ -73,10 +84,12 @@ def _variants(given: Sequence[str], overrides: Sequence[str]) -> dict[str, Confi
     """The configuration of each variant by its name."""
     configs: dict[str, Config] = {}
     for one in given:
-        content = _variants_file(Path(one)) if Path(one).is_file() else None
+        path = _recipes().get(one, Path(one))
+        content = _variants_file(path) if path.is_file() else None
         if content is None:
             content = {"base": one, "variants": {Path(one).stem: {}}}
         for name, changes in content["variants"].items():
+            check_name(str(name), f"{one}: the variant's name")
             if str(name) in configs:
                 raise AttentioError(f"{one}: a second variant called {name!r}; give each a name of its own")
             if not isinstance(changes or {}, dict):
@@ -90,12 +103,15 @@ def _variants(given: Sequence[str], overrides: Sequence[str]) -> dict[str, Confi
     return configs
 
 
+def _recipes() -> dict[str, Path]:
+    """The files of variants that come along, by name."""
+    folder = Path(str(resources.files("attentio"))) / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
 def _variants_file(path: Path) -> dict[str, Any] | None:
     """The content of a file of variants; None for the configuration of a single run."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise AttentioError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(path)
     if not isinstance(content, dict) or "variants" not in content:
         return None
     if set(content) != {"base", "variants"} or not isinstance(content["variants"], dict):
@@ -103,19 +119,17 @@ def _variants_file(path: Path) -> dict[str, Any] | None:
     return content
 
 
-def _train_and_measure(name: str, config: Config, folder: Path) -> Outcome:
+def _train_and_measure(name: str, config: Config, folder: Path, device: str) -> Outcome:
     """Train and evaluate one variant, each in a process of its own, so that peak memory is the variant's."""
-    memory = folder / "memory.json"
+    from attentio.training.records import read_memory
+
     folder.mkdir(parents=True, exist_ok=True)
     asked = folder / "variant.yaml"
     asked.write_text(to_yaml(config), encoding="utf-8")
-    attentio = [sys.executable, "-m", "attentio.commands.main"]
-    peak = _run([*attentio, "train", str(asked), "--run", str(folder)])
-    known = json.loads(memory.read_text()) if memory.exists() else 0.0
-    memory.write_text(json.dumps(max(known, peak)))
-    _run([*attentio, "evaluate", str(folder)])
-    report = json.loads((folder / "evaluation" / "scores.json").read_text())
-    with (folder / "metrics.csv").open(newline="") as file:
+    _attentio("train", asked, "--run", folder, "--device", device)
+    _attentio("evaluate", folder, "--device", device)
+    report = json.loads((folder / "evaluation" / "scores.json").read_text(encoding="utf-8"))
+    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return Outcome(
         variant=name,
@@ -123,19 +137,31 @@ def _train_and_measure(name: str, config: Config, folder: Path) -> Outcome:
         by_source_length=report["by_source_length"],
         parameters=report["parameters"],
         target_tokens_per_second=statistics.median(float(row["target_tokens_per_second"]) for row in rows),
-        peak_megabytes=max(known, peak),
+        waits=waits_for_attention(config.model),
+        peak_megabytes=read_memory(folder),
         seconds=float(rows[-1]["seconds"]),
     )
 
 
-def _run(command: list[str]) -> float:
-    """Run a command to its end; returns the most memory it held, in MB. Leaves with its exit code if it fails."""
-    child = subprocess.Popen(command)
-    _, status, usage = os.wait4(child.pid, 0)
-    code = os.waitstatus_to_exitcode(status)
+def waits_for_attention(model: ModelConfig) -> bool:
+    """Whether the context enters the recurrence, so that training must go step by step."""
+    recurrent = model.type == "encoder-decoder" and model.decoder == "recurrent"
+    return recurrent and (model.attention == "bahdanau" or (model.attention == "luong" and model.input_feeding))
+
+
+def _attentio(*words: object) -> None:
+    """Run a verb to its end. Leaves with its exit code if it fails, and after it when told to stop."""
+    with system.noted_signals() as received:
+        child = subprocess.Popen([sys.executable, "-m", "attentio", *map(str, words)])
+        while child.poll() is None and not received:
+            time.sleep(0.05)
+        for number in received:
+            system.pass_on(number, child)
+        code = child.wait()
+    if received:
+        raise SystemExit(128 + received[0])
     if code:
         raise SystemExit(code if code > 0 else 128 - code)
-    return usage.ru_maxrss / 1024
 
 
 def _cells(outcome: Outcome) -> list[str]:
@@ -143,14 +169,23 @@ def _cells(outcome: Outcome) -> list[str]:
         outcome.variant,
         *(f"{value:.2f}" for value in outcome.scores.values()),
         f"{outcome.target_tokens_per_second:,.0f}",
+        "yes" if outcome.waits else "no",
         f"{outcome.seconds / 60:.1f}",
-        f"{outcome.peak_megabytes:,.0f}",
+        "-" if outcome.peak_megabytes is None else f"{outcome.peak_megabytes:,.0f}",
         f"{outcome.parameters:,}",
     ]
 
 
 def _headings(outcomes: Sequence[Outcome]) -> list[str]:
-    return ["variant", *outcomes[0].scores, "training tokens/s", "minutes", "peak MB", "parameters"]
+    return [
+        "variant",
+        *outcomes[0].scores,
+        "training tokens/s",
+        "waits for attention",
+        "minutes",
+        "peak MB",
+        "parameters",
+    ]
 
 
 def _table(outcomes: Sequence[Outcome]) -> Any:
@@ -158,7 +193,7 @@ def _table(outcomes: Sequence[Outcome]) -> Any:
 
     table = Table()
     for number, heading in enumerate(_headings(outcomes)):
-        table.add_column(heading, justify="right" if number else "left", no_wrap=number == 0)
+        table.add_column(said(heading), justify="right" if number else "left", no_wrap=number == 0)
     for outcome in outcomes:
         table.add_row(*_cells(outcome))
     return table
@@ -168,10 +203,11 @@ def _write(folder: Path, outcomes: Sequence[Outcome]) -> list[Path]:
     """The table as JSON and Markdown, and one or two pictures."""
     from attentio.evaluation.by_length import LengthBin
     from attentio.evaluation.metrics import Score
-    from attentio.inspection.curves import save_comparison, save_quality_by_length
+    from attentio.pictures.curves import save_comparison, save_quality_by_length
 
     as_json, as_markdown = folder / "compare.json", folder / "compare.md"
-    as_json.write_text(json.dumps([outcome._asdict() for outcome in outcomes], indent=1, ensure_ascii=False) + "\n")
+    content = json.dumps([outcome._asdict() for outcome in outcomes], indent=1, ensure_ascii=False)
+    as_json.write_text(content + "\n", encoding="utf-8")
     headings = _headings(outcomes)
     lines = [headings, ["---", *["--:"] * (len(headings) - 1)], *map(_cells, outcomes)]
     as_markdown.write_text("".join(f"| {' | '.join(line)} |\n" for line in lines), encoding="utf-8")

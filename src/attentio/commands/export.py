@@ -1,56 +1,83 @@
-"""attentio export RUN --to huggingface [--out DIR]: a trained model as transformers opens it."""
+"""attentio export RUN --to FORMAT [--out PATH]: a trained model as transformers opens it, or as one small file."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-HELP = "write a trained Transformer in another library's format"
+from attentio.commands.words import said
+
+if TYPE_CHECKING:
+    from attentio.runs.directory import Contents
+
 TAKES_OVERRIDES = False
-
-_PIPELINE = """\
-    from transformers import pipeline
-    {verb} = pipeline("{task}", "{out}")
-    {verb}("{text}")"""
-
-_TRANSLATION = """\
-    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
-    tokenizer, model = AutoTokenizer.from_pretrained("{out}"), AutoModelForSeq2SeqLM.from_pretrained("{out}")
-    {decode}(model.generate(**tokenizer("...", return_tensors="pt"))[0], skip_special_tokens=True)"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "huggingface: a masked language model as BERT, a causal one as GPT-2, an encoder-decoder as Marian.\n"
-        "Options that those do not have are refused by name. attentio reads such a directory too."
+        "An option that these lack is refused by name. attentio can read such a directory too.\n"
+        "bundle: one file with the configuration, the tokenizers and the best weights in half precision, which every\n"
+        "verb takes as a RUN."
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory, made by attentio train")
-    parser.add_argument("--to", choices=("huggingface",), required=True, help="the format")
-    parser.add_argument("--out", metavar="DIR", type=Path, help="where to write (default: RUN/huggingface)")
+    parser.add_argument("--to", choices=("huggingface", "bundle"), required=True, help="the format")
+    parser.add_argument(
+        "--out", metavar="PATH", type=Path, help="where to write (default: RUN/huggingface, or RUN/NAME.zip)"
+    )
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
-    from attentio.commands.loading import load_directory
     from attentio.errors import AttentioError
-    from attentio.export.huggingface import write
-    from attentio.text.tokenizer import Tokenizer
+    from attentio.huggingface import is_directory
+    from attentio.runs.load import read
+    from attentio.runs.places import resolve
 
-    loaded = load_directory(arguments.run)
-    tokenizers = [tokenizer for tokenizer in loaded.tokenizers if isinstance(tokenizer, Tokenizer)]
-    if not tokenizers:
-        raise AttentioError(f"{arguments.run} is in that format already; copy it")
-    out: Path = arguments.out or arguments.run / "huggingface"
-    decoding = loaded.config.decoding
-    write(loaded.model, tokenizers, out, beam=decoding.beam, length_penalty=decoding.length_penalty)
-    print(f"wrote {out}; to open it:\n\n{_snippet(out, loaded.config.model.type)}")
+    path = resolve(arguments.run)
+    theirs = is_directory(path)
+    if arguments.to == "bundle" and theirs:
+        raise AttentioError(f"{path} is of Hugging Face; a bundle is made of a run directory of attentio train")
+    if theirs or (arguments.to == "bundle" and path.is_file()):
+        raise AttentioError(f"{path} is in that format already; copy it")
+    found = read(path, device="cpu")
+    if arguments.to == "bundle":
+        return _bundle(found, arguments.out)
+    return _huggingface(found, arguments.run, arguments.out)
+
+
+def _huggingface(found: "Contents", run: Path, out: Path | None) -> int:
+    from attentio.huggingface.directory import write
+    from attentio.runs.places import outputs_folder
+    from attentio.runs.tasks import task_of
+
+    out = out or outputs_folder(run, "huggingface")
+    decoding = found.config.decoding
+    tokenizers = [found.tokenizers.source, found.tokenizers.target]
+    write(found.model, tokenizers, out, beam=decoding.beam, length_penalty=decoding.length_penalty)
+    print(f"{said(f'wrote {out}; to open it:')}\n\n{task_of(found.config).transformers_snippet(out)}")
     return 0
 
 
-def _snippet(out: Path, kind: str) -> str:
-    if kind == "masked-lm":
-        return _PIPELINE.format(verb="fill", task="fill-mask", out=out, text="... <mask> ...")
-    if kind == "causal-lm":
-        return _PIPELINE.format(verb="generate", task="text-generation", out=out, text="...")
-    decode = "tokenizer.decode"
-    if (out / "target" / "tokenizer.json").is_file():
-        decode = f'AutoTokenizer.from_pretrained("{out / "target"}").decode'
-    return _TRANSLATION.format(out=out, decode=decode)
+def _bundle(found: "Contents", out: Path | None) -> int:
+    import shlex
+
+    from attentio.runs.bundle import write
+    from attentio.runs.card import make_card
+    from attentio.runs.tasks import task_of
+    from attentio.training.checkpoint import Checkpoints
+
+    out = out or found.path / f"{found.config.name}.zip"
+    checkpoint, report = Checkpoints(found.path).path("best"), found.path / "evaluation" / "scores.json"
+    # An evaluation from before the checkpoint was of another one.
+    current = report.is_file() and report.stat().st_mtime >= checkpoint.stat().st_mtime
+    card = make_card(
+        found.config,
+        parameters=sum(parameter.numel() for parameter in found.model.parameters()),
+        step=int(checkpoint.name.removeprefix("step-")),
+        report=report if current else None,
+    )
+    write(out, found.config, found.tokenizers, found.model, card)
+    place = shlex.quote(str(out))
+    print(said(f"wrote {out}, {out.stat().st_size:,} bytes; now try"))
+    print(f"  attentio {task_of(found.config).example(place)}")
+    return 0

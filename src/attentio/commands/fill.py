@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jsonargparse.typing import PositiveInt
+from attentio.commands.numbers import Count
+from attentio.commands.words import said
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from attentio.commands.masked_run import Candidate
+    from attentio.runs.outputs import Candidate
 
-HELP = "fill the holes, written [MASK], of a text"
 TAKES_OVERRIDES = False
 
 BAR = 20  # terminal cells
@@ -23,22 +23,23 @@ BAR = 20  # terminal cells
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "A hole is one token, as the model was trained: a word, a piece of one, a letter, or a jamo of a syllable.\n"
-        "Several holes are filled from one reading of the text, each by itself."
+        "A hole is one token of the model's tokenizer: a word, a piece of one, a letter, or a jamo of a syllable.\n"
+        "Several holes are filled from one reading of the text, each independently."
     )
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory of a masked language model")
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run, of a masked language model")
     parser.add_argument("text", nargs="?", help="a text with [MASK] in it (default: the lines of standard input)")
-    parser.add_argument("--top", type=PositiveInt, default=5, metavar="N", help="candidates a hole (default: 5)")
-    parser.add_argument("--json", action="store_true", help="write one JSON object a line")
+    parser.add_argument("--top", type=Count, default=5, metavar="N", help="candidates per hole (default: 5)")
+    parser.add_argument("--json", action="store_true", help="write one JSON object per line")
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from rich.console import Console
 
-    from attentio.commands.masked_run import MaskedRun
     from attentio.errors import AttentioError
+    from attentio.runs.filler import MaskedRun
+    from attentio.runs.load import load_as
 
-    trained = MaskedRun.load(arguments.run)
+    trained = load_as(MaskedRun, arguments.run, device=arguments.device)
     console = Console(emoji=False, highlight=False)
     for where, text in _texts(arguments.text):
         try:
@@ -55,20 +56,20 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def _texts(given: str | None) -> Iterator[tuple[str, str]]:
     """Each text, and what an error about it begins with. Empty lines are passed over."""
-    from attentio.data.lines import decode_line
+    from attentio.data.lines import bounded_lines, decode_line
 
     if given is not None:
         yield "", given
         return
-    for number, line in enumerate(sys.stdin.buffer, start=1):
-        text = decode_line(line.rstrip(b"\r\n"), f"<stdin>:{number}")
+    for number, line in enumerate(bounded_lines(sys.stdin.buffer), start=1):
+        text = decode_line(line, f"<stdin>:{number}")
         if text.strip():
             yield f"<stdin>:{number}: ", text
 
 
 def _show(console: "Console", text: str, holes: "list[list[Candidate]]") -> None:
     for number, candidates in enumerate(holes, start=1):
-        title = text if len(holes) == 1 else f"{text}   (hole {number} of {len(holes)})"
+        title = text if len(holes) == 1 else f"{text}   {said(f'(hole {number} of {len(holes)})')}"
         console.print(title, markup=False, style="bold")
         console.print(_table(candidates))
 
@@ -78,7 +79,7 @@ def _table(candidates: "Sequence[Candidate]") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    from attentio.inspection.labels import label
+    from attentio.pictures.labels import label
 
     table = Table(box=None, show_header=False, pad_edge=False)
     for candidate in candidates:

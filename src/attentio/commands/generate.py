@@ -1,4 +1,4 @@
-"""attentio generate RUN "prompt": how a causal language model goes on, written as it is drawn."""
+"""attentio generate RUN "prompt": how a causal language model continues a text, written as it is drawn."""
 
 import argparse
 import secrets
@@ -7,46 +7,47 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from attentio.commands.numbers import Beam, Count, RepetitionPenalty, Seed, Share, Temperature
+from attentio.commands.words import said
 
-HELP = "go on with a text"
 TAKES_OVERRIDES = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "In this order: repetition penalty, temperature, top-k, top-p, min-p. Several samples are separated by ---.\n"
-        "The seed that was drawn is told on standard error; giving it draws the same text again."
+        "The seed is reported on standard error; giving it with --seed draws the same text again."
     )
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory of a causal language model")
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run, of a causal language model")
     parser.add_argument("prompt", nargs="?", default="", help="what the text begins with (default: nothing)")
-    parser.add_argument("--max-tokens", type=PositiveInt, default=256, metavar="N", help="most tokens (default: 256)")
-    parser.add_argument("--samples", type=PositiveInt, default=1, metavar="N", help="how many texts (default: 1)")
-    parser.add_argument("--seed", type=NonNegativeInt, metavar="N", help="of the random numbers (default: a fresh one)")
     parser.add_argument(
-        "--temperature", type=NonNegativeFloat, default=1.0, metavar="T", help="0 is greedy (default: 1)"
+        "--max-tokens", type=Count, default=256, metavar="N", help="maximum number of tokens (default: 256)"
     )
+    parser.add_argument("--samples", type=Beam, default=1, metavar="N", help="how many texts (default: 1)")
+    parser.add_argument("--seed", type=Seed, metavar="N", help="of the random numbers (default: a fresh one)")
+    parser.add_argument("--temperature", type=Temperature, default=1.0, metavar="T", help="0 is greedy (default: 1)")
     parser.add_argument("--greedy", action="store_true", help="always the most probable token: --temperature 0")
-    parser.add_argument("--top-k", type=PositiveInt, metavar="K", help="draw from the K most probable tokens")
+    parser.add_argument("--top-k", type=Count, metavar="K", help="draw from the K most probable tokens")
     parser.add_argument(
-        "--top-p", type=PositiveFloat, metavar="P", help="draw from the fewest tokens that make up P of the probability"
+        "--top-p", type=Share, metavar="P", help="draw from the fewest tokens that make up P of the probability"
     )
     parser.add_argument(
-        "--min-p", type=PositiveFloat, metavar="P", help="draw from tokens at least P times as probable as the best"
+        "--min-p", type=Share, metavar="P", help="draw from tokens at least P times as probable as the best"
     )
     parser.add_argument(
         "--repetition-penalty",
-        type=PositiveFloat,
+        type=RepetitionPenalty,
         default=1.0,
         metavar="X",
-        help="above 1: what was said becomes less probable (default: 1)",
+        help="above 1: tokens that are already in the text become less probable (default: 1)",
     )
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
-    from attentio.commands.causal_run import CausalRun
     from attentio.decoding.sampling import Sampling
     from attentio.errors import AttentioError
+    from attentio.runs.generator import CausalRun
+    from attentio.runs.load import load_as
 
     try:
         sampling = Sampling(
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         )
     except ValueError as error:
         raise AttentioError(str(error)) from None
-    trained = CausalRun.load(arguments.run)
+    trained = load_as(CausalRun, arguments.run, device=arguments.device)
     seed = secrets.randbelow(2**31) if arguments.seed is None else arguments.seed
     started = time.perf_counter()
     tokens = 0
@@ -74,5 +75,6 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         print("\n---\n".join(one.text for one in found))
         tokens = sum(len(one.tokens) for one in found)
     seconds = time.perf_counter() - started
-    print(f"{tokens:,} tokens in {seconds:.1f} s, {tokens / seconds:,.0f} a second; seed {seed}", file=sys.stderr)
+    told = f"{tokens:,} tokens in {seconds:.1f} s, {tokens / seconds:,.0f} per second; seed {seed}"
+    print(said(told), file=sys.stderr)
     return 0

@@ -1,56 +1,200 @@
-"""The command line: `attentio VERB ...`. Errors that the user can mend are one line and exit code 2."""
+"""The command line: `attentio VERB ...`. Errors that the user can mend are one line and exit code 2.
+
+So are its own mistakes, with the place in the code and exit code 1; `--traceback` shows them whole.
+"""
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.metadata import version
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any, NoReturn, TextIO, cast
 
-from attentio.commands.process import settle
-from attentio.errors import AttentioError
+from attentio import system
+from attentio.commands.words import said, speak
+from attentio.errors import AttentioError, did_you_mean, harmless
+from attentio.version import __version__
 
-VERBS = ("train", "translate", "fill", "generate", "evaluate", "compare", "look", "align", "doctor", "serve", "export")
-"""One module of this folder each. They import torch and the like only when they run, so that --help is quick."""
+VERBS = {
+    "demo": "train on English pronunciation, evaluate, translate, look: each step is a command, shown and run",
+    "train": "train a model; the same command again resumes where it stopped",
+    "translate": "translate lines from standard input to standard output, one by one, in order",
+    "fill": "fill the holes, written [MASK], of a text",
+    "generate": "continue a text",
+    "mask": "show the holes that training draws in a text for a masked language model to fill",
+    "evaluate": "measure a model's quality on held-out data: translations by free decoding, "
+    "language models by how well they predict text",
+    "compare": "train several variants with the same budget and put them in one table",
+    "look": "show which tokens each token looked at",
+    "align": "align pairs from standard input, source and target separated by a tab, in Pharaoh format",
+    "doctor": "find silent attention mistakes in your own model",
+    "grade": "compare code with the equation of a paper, and name the line that is different",
+    "serve": "answer requests over HTTP: JSON, and with --page a live page that shows what the model looks at",
+    "export": "write a trained model as one small file, or a Transformer in another library's format",
+    "models": "list the trained models that come along, or show what is known of one",
+}
+"""Each verb's line of help. A verb is a module of this folder, imported when it is asked for: --help is quick."""
+
+_TOO_LITTLE_MEMORY = ("not enough memory", "t allocate memory", "out of memory")
+"""Of torch's messages, which come as RuntimeError from a CPU."""
+
+_DEVICES = "cpu, cuda, cuda:1, mps, ..; auto (default): a CUDA device where there is one, else the CPU"
+
+LONGEST_MESSAGE = 300
+"""Characters that are shown of an error that nobody foresaw."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb. Returns the exit code: 0, 2 for a user's mistake, 128 + n when stopped by signal n."""
-    settle()
-    parser = argparse.ArgumentParser(
+    """Run one verb.
+
+    Returns the exit code: 0, 1 for a mistake of the program, 2 for a user's mistake, 128 + n when stopped by signal n.
+    """
+    system.settle()
+    system.write_in_utf8()
+    speak()
+    _notice_closed_streams()
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        code = _run_verb(argv)
+        sys.stdout.flush()
+        return code
+    except AttentioError as error:
+        return _tell(str(error), 2)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return _output_unwanted()
+    except OSError as error:  # a full disk, a folder without permission
+        return _tell(f"{error.filename or 'writing'}: {error.strerror}; nothing more was written", 2)
+    except SystemExit as left:
+        if isinstance(left.__context__, BrokenPipeError):  # rich's console leaves so
+            return _output_unwanted()
+        raise
+    except BaseException as error:  # a panic in Rust is no Exception
+        if "--traceback" in argv:
+            raise
+        if isinstance(error, MemoryError) or any(words in str(error) for words in _TOO_LITTLE_MEMORY):
+            return _tell(f"not enough memory ({_in_one_line(error)}); give it less at a time", 2)
+        return _tell(f"{_place(error)}: {_in_one_line(error)}; --traceback shows all of it", 1)
+
+
+def _tell(error: str, code: int) -> int:
+    """One line on standard error, in the person's language."""
+    print(f"attentio: {harmless(said(error))}", file=sys.stderr)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        """With its help in the person's language."""
+        action = super().add_argument(*names, **options)
+        action.help = action.help and said(action.help)
+        return action
+
+    def error(self, message: str) -> NoReturn:
+        """One line, as of every other mistake."""
+        raise AttentioError(f"{message}; see {self.prog} --help")
+
+
+def _run_verb(argv: Sequence[str]) -> int:
+    parser = _Parser(
         prog="attentio",
-        description="Attention from A to Z: train it, use it, look inside.",
+        description=said("Attention from A to Z: train it, use it, look inside."),
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"attentio {version('attentio')}")
+    parser.add_argument("--version", action="version", version=f"attentio {__version__}")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    verbs = {verb: import_module(f"attentio.commands.{verb}") for verb in VERBS}
-    for name, module in verbs.items():
+    asked = next((word for word in argv if not word.startswith("-")), None)
+    if asked is not None and asked not in VERBS:
+        raise AttentioError(f"there is no command {asked!r}; see attentio --help{did_you_mean(asked, VERBS)}")
+    for name, line in VERBS.items():
         subparser = subparsers.add_parser(
             name,
-            help=module.HELP,
-            description=module.HELP,
+            help=said(line),
+            description=said(line),
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        module.add_arguments(subparser)
-    arguments, rest = parser.parse_known_args(argv)
-    verb = verbs[arguments.verb]
+        if name == asked:
+            verb = import_module(f"attentio.commands.{name}")
+            verb.add_arguments(subparser)
+            subparser.epilog = subparser.epilog and said(subparser.epilog)
+            if name not in ("doctor", "export"):  # one has its own, the other runs no model
+                subparser.add_argument("--device", default="auto", help=_DEVICES)
+            subparser.add_argument("--traceback", action="store_true", help="show all of an error of attentio itself")
+    arguments, rest = parser.parse_known_args(argv)  # leaves if no verb is asked
     if rest and not verb.TAKES_OVERRIDES:
-        parser.error(f"{arguments.verb} does not know {rest[0]!r}; see attentio {arguments.verb} --help")
-    try:
-        return int(verb.run(arguments, rest))
-    except AttentioError as error:
-        print(f"attentio: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # whoever read the output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except OSError as error:  # a full disk, a folder without permission
-        print(f"attentio: {error.filename or 'writing'}: {error.strerror}; nothing more was written", file=sys.stderr)
-        return 2
+        raise AttentioError(f"{arguments.verb} does not know {rest[0]!r}; see attentio {arguments.verb} --help")
+    return int(verb.run(arguments, rest))
+
+
+class _Closed:
+    """Stands for a standard stream that is closed: whoever needs it learns that, whoever does not never asks."""
+
+    closed = True  # nothing to flush when Python ends
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def flush(self) -> None:
+        """Nothing was written."""
+
+    def __getattr__(self, attribute: str) -> Any:
+        raise AttentioError(f"{self.name} is closed, and this needs it; leave it open, or give it a file")
+
+
+class _Aside:
+    """Standard error: what is said there is said aside, and whoever stops listening stops nothing else."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """As a stream's, but nowhere once nobody reads."""
+        self._unless_unheard(lambda: self.stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """As a stream's."""
+        self._unless_unheard(self.stream.flush)
+
+    def _unless_unheard(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except BrokenPipeError:
+            system.silence(self.stream.fileno())
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self.stream, attribute)
+
+
+def _notice_closed_streams() -> None:
+    """Python says None for a stream that is closed, and print() then writes nothing without a word."""
+    sys.stdin = sys.stdin or _Closed("standard input")
+    sys.stdout = sys.stdout or _Closed("standard output")
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, else print() takes standard output
+    if not isinstance(sys.stderr, _Aside):
+        sys.stderr = cast(TextIO, _Aside(sys.stderr))
+
+
+def _output_unwanted() -> int:
+    """Whoever read the output has had enough."""
+    system.silence(sys.stdout.fileno())
+    return 141
+
+
+def _place(error: BaseException) -> str:
+    """FILE:LINE of the innermost frame of ours."""
+    package = Path(__file__).parents[1]
+    frames = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(package)]
+    return f"{Path(frames[-1].filename).relative_to(package.parent).as_posix()}:{frames[-1].lineno}"
+
+
+def _in_one_line(error: BaseException) -> str:
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {harmless(said[:LONGEST_MESSAGE])}"
 
 
 if __name__ == "__main__":

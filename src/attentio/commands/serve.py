@@ -1,46 +1,61 @@
 """attentio serve RUN [--page]: a trained model on a port of this machine."""
 
 import argparse
-import signal
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse.typing import restricted_number_type
+from attentio.commands.numbers import Port, Seconds
 
-HELP = "answer requests over HTTP: JSON, and with --page a live page of what the model looks at"
 TAKES_OVERRIDES = False
-
-Port = restricted_number_type("Port", int, [(">=", 0), ("<=", 65535)])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        'POST /translate, /fill or /generate, as the model is, with {"text": "..."}; the answer is JSON too.\n'
-        "One call of the model runs at a time. Ctrl-C ends it."
+        'POST /translate, /fill or /generate, depending on the model, with {"text": "..."}; the answer is JSON too.\n'
+        "GET /openapi.json describes it; /health, /ready and /metrics are for those who watch it. Ctrl-C ends it."
     )
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory, made by attentio train")
-    parser.add_argument("--page", action="store_true", help="at /, a page to type a text and see its attention")
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory, a bundle, or a model that comes along")
+    parser.add_argument("--page", action="store_true", help="serve a page at /, to type a text and see its attention")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)"
     )
-    parser.add_argument("--port", type=Port, default=8000, help="0 for any that is free (default: 8000)")
+    parser.add_argument("--port", type=Port, default=8000, help="0 for any free port (default: 8000)")
+    parser.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a name or address that people call this server by; needed for any --host but this machine's own",
+    )
+    parser.add_argument(
+        "--deadline", type=Seconds, default=30.0, metavar="SECONDS", help="for each answer (default: 30)"
+    )
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
-    from attentio.commands.answers import routes
-    from attentio.commands.run import load
+    # Requests that are answered together have ever new shapes; for each, oneDNN would keep a plan, up to 1,024 of them.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
+
+    from attentio.runs.load import load
+    from attentio.serving.answers import Answers
+    from attentio.serving.limits import Limits
+    from attentio.serving.log import log_in_json
+    from attentio.serving.metrics import Metrics
+    from attentio.serving.model_queue import ModelQueue
+    from attentio.serving.names import is_loopback, names_of
     from attentio.serving.server import Server
 
-    trained = load(arguments.run)
-    server = Server(arguments.host, arguments.port, routes(trained, page=arguments.page))
+    names = names_of(arguments.host, arguments.allow_host)
+    trained = load(arguments.run, device=arguments.device)
+    limits, metrics = Limits(deadline=float(arguments.deadline)), Metrics()
+    queue = ModelQueue(limits, metrics)
+    door = Answers(trained, queue, metrics, limits).door(page=arguments.page, names=names)
+    server = Server(arguments.host, arguments.port, door, queue, limits)
     print(f"{arguments.run} at {server.url} (Ctrl-C ends it)", flush=True)
-    if not server.local:
+    if not is_loopback(arguments.host):
         print("Everybody who reaches this machine over the network can use it.", flush=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what stops services ends this one as Ctrl-C does
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        print("ended", flush=True)
-    finally:
-        server.close()
+    with log_in_json():
+        server.run()
+    print("ended", flush=True)
     return 0

@@ -1,230 +1,200 @@
 """attentio train PRESET_OR_YAML [--run DIR] [--key.sub value ...]"""
 
 import argparse
-import fcntl
-import json
-import os
-import signal
-from collections.abc import Iterator, Sequence
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-from attentio.commands.config import load_config, preset_names, to_yaml
-from attentio.commands.options import Config, TrainingConfig
-from attentio.errors import AttentioError
+from attentio import system
+from attentio.commands.words import said
+from attentio.config.read import as_begun, check_name, load_config, load_run, preset_names
+from attentio.config.schema import Config
+from attentio.errors import AttentioError, extra
+from attentio.runs.archive import is_bundle
+from attentio.runs.places import along
 
 if TYPE_CHECKING:
-    from torch import nn
+    from attentio.data.part import Part
+    from attentio.runs.directory import Contents
+    from attentio.training.records import MetricsRow
 
-    from attentio.commands.build import Tokenizers
-    from attentio.commands.corpora import Part
-    from attentio.training.loop import Recipe
-    from attentio.training.records import Row
-
-HELP = "train a model; the same command again goes on where it stopped"
 TAKES_OVERRIDES = True
-
-MAY_CHANGE = {
-    f"training.{key}"
-    for key in ("max_steps", "patience", "checkpoint_every", "log_every", "keep_checkpoints", "samples")
-}
-"""Keys in which a resumed run may differ from its beginning; any other would make it another run."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = f"presets: {', '.join(preset_names())}"
-    parser.add_argument(
-        "config", metavar="PRESET_OR_YAML", help="a preset, a YAML file, or a run directory to go on with"
-    )
-    parser.add_argument("--run", type=Path, metavar="DIR", help="where to write (default: runs/NAME)")
+    parser.add_argument("config", metavar="PRESET_OR_YAML", help="a preset, a YAML file, or a run directory to resume")
+    parser.add_argument("--run", metavar="DIR", help="where to write (default: runs/NAME)")
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
+    if arguments.run == "":
+        raise AttentioError("--run is empty; name a folder, or leave it out for runs/NAME")
     given = Path(arguments.config)
-    if (given / "config.yaml").is_file():
-        return train(load_config(str(given / "config.yaml"), overrides), arguments.run or given)
-    config = load_config(arguments.config, overrides)
-    return train(config, arguments.run or Path("runs") / config.name)
+    if is_bundle(given) or (arguments.config in along() and arguments.config not in preset_names()):
+        raise AttentioError(
+            f"{given} is a bundle, for use alone: it holds nothing to go on from; train a preset or a YAML file"
+        )
+    if not (given / "config.yaml").is_file():
+        config = load_config(arguments.config, overrides)
+        check_name(config.name, f"{arguments.config}: name")
+        folder = Path(arguments.run or Path("runs") / config.name)
+        if later := as_begun(folder, overrides):
+            config = load_config(arguments.config, overrides, shared=later)
+        return train(config, folder, arguments.device)
+    folder = Path(arguments.run or given)
+    if folder.resolve() != given.resolve() and not (folder / "checkpoints").exists():
+        print(said(f"{folder} begins from fresh weights with {given}'s configuration"), file=sys.stderr)
+    return train(load_run(given, overrides), folder, arguments.device)
 
 
-def train(config: Config, folder: Path) -> int:
-    """Train as `config` says and leave everything in `folder`. Returns the exit code."""
-    from lightning_fabric import Fabric
+def train(config: Config, folder: Path, device_name: str) -> int:
+    """Train as `config` says on a device and leave everything in `folder`. Returns the exit code."""
+    # Before torch, which takes seconds: what is wrong with the data is told at once.
+    from attentio.data.part import read_parts
+
+    train_part, dev_part = read_parts(config)
+    with extra("train"):
+        from lightning_fabric import Fabric
+        from lightning_fabric.strategies import SingleDeviceStrategy
     from rich.console import Console
 
-    from attentio.commands.build import build_model
-    from attentio.commands.corpora import make_corpus, make_validation, read_part, validation_metrics
-    from attentio.commands.progress import training_progress
-    from attentio.commands.run import Run
-    from attentio.evaluation.metrics import score
-    from attentio.layers.unchanging import unchanging_weights
-    from attentio.models.encoder_decoder import EncoderDecoder
+    from attentio.devices import device_called
+    from attentio.runs.begin import alone_in, prepare
+    from attentio.runs.directory import Contents
+    from attentio.runs.sums import sums
+    from attentio.runs.tasks import task_of
     from attentio.training.checkpoint import Checkpoints
+    from attentio.training.footprint import check_training_fits
     from attentio.training.loop import Trainer
-    from attentio.training.records import Records
+    from attentio.training.records import Records, write_memory
 
     console = Console(stderr=True, emoji=False, highlight=False)
-    options = config.training
-    # A BLEU tokenizer that cannot be used is told now, not at the first validation.
-    score(["x"], [["x"]], metrics=config.evaluation.metrics, bleu_tokenize=config.evaluation.bleu_tokenize)
-    train_part, dev_part = read_part(config, config.data.train), read_part(config, config.data.dev)
+
+    def say(text: str) -> None:
+        console.print(said(text), markup=False, soft_wrap=True)
+
+    options, task, device = config.training, task_of(config), device_called(device_name)
+    metrics = task.metrics(config)  # one that cannot be computed is told now, not at the first validation
     checkpoints = Checkpoints(folder, keep=options.keep_checkpoints)
-    with _alone_in(folder):
-        tokenizers = _prepare(folder, config, train_part, dev_part, resuming=checkpoints.exists())
-        model = build_model(config.model, tokenizers, seed=options.seed)
-        _introduce(console, folder, train_part, dev_part, tokenizers, model)
-
-        def translate(texts: list[str]) -> list[str]:
-            assert isinstance(model, EncoderDecoder)
-            with unchanging_weights():  # without loops, which would be taken up at another place after a restart
-                found = Run(folder, config, tokenizers, model).candidates(texts, beam=1, attention=False)
-            return [best[0].text for best in found]
-
+    with alone_in(folder):
+        tokenizers = prepare(folder, config, train_part, dev_part, resuming=checkpoints.exists())
+        model = task.blueprint.build_model(config.model, tokenizers, seed=options.seed)
+        contents = Contents(folder, config, tokenizers, model)
+        _introduce(console, say, contents, train_part, dev_part)
+        corpus = task.corpus(config, train_part, tokenizers, seed=options.seed)
+        if device.type != "cpu":
+            say(f"on {device}; --device cpu trains on the CPU")
+        check_training_fits(model, corpus, batch_tokens=options.batch_tokens)
+        for note in task.notes(contents, corpus, dev_part):
+            say(note)
         trainer = Trainer(
             model,
-            _recipe(options),
+            options,
             checkpoints,
-            fabric=Fabric(accelerator="auto", devices=1, precision=options.precision),
-            corpus=make_corpus(config, train_part, tokenizers, seed=options.seed),
-            validate=make_validation(
-                config, dev_part, tokenizers, translate, lambda text: console.print(text, markup=False, soft_wrap=True)
+            fabric=Fabric(
+                accelerator=device.type,
+                strategy=SingleDeviceStrategy(device),
+                devices=1,
+                precision=options.precision,
             ),
+            corpus=corpus,
+            facts=sums(folder, config),
+            validate=task.validation(contents, dev_part, say),
         )
         if checkpoints.exists():
+            lost = "" if checkpoints.has("last") else f", the newest whole checkpoint: {folder / 'last'} is missing"
             trainer.resume()
-            console.print(f"going on after step {trainer.progress.step}")
+            say(f"going on after step {trainer.progress.step}{lost}")
         with (
-            _stop_signals() as received,
-            Records(folder, validation_metrics(config), after=trainer.progress.step) as records,
-            training_progress(console, options.max_steps, trainer.progress.step) as show,
+            system.noted_signals() as received,
+            Records(folder, metrics, after=trainer.progress.step) as records,
+            _progress(console, options.max_steps, trainer.progress.step) as show,
         ):
 
-            def record(row: "Row") -> None:
+            def record(row: "MetricsRow") -> None:
                 records.write(row)
                 show(row)
 
             progress = trainer.run(record, should_stop=lambda: bool(received))
+        write_memory(folder)
     if received:
-        console.print(f"stopped and saved at step {progress.step}; the same command goes on from there")
+        say(f"stopped and saved at step {progress.step}; the same command resumes from there")
         return 128 + received[0]
-    use = {
-        "encoder-decoder": f"translate {folder}",
-        "masked-lm": f'fill {folder} "a text with a [MASK] in it"',
-        "causal-lm": f'generate {folder} "a beginning"',
-    }[config.model.type]
-    console.print(
-        f"finished at step {progress.step}; the best was step {progress.best_step}. Now try\n"
-        f"  attentio evaluate {folder}\n  attentio {use}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    place = shlex.quote(str(folder))
+    say(f"finished at step {progress.step}; the best was step {progress.best_step}. Now try")
+    console.print(f"  attentio evaluate {place}\n  attentio {task.example(place)}", markup=False, soft_wrap=True)
     return 0
 
 
-def _recipe(options: TrainingConfig) -> "Recipe":
-    from attentio.training.loop import Recipe
+def _introduce(console: Any, say: Callable[[str], None], contents: "Contents", train: "Part", dev: "Part") -> None:
+    """What the data look like, and how big the model is."""
+    from rich.table import Column, Table
 
-    shared = set(Recipe.__dataclass_fields__) & set(vars(options))
-    return Recipe(peak_learning_rate=options.learning_rate, **{key: getattr(options, key) for key in shared})
+    from attentio.data.part import HELD_OUT
+    from attentio.data.survey import survey
+    from attentio.runs.build import parameters_of
 
-
-def _prepare(folder: Path, config: Config, train_part: "Part", dev_part: "Part", *, resuming: bool) -> "Tokenizers":
-    """Write what the later commands need before training starts, or check that it still holds."""
-    from attentio.commands.build import Tokenizers
-    from attentio.commands.corpora import learn_tokenizers
-
-    facts = {"train": train_part.facts(), "dev": dev_part.facts()}
-    if resuming:
-        if not (folder / "config.yaml").is_file():
-            raise AttentioError(
-                f"{folder} holds checkpoints and no config.yaml; choose another --run, or remove it to begin anew"
-            )
-        begun = load_config(str(folder / "config.yaml"))
-        different = {
-            key for key, value in _flat(asdict(config)).items() if _flat(asdict(begun)).get(key) != value
-        } - MAY_CHANGE
-        if different:
-            raise AttentioError(
-                f"{folder} was begun with another {', '.join(sorted(different))}; "
-                f"choose another --run, or remove {folder} to begin anew"
-            )
-        try:
-            content = json.loads((folder / "data.json").read_text())
-            known = {part: content[part]["sha256"] for part in facts}
-        except (OSError, ValueError, KeyError, TypeError):
-            raise AttentioError(f"{folder / 'data.json'} is damaged; choose another --run to begin anew") from None
-        for part, fact in facts.items():
-            if known[part] != fact["sha256"]:
-                raise AttentioError(f"{fact['name']} has changed since {folder} was begun; choose another --run")
-        tokenizers = Tokenizers.load(folder / "tokenizer", config)
-    else:
-        tokenizers = learn_tokenizers(config, train_part)
-        tokenizers.save(folder / "tokenizer")
-        (folder / "data.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    beside = folder / "config.yaml.new"
-    beside.write_text(to_yaml(config), encoding="utf-8")
-    os.replace(beside, folder / "config.yaml")  # at no moment is it half written
-    return tokenizers
-
-
-def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
-
-
-def _introduce(
-    console: Any,
-    folder: Path,
-    train_part: "Part",
-    dev_part: "Part",
-    tokenizers: "Tokenizers",
-    model: "nn.Module",
-) -> None:
-    for part in (train_part, dev_part):
-        console.print(f"{part.name}: {len(part.items):,} {part.unit}", markup=False, soft_wrap=True)
+    for part in (train, dev):
+        say(f"{part.name}: {len(part.items):,} {part.unit}")
         if part.skipped:
-            console.print(
-                f"  skipped {len(part.skipped):,} bad lines; the first: {part.skipped[0]}", markup=False, soft_wrap=True
-            )
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    sizes = dict.fromkeys(f"{tokenizer.size:,}" for tokenizer in tokenizers)
-    console.print(
-        f"vocabulary: {' and '.join(sizes)}; {parameters:,} parameters; writing to {folder}",
-        highlight=False,
+            say(f"  skipped {len(part.skipped):,} bad lines; the first: {part.skipped[0]}")
+    if contents.config.data.dev is None:
+        say(
+            f"  data.dev is not given: this part is not trained on, but validated on; {contents.path / HELD_OUT} has it"
+        )
+    found = survey(contents.config, train, dev)
+    table = Table("", *(Column(said(heading), justify="right") for heading in ("train", "dev")))
+    for row in found.rows:
+        table.add_row(*map(said, row))
+    console.print(table)
+    for note in dict.fromkeys([train.header, dev.header, *found.notes]):
+        if note:
+            say(note)
+    training = contents.config.training
+    if training.warmup >= training.max_steps:
+        say(
+            f"training.warmup is {training.warmup:,} of {training.max_steps:,} updates: the learning rate climbs to "
+            "the end, and little is learnt; lower it, or train longer"
+        )
+    parameters = parameters_of(contents.model)
+    sizes = dict.fromkeys(
+        f"{tokenizer.size:,}" for tokenizer in (contents.tokenizers.source, contents.tokenizers.target)
+    )
+    say(f"vocabulary: {', '.join(sizes)}; {parameters:,} parameters; writing to {contents.path}")
+
+
+@contextmanager
+def _progress(console: Any, total: int, done: int) -> Iterator[Callable[["MetricsRow"], None]]:
+    """Yields a function that takes each row of the records. Without a terminal, rows become plain lines."""
+
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
     )
 
+    def line(row: "MetricsRow") -> str:
+        return said(f"loss {row['loss']:.3f}  {row['target_tokens_per_second']:,.0f} tokens/s")
 
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[IO[str]]:
-    """The run directory, created if need be and held against a second process until the end."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
-    except OSError as error:
-        raise AttentioError(f"cannot write to {folder}: {error.strerror}; choose another --run") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise AttentioError(f"another process is training in {folder}; wait, or choose another --run") from None
-        yield lock
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Inside, SIGINT and SIGTERM are only noted, so that the step in hand can be finished and saved."""
-    received: list[int] = []
-    before = {
-        number: signal.signal(number, lambda number, frame: received.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    if not console.is_terminal:
+        yield lambda row: console.print(said(f"step {row['step']}/{total}") + f"  {line(row)}", highlight=False)
+        return
+    columns = (
+        TextColumn(said("training")),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        TextColumn(said("left")),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, redirect_stdout=False) as bar:
+        task = bar.add_task("", total=total, completed=done)
+        yield lambda row: bar.update(task, completed=int(row["step"]), description=line(row))

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse.typing import NonNegativeFloat, PositiveInt
+from attentio.commands.numbers import Beam, LengthPenalty, MaxLengthRatio
+from attentio.commands.words import said
 
-HELP = "translate lines from standard input to standard output, one by one, in order"
 TAKES_OVERRIDES = False
 
 LINES_AT_A_TIME = 2048
@@ -16,16 +16,22 @@ LINES_AT_A_TIME = 2048
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory, made by attentio train")
-    parser.add_argument("--beam", type=PositiveInt, help="hypotheses a sentence; 1 is greedy (default: as configured)")
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory, a bundle, or a model that comes along")
+    parser.add_argument("--beam", type=Beam, help="hypotheses per text; 1 is greedy (default: as configured)")
     parser.add_argument(
-        "--length-penalty", type=NonNegativeFloat, help="alpha of the length penalty (default: as configured)"
+        "--length-penalty", type=LengthPenalty, help="alpha of the length penalty (default: as configured)"
     )
     parser.add_argument(
         "--n-best",
-        type=PositiveInt,
+        type=Beam,
         metavar="N",
-        help="write N outputs a line: line number, score and text, separated by tabs",
+        help="write N outputs per line: line number, score and text, separated by tabs",
+    )
+    parser.add_argument(
+        "--max-length-ratio",
+        type=MaxLengthRatio,
+        metavar="R",
+        help="most tokens of an output for each of its source, besides ten more (default: as configured)",
     )
     parser.add_argument("--bad-lines", choices=("stop", "skip"), default="stop", help="skip: leave their output empty")
 
@@ -34,19 +40,24 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from attentio.commands.run import Run
+    from attentio.commands.unknown import UnknownTexts
     from attentio.data.lines import read_sources
     from attentio.errors import AttentioError
+    from attentio.runs.load import load_as
+    from attentio.runs.translator import Run
 
-    trained = Run.load(arguments.run)
+    trained = load_as(Run, arguments.run, device=arguments.device)
     n_best, beam = arguments.n_best or 1, arguments.beam or trained.config.decoding.beam
     if not 1 <= n_best <= beam:
         raise AttentioError(f"--n-best {n_best} needs a --beam of at least as many; the beam is {beam}")
     lines = read_sources(sys.stdin.buffer, "<stdin>", bad_lines=arguments.bad_lines)
     at_a_time = 1 if sys.stdin.isatty() else LINES_AT_A_TIME
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=sys.stdin.isatty() or not console.is_terminal) as bar:
-        task = bar.add_task("translating", total=None)
+    console, unknown = Console(stderr=True), UnknownTexts()
+    cut = written = few = 0
+    # On a terminal the translations themselves show how far it is; elsewhere standard output is theirs alone.
+    shown = console.is_terminal and not (sys.stdin.isatty() or sys.stdout.isatty())
+    with Progress(console=console, transient=True, redirect_stdout=False, disable=not shown) as bar:
+        task = bar.add_task(said("translating"), total=None)
         while chunk := list(itertools.islice(lines, at_a_time)):
             texts = [text for _, text in chunk if text]
             found = iter(
@@ -55,12 +66,18 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
                     n_best=n_best,
                     beam=beam,
                     length_penalty=arguments.length_penalty,
+                    max_length_ratio=arguments.max_length_ratio,
                     attention=False,
                     progress=lambda done: bar.advance(task, done),
                 )
             )
             for number, text in chunk:
                 candidates = next(found) if text else []
+                if candidates:
+                    unknown.note(candidates[0].unknown, f"line {number}")
+                cut += sum(not one.finished for one in candidates)
+                written += len(candidates)
+                few += 0 < len(candidates) < n_best
                 # A model trained on JSON can say a line feed; one line in stays one line out.
                 outputs = [one.text.replace("\n", " ") for one in candidates]
                 if arguments.n_best:
@@ -69,4 +86,15 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
                 else:
                     print(outputs[0] if outputs else "")
             sys.stdout.flush()
+    unknown.end()
+    if cut:
+        told = (
+            f"{cut:,} of {written:,} outputs are cut off. An output may have "
+            f"{trained.length_limit(arguments.max_length_ratio)}; --max-length-ratio lets it have more, "
+            f"at training --decoding.max_length_ratio"
+        )
+        print(said(told), file=sys.stderr)
+    if few:
+        told = f"{few:,} lines have fewer than {n_best} outputs that differ; a larger --beam may find more"
+        print(said(told), file=sys.stderr)
     return 0

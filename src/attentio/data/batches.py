@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from attentio.data.pairs import Pair
 from attentio.text.tokenizer import BOS, EOS, PAD, Tokenizer
@@ -14,7 +15,7 @@ from attentio.text.tokenizer import BOS, EOS, PAD, Tokenizer
 _POOL_BATCHES = 50
 
 
-class Batch(NamedTuple):
+class PairBatch(NamedTuple):
     """Padded token ids of some pairs.
 
     indices: which pairs.
@@ -79,13 +80,13 @@ class EncodedPairs:
         """The source of one pair, its EOS included."""
         return self._sources.row(index)
 
-    def batch(self, indices: Int[np.ndarray, "batch"]) -> Batch:
+    def batch(self, indices: Int[np.ndarray, "batch"]) -> PairBatch:
         """The pairs with these numbers, each side padded to the longest of them."""
         target_output = self._targets.padded(indices)
         target_input = np.full_like(target_output, PAD)
         target_input[:, 0] = BOS
         target_input[:, 1:] = np.where(target_output[:, :-1] == EOS, PAD, target_output[:, :-1])
-        return Batch(
+        return PairBatch(
             indices=indices,
             source=torch.from_numpy(self._sources.padded(indices)),
             source_lengths=torch.from_numpy(self.source_lengths[indices]),
@@ -106,7 +107,7 @@ class PairBatches:
         lengths = self.pairs.source_lengths, self.pairs.target_lengths
         return epoch_batches(*lengths, batch_tokens=self.batch_tokens, seed=self.seed, epoch=epoch)
 
-    def load(self, indices: Int[np.ndarray, "batch"], epoch: int) -> Batch:
+    def load(self, indices: Int[np.ndarray, "batch"], epoch: int) -> PairBatch:
         """The pairs with these numbers, the same in every epoch."""
         return self.pairs.batch(indices)
 
@@ -180,6 +181,11 @@ def _cut(numbers: np.ndarray, ascending: np.ndarray, batch_tokens: int) -> list[
             cuts.append(end)
             start = end
     return np.split(numbers, cuts)
+
+
+def pad_rows(rows: Sequence[Sequence[int]], *, padding: int = PAD) -> Int[Tensor, "rows longest"]:
+    """Token ids of different lengths as one tensor, the shorter rows padded at the end."""
+    return pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=padding)
 
 
 def length_sorted_batches(lengths: Int[np.ndarray, "items"], *, batch_size: int) -> list[np.ndarray]:

@@ -11,7 +11,7 @@ import random
 from functools import cache
 from typing import Any
 
-from babel import Locale
+from attentio.errors import extra
 
 # How often a language is drawn, relative to the others.
 LANGUAGES = {
@@ -44,17 +44,24 @@ def pairs(split: str, *, size: int | None = None, seed: int = 0) -> list[tuple[s
     drawn = []
     for language in languages:
         day = draw.choice(days)
-        drawn.append((draw.choice(formats(language)).apply(day, Locale.parse(language)), day.isoformat()))
+        drawn.append((draw.choice(formats(language)).apply(day, _locale(language)), day.isoformat()))
     return drawn
 
 
 @cache
 def formats(language: str) -> list[Any]:
     """The different date patterns of a language, each with a method `apply(date, locale)`."""
-    locale = Locale.parse(language)
+    locale = _locale(language)
     patterns = [locale.date_formats[width] for width in ("medium", "long", "full")]
     patterns += [locale.datetime_skeletons[name] for name in _SKELETONS if name in locale.datetime_skeletons]
     return list({pattern.pattern: pattern for pattern in patterns}.values())
+
+
+@cache
+def _locale(language: str) -> Any:
+    with extra("train"):
+        from babel import Locale
+    return Locale.parse(language)
 
 
 @cache

@@ -1,34 +1,44 @@
 """Lines of text files, checked one by one: what is wrong is said with file, line and remedy."""
 
-import difflib
 import gzip
+import io
 import logging
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
 
+from attentio.config.schema import BadLines
 from attentio.errors import AttentioError
-from attentio.text.tokenizer import find_reserved
-
-BadLines = Literal["stop", "skip"]
+from attentio.files import check_regular
+from attentio.memory import check_room
+from attentio.text.normal import trimmed
+from attentio.text.reserved import find_reserved
 
 _log = logging.getLogger(__name__)
+LONGEST_LINE = 2**24
+"""Bytes of a line that are held at once, also where a text may have any number of characters."""
+
 _BOM = b"\xef\xbb\xbf"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_ARCHIVE = b"PK\x03\x04"
+_LINES_BETWEEN_LOOKS = 2**16
+"""At how much memory the data take."""
 
 
 def file_lines(path: Path) -> Iterator[bytes]:
     """The lines of a file, which may end in .gz, as bytes without their ends.
 
     Raises:
-        AttentioError: the file is missing, unreadable, empty or damaged.
+        AttentioError: the file is missing, unreadable, no regular file, empty or damaged, or is read into more than
+            half of the memory; a small one that was compressed can hold any number of lines.
     """
-    if not path.exists():
-        raise AttentioError(f"{path}: no such file{_nearest(path)}")
+    check_regular(path)
     number = 0
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            for number, line in enumerate(_lines(stream), start=1):  # noqa: B007
+            for number, line in enumerate(bounded_lines(stream), start=1):
+                if number % _LINES_BETWEEN_LOOKS == 0:
+                    check_room(f"{path}:{number}")
                 yield line
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise AttentioError(f"{path}:{number + 1}: corrupt gzip data ({error}); copy or compress it again") from error
@@ -55,22 +65,28 @@ def read_sources(
     Raises:
         AttentioError: a bad line, with `bad_lines="stop"`.
     """
-    for number, line in enumerate(_lines(stream), start=1):
+    for number, line in enumerate(bounded_lines(stream), start=1):
         where = f"{name}:{number}"
         try:
             text = decode_line(line, where)
-            if text.strip():
+            if trimmed(text):
                 check_text(text, where, max_line_length=max_line_length)
         except AttentioError as error:
             if bad_lines == "stop":
                 raise
             _log.warning("skipped %s", error)
             text = ""
-        yield number, text if text.strip() else ""
+        yield number, text if trimmed(text) else ""
 
 
 def decode_line(line: bytes, where: str) -> str:
-    """The line as text; `where` ("FILE:LINE") begins the message of the AttentioError if it is not UTF-8."""
+    """The line as text; `where` ("FILE:LINE") begins the message of the AttentioError if it is too long or no UTF-8."""
+    if len(line) > LONGEST_LINE:
+        raise AttentioError(f"{where}: more than the limit of {LONGEST_LINE:,} bytes; split or remove it")
+    if line.startswith(_ARCHIVE):
+        raise AttentioError(f"{where}: an Excel workbook or another zip archive, no text; save it as CSV UTF-8")
+    if line.startswith(_UTF_16) or 2 * line.count(0) >= len(line) >= 4:
+        raise AttentioError(f"{where}: UTF-16, not UTF-8; save the file as UTF-8, in Excel as CSV UTF-8")
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -92,7 +108,7 @@ def check_text(text: str, where: str, *, max_line_length: int | None = 10_000, m
     Raises:
         AttentioError: nothing but white space, too long, a NUL, a lone surrogate, or a reserved symbol.
     """
-    if not text.strip():
+    if not trimmed(text):
         raise AttentioError(f"{where}: empty; fill or remove it")
     if max_line_length is not None and len(text) > max_line_length:
         raise AttentioError(
@@ -110,15 +126,24 @@ def check_text(text: str, where: str, *, max_line_length: int | None = 10_000, m
         ) from error
 
 
-def _lines(stream: Iterable[bytes]) -> Iterator[bytes]:
-    """Split at line feeds only: U+2028 and the like are text. A leading byte order mark is dropped."""
-    for number, line in enumerate(stream):
+def bounded_lines(stream: Iterable[bytes]) -> Iterator[bytes]:
+    """Split at line feeds only: U+2028 and the like are text.
+
+    Byte order marks that begin a line are dropped: files that were joined have them inside.
+    Of a line above `LONGEST_LINE` comes as much as shows that: a small file that was compressed can hold any length.
+    """
+    for line in _pieces(stream) if isinstance(stream, io.IOBase) else stream:
         line = line.removesuffix(b"\n").removesuffix(b"\r")
-        yield line.removeprefix(_BOM) if number == 0 else line
+        start = 0
+        while line.startswith(_BOM, start):
+            start += len(_BOM)
+        yield line[start:]
 
 
-def _nearest(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f", and no folder {path.parent}; check the path"
-    near = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], n=1)
-    return f"; did you mean {path.parent / near[0]}?" if near else "; check the path"
+def _pieces(stream: io.IOBase) -> Iterator[bytes]:
+    """The first piece of each line."""
+    most = LONGEST_LINE + 2  # and a line end of two bytes
+    while piece := stream.readline(most):
+        yield piece
+        while len(piece) == most and not piece.endswith(b"\n"):
+            piece = stream.readline(most)

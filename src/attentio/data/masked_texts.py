@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from attentio.config.schema import MaskingConfig
 from attentio.data.batches import epoch_batches
-from attentio.data.masking import Masking, corrupt, draws
-from attentio.text.tokenizer import PAD, Tokenizer
+from attentio.data.masking import corrupt, draws
+from attentio.text.protocol import AnyTokenizer
+from attentio.text.tokenizer import PAD
 
 
 class MaskedBatch(NamedTuple):
@@ -39,9 +41,9 @@ class MaskedTexts:
     def __init__(
         self,
         documents: Iterable[str],
-        tokenizer: Tokenizer,
+        tokenizer: AnyTokenizer,
         *,
-        masking: Masking,
+        masking: MaskingConfig,
         block: int,
         batch_tokens: int,
         seed: int,
@@ -62,7 +64,7 @@ class MaskedTexts:
             raise ValueError(f"block must be at least 3, for BOS, a token and EOS, got {block}")
         self._tokenizer, self._mask_id = tokenizer, tokenizer.mask
         self._masking, self._batch_tokens, self._seed = masking, batch_tokens, seed
-        self._ordinary = np.setdiff1d(np.arange(tokenizer.size), tokenizer.special_ids)
+        self._ordinary = np.setdiff1d(np.arange(tokenizer.size), sorted(tokenizer.special_ids))
         encoded = tokenizer.encode_all(documents)
         self._tokens = np.fromiter((i for ids in encoded for i in ids), dtype=np.int32)
         self._word_starts = np.fromiter((b for ids in encoded for b in tokenizer.word_starts(ids)), dtype=bool)

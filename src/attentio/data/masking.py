@@ -1,52 +1,16 @@
 """Holes for a masked language model to fill: which tokens are asked for, and what stands there instead."""
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from attentio.errors import AttentioError
+from attentio.config.schema import MaskingConfig
 from attentio.text.tokenizer import PAD
-
-MaskingUnit = Literal["token", "word", "span"]
 
 _LONGEST_SPAN = 10  # in words
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / the golden ratio
-_DRAWS = 4  # random numbers for a token: where (two of them), what happens there, which token instead
-
-
-@dataclass(frozen=True, kw_only=True)
-class Masking:
-    """How text is corrupted.
-
-    rate: probability that an ordinary token is asked for; the same for every token, whatever the unit.
-    mask: probability that MASK stands where a token is asked for.
-    random: probability that a random ordinary token stands there; otherwise, 1 - mask - random, the token itself.
-    unit: what is asked for together: a token (Devlin et al. 2019, section 3.1), all tokens of a word (whole-word
-        masking), or a span of words whose length is geometric with p = 1 / mean_span, at most 10, and
-        to which the same thing happens throughout (Joshi et al. 2020, SpanBERT, section 3.1).
-    mean_span: in words; without the limit of 10.
-    """
-
-    rate: float = 0.15
-    mask: float = 0.8
-    random: float = 0.1
-    unit: MaskingUnit = "token"
-    mean_span: float = 3.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.rate <= 1:
-            raise AttentioError(f"masking.rate must be above 0 and at most 1, got {self.rate}")
-        for name in ("mask", "random"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise AttentioError(f"masking.{name} must be a probability, from 0 to 1, got {getattr(self, name)}")
-        if self.mask + self.random > 1 + 1e-9:
-            raise AttentioError(f"masking.mask + masking.random must be at most 1, got {self.mask} + {self.random}")
-        if self.unit not in get_args(MaskingUnit):
-            raise AttentioError(f"masking.unit must be one of {', '.join(get_args(MaskingUnit))}, got {self.unit!r}")
-        if not self.mean_span >= 1:
-            raise AttentioError(f"masking.mean_span must be at least 1, got {self.mean_span}")
+_DRAWS = 4  # random numbers per token: where (two of them), what happens there, which token instead
 
 
 class Corrupted(NamedTuple):
@@ -61,7 +25,7 @@ def draws(
 ) -> Float[np.ndarray, "rows positions 4"]:
     """The random numbers, uniform in [0, 1), that `corrupt` needs.
 
-    Those of a row depend on no other row, nor on how many positions there are. A generator a row would cost more
+    Those of a row depend on no other row, nor on how many positions there are. A generator per row would cost more
     than all the rest, so each number is a hash of where it stands: SplitMix64 (Steele, Lea and Flood 2014, "Fast
     splittable pseudorandom number generators"), with a stream for each row.
 
@@ -87,7 +51,7 @@ def _mixed(bits: np.ndarray) -> np.ndarray:
 def corrupt(
     tokens: Int[np.ndarray, "rows positions"],
     word_starts: Bool[np.ndarray, "rows positions"],
-    masking: Masking,
+    masking: MaskingConfig,
     *,
     mask_id: int,
     ordinary: Int[np.ndarray, "ordinary"],
@@ -131,20 +95,20 @@ def _spans(
     word_starts: Bool[np.ndarray, "rows positions"],
     where: Float[np.ndarray, "rows positions"],
     length: Float[np.ndarray, "rows positions"],
-    masking: Masking,
+    masking: MaskingConfig,
 ) -> tuple[Int[np.ndarray, "rows positions"], Bool[np.ndarray, "rows positions"]]:
     """The number of the last span that has begun at each position, and whether the position is in it.
 
     Gaps and spans take turns along the words of a row. After a span each word begins the next one with
     probability q = rate / (rate + L * (1 - rate)), where L is the mean length; then the share of words in spans
-    is `rate` in the long run. A row begins in the midst of that run, in what is left of an earlier span
+    is `rate` in the long run. A row begins in the middle of that run, in what is left of an earlier span
     with probability `rate`, so that its first words are as likely as any.
     """
     width = word_starts.shape[1]
-    chance = (1 - 1 / masking.mean_span) ** np.arange(_LONGEST_SPAN)  # of length 1, 2, .., but for a factor
+    chance = (1 - 1 / masking.mean_span) ** np.arange(_LONGEST_SPAN)  # of length 1, 2, .., up to a factor
     at_least = np.cumsum(chance[::-1])[::-1] / chance.sum()  # P(length >= 1, 2, ..)
     q = masking.rate / (masking.rate + at_least.sum() * (1 - masking.rate))
-    with np.errstate(divide="ignore", over="ignore"):  # q = 1: no gaps; q = 0, nearly: none that ends
+    with np.errstate(divide="ignore", over="ignore"):  # q = 1: no gaps; q near 0: one without end
         gaps = np.minimum(np.log1p(-where) / np.log1p(-q), width).astype(np.int64)
     gaps[:, 0] = 0
     lengths = 1 + np.searchsorted(1 - at_least[1:], length, side="right")

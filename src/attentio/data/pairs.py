@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attentio.data.lines import BadLines, check_text, decode_line, file_lines, read_sources
+from attentio.config.schema import BadLines, Header, Normalize
+from attentio.data.columns import column_rows
+from attentio.data.headers import names_columns, stands_apart
+from attentio.data.lines import check_text, decode_line, file_lines
 from attentio.data.rows import (
     Row,
     embedded_rows,
@@ -15,11 +18,11 @@ from attentio.data.rows import (
     is_json,
     json_object,
     names_embedded,
+    parse_rows,
     string_field,
 )
 from attentio.errors import AttentioError
-
-__all__ = ["Example", "Pair", "Pairs", "group_references", "read_pairs", "read_sources"]
+from attentio.text.normal import Normalizer, normalized
 
 
 class Pair(NamedTuple):
@@ -40,17 +43,22 @@ class Example(NamedTuple):
 class Pairs:
     """What `read_pairs` read.
 
-    name: the data specification it was read from.
+    name: the data specification they were read from.
     pairs: in the order of the data.
     skipped: one message ("FILE:LINE: what is wrong") for each bad line left out.
+    header: a line about a first row that was left out, or that may be no pair.
+    trimmed, composed: texts with white space around them, and texts whose letters were not composed.
     """
 
     name: str
     pairs: list[Pair]
     skipped: tuple[str, ...]
+    header: str | None
+    trimmed: int
+    composed: int
 
 
-class _Row(NamedTuple):
+class _PairRow(NamedTuple):
     """One pair of the data, not yet parsed, and where it stands: itself, its source and its target."""
 
     raw: Any
@@ -59,48 +67,74 @@ class _Row(NamedTuple):
     target: str
 
 
-def read_pairs(spec: str, *, bad_lines: BadLines = "stop", max_line_length: int = 10_000) -> Pairs:
+def read_pairs(
+    spec: str,
+    *,
+    separator: str = "auto",
+    header: Header = "auto",
+    normalize: Normalize = "nfc",
+    bad_lines: BadLines = "stop",
+    max_line_length: int = 10_000,
+) -> Pairs:
     """Read pairs of source and target.
 
     | spec | data |
     |---|---|
-    | `cmudict:train`, `dates:dev`, `...:test` | a data set that comes along |
-    | `FILE` | one pair a line, source and target separated by a tab |
-    | `FILE.jsonl`, `FILE.json` | one JSON object a line, with the strings "source" and "target" |
+    | `cmudict:train`, `dates:dev`, `korean:test` | a data set that comes along |
+    | `FILE` | one pair per line, source and target separated by a tab |
+    | `FILE.csv` | one pair per row, source and target separated by what `separator` says |
+    | `FILE.jsonl`, `FILE.json` | one JSON object per line, with the strings "source" and "target" |
     | `SOURCE_FILE,TARGET_FILE` | two files; line n of one belongs to line n of the other |
     | `hub:NAME:SPLIT` | a data set of the Hugging Face hub, or a local folder; see below |
 
-    Every file may end in .gz. Text stays as it is, but for the line end (LF or CR LF) and a leading byte
-    order mark. A data set of the hub has the columns "source" and "target", or a column "translation" that
-    holds two languages, the source first.
+    Every file may end in .gz. Line ends are LF or CR LF; a byte order mark at the beginning of a line is dropped. A
+    data set of the hub has the columns "source" and "target", or a column "translation" that holds two languages, the
+    source first.
 
     Args:
         spec: see the table.
+        separator: see `column_rows`.
+        header: whether the first row of a FILE of columns, or of two files, is no pair: it is left out if True, or
+            if "auto" where it consists of well-known headings, and then told.
+        normalize: "nfc" reads text without white space around it, in NFC; "none" as it is.
         bad_lines: "stop" at a bad line, or "skip" it and say so in `Pairs.skipped`.
         max_line_length: the longest source or target, in characters.
 
     Raises:
         AttentioError: no such data, or a bad line (see `check_text`) that may not be skipped.
     """
-    rows, parse = _open(spec)
-    pairs: list[Pair] = []
-    skipped: list[str] = []
-    for row in rows:
-        try:
-            pair = parse(row)
-            check_text(pair.source, row.source, max_line_length=max_line_length)
-            check_text(pair.target, row.target, max_line_length=max_line_length)
-        except AttentioError as error:
-            if bad_lines == "stop":
-                raise
-            skipped.append(str(error))
-        else:
-            pairs.append(pair)
+    rows, parse, may_have_header = _open(spec, separator)
+    normal = Normalizer(normalize)
+
+    def checked(row: _PairRow) -> Pair:
+        pair = Pair(*map(normal, parse(row)))
+        check_text(pair.source, row.source, max_line_length=max_line_length)
+        check_text(pair.target, row.target, max_line_length=max_line_length)
+        return pair
+
+    told = None
+    if may_have_header and header is not False:
+        rows, told = _without_header(rows, parse, surely=header is True)
+    pairs, skipped = parse_rows(rows, checked, bad_lines=bad_lines)
     if not pairs and skipped:
         raise AttentioError(f"{spec}: no good line among {len(skipped)}, the first: {skipped[0]}")
     if not pairs:
-        raise AttentioError(f"{spec}: the data set is empty; choose another split")
-    return Pairs(name=spec, pairs=pairs, skipped=tuple(skipped))
+        nothing = f"{told}; nothing else is there" if told else f"{spec}: the data set is empty; choose another split"
+        raise AttentioError(nothing)
+    if may_have_header and header == "auto" and not told and stands_apart(pairs):
+        first = " and ".join(repr(text[:40]) for text in pairs[0])
+        told = (
+            f"{spec}: {first}, the first row, may be headings: no other row is written in such letters; "
+            f"--data.header true leaves them out"
+        )
+    return Pairs(
+        name=spec,
+        pairs=pairs,
+        skipped=tuple(skipped),
+        header=told,
+        trimmed=normal.trimmed,
+        composed=normal.composed,
+    )
 
 
 def group_references(pairs: Iterable[Pair]) -> list[Example]:
@@ -111,57 +145,71 @@ def group_references(pairs: Iterable[Pair]) -> list[Example]:
     return [Example(source, tuple(targets)) for source, targets in references.items()]
 
 
-def _open(spec: str) -> tuple[Iterator[_Row], Callable[[_Row], Pair]]:
-    """The rows that the specification names, and how to parse one."""
+def _open(spec: str, separator: str) -> tuple[Iterator[_PairRow], Callable[[_PairRow], Pair], bool]:
+    """The rows that the specification names, how to parse one, and whether the first may be a header."""
     path = Path(spec)
     if spec.startswith("hub:") and not path.exists():
-        return _with_sides(hub_rows(spec)), _parse_hub
+        return _with_sides(hub_rows(spec)), _parse_hub, False
     if names_embedded(spec) and not path.exists():
-        return _with_sides(embedded_rows(spec)), _parse_embedded
+        return _with_sides(embedded_rows(spec)), _parse_embedded, False
     if "," in spec and not path.exists():
         source_file, _, target_file = spec.partition(",")
-        return _parallel_rows(Path(source_file), Path(target_file)), _parse_parallel
-    return _with_sides(file_rows(path)), _parse_json if is_json(path) else _parse_columns
+        return _parallel_rows(Path(source_file), Path(target_file)), _parse_parallel, True
+    if is_json(path):
+        return _with_sides(file_rows(path)), _parse_json, False
+    return _with_sides(column_rows(path, separator)), _parse_columns, True
 
 
-def _with_sides(rows: Iterator[Row]) -> Iterator[_Row]:
+def _without_header(
+    rows: Iterator[_PairRow], parse: Callable[[_PairRow], Pair], *, surely: bool
+) -> tuple[Iterator[_PairRow], str | None]:
+    """The rows without a first one that is a header, and what is told of it. surely: it is one, whatever it says."""
+    first = next(rows, None)
+    if first is None:
+        return rows, None
+    if surely:
+        return rows, f"{first.where}: left out as the header"
+    try:
+        source, target = (normalized(text, "nfc") for text in parse(first))
+    except AttentioError:
+        return chain([first], rows), None
+    if not names_columns((source, target)):
+        return chain([first], rows), None
+    return rows, f"{first.where}: {source!r} and {target!r} are headings and left out; --data.header false keeps them"
+
+
+def _with_sides(rows: Iterator[Row]) -> Iterator[_PairRow]:
     for raw, where in rows:
-        yield _Row(raw, where, f"{where}: source", f"{where}: target")
+        yield _PairRow(raw, where, f"{where}: source", f"{where}: target")
 
 
-def _parse_embedded(row: _Row) -> Pair:
+def _parse_embedded(row: _PairRow) -> Pair:
     return Pair(*row.raw)
 
 
-def _parse_columns(row: _Row) -> Pair:
-    text = decode_line(row.raw, row.where)
-    if not text.strip():
-        raise AttentioError(f"{row.where}: empty line; fill or remove it")
-    columns = text.split("\t")
-    if len(columns) != 2:
-        raise AttentioError(
-            f"{row.where}: {len(columns)} column(s) where 2 are expected; write source, one tab, target"
-        )
-    return Pair(*columns)
+def _parse_columns(row: _PairRow) -> Pair:
+    if isinstance(row.raw, AttentioError):
+        raise row.raw
+    return Pair(*row.raw)
 
 
-def _parse_json(row: _Row) -> Pair:
+def _parse_json(row: _PairRow) -> Pair:
     remedy = 'write one object a line, {"source": "...", "target": "..."}'
     content = json_object(row.raw, row.where, remedy)
     return _sides(content, ("source", "target"), row, remedy)
 
 
-def _sides(content: dict[str, Any], keys: tuple[str, str], row: _Row, remedy: str) -> Pair:
+def _sides(content: dict[str, Any], keys: tuple[str, str], row: _PairRow, remedy: str) -> Pair:
     return Pair(*(string_field(content, key, row.where, remedy) for key in keys))
 
 
-def _parallel_rows(source_file: Path, target_file: Path) -> Iterator[_Row]:
+def _parallel_rows(source_file: Path, target_file: Path) -> Iterator[_PairRow]:
     sources = targets = 0
     for number, sides in enumerate(zip_longest(file_lines(source_file), file_lines(target_file)), start=1):
         sources += sides[0] is not None
         targets += sides[1] is not None
         if sources == targets:
-            yield _Row(sides, f"{source_file}:{number}", f"{source_file}:{number}", f"{target_file}:{number}")
+            yield _PairRow(sides, f"{source_file}:{number}", f"{source_file}:{number}", f"{target_file}:{number}")
     if sources != targets:
         raise AttentioError(
             f"{source_file} has {sources} lines and {target_file} has {targets}; give files in which "
@@ -169,12 +217,12 @@ def _parallel_rows(source_file: Path, target_file: Path) -> Iterator[_Row]:
         )
 
 
-def _parse_parallel(row: _Row) -> Pair:
+def _parse_parallel(row: _PairRow) -> Pair:
     source, target = row.raw
     return Pair(decode_line(source, row.source), decode_line(target, row.target))
 
 
-def _parse_hub(row: _Row) -> Pair:
+def _parse_hub(row: _PairRow) -> Pair:
     remedy = 'it needs the columns "source" and "target", or "translation" with two languages'
     translation = row.raw.get("translation")
     if not isinstance(translation, dict):

@@ -1,20 +1,24 @@
 """Rows of data, not yet parsed, each with the place it stands at: of files, embedded sets, and the hub."""
 
-import difflib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from attentio.data import cmudict, dates
+from attentio.config.schema import BadLines
+from attentio.data import cmudict, dates, korean
 from attentio.data.lines import decode_line, file_lines
-from attentio.errors import AttentioError
+from attentio.errors import AttentioError, did_you_mean, extra
 
 EMBEDDED: dict[str, Callable[[str], Iterable[tuple[str, str]]]] = {
     "cmudict": cmudict.pairs,
     "dates": dates.pairs,
+    "korean": korean.pairs,
 }
 _SPLITS = ("train", "dev", "test")
+
+AnyRow = TypeVar("AnyRow")
+Parsed = TypeVar("Parsed")
 
 
 class Row(NamedTuple):
@@ -45,8 +49,8 @@ def embedded_rows(spec: str) -> Iterator[Row]:
     """The pairs of a set that comes along, as (source, target); AttentioError if there is none of that name."""
     known = [f"{name}:{split}" for name in EMBEDDED for split in _SPLITS]
     if spec not in known:
-        near = difflib.get_close_matches(spec, known, n=1)
-        raise AttentioError(f"{spec}: no such data set; did you mean {near[0] if near else ' or '.join(known)}?")
+        hint = did_you_mean(spec, known) or f"; there are {', '.join(known)}"
+        raise AttentioError(f"{spec}: no such data set{hint}")
     name, _, split = spec.partition(":")
     for number, pair in enumerate(EMBEDDED[name](split), start=1):
         yield Row(pair, f"{spec}:{number}")
@@ -57,7 +61,8 @@ def hub_rows(spec: str) -> Iterator[Row]:
     name, _, split = spec.removeprefix("hub:").rpartition(":")
     if not name or not split:
         raise AttentioError(f"{spec}: write hub:NAME:SPLIT, such as hub:NAME:train")
-    import datasets
+    with extra("hf"):
+        import datasets
 
     try:
         rows = datasets.load_dataset(name, split=split)
@@ -66,6 +71,22 @@ def hub_rows(spec: str) -> Iterator[Row]:
         raise AttentioError(f"{spec}: cannot be loaded ({reason}); check its name, split and network") from error
     for number, row in enumerate(rows, start=1):
         yield Row(row, f"{spec}:{number}")
+
+
+def parse_rows(
+    rows: Iterable[AnyRow], parse: Callable[[AnyRow], Parsed], *, bad_lines: BadLines
+) -> tuple[list[Parsed], list[str]]:
+    """What the rows hold, and the message of `parse`'s AttentioError for each bad row that is skipped."""
+    found: list[Parsed] = []
+    skipped: list[str] = []
+    for row in rows:
+        try:
+            found.append(parse(row))
+        except AttentioError as error:
+            if bad_lines == "stop":
+                raise
+            skipped.append(str(error))
+    return found, skipped
 
 
 def json_object(line: bytes, where: str, remedy: str) -> dict[str, Any]:

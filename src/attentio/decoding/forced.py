@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from attentio.layers.unchanging import unchanging_weights
 from attentio.models.protocols import Step, StepDecoder
 
 
@@ -28,7 +27,6 @@ def forced_steps(
 
 
 @torch.no_grad()
-@unchanging_weights()
 def forced_weights(
     decoder: StepDecoder, state: Any, target: Int[Tensor, "batch target"], *, begin: int
 ) -> Float[Tensor, "batch target source"] | None:

@@ -9,6 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from attentio.decoding.search import NOT_FINITE
+from attentio.devices import as_float64
+from attentio.errors import AttentioError
 from attentio.models.protocols import StepDecoder
 
 COLDEST = 1e-6
@@ -26,6 +29,16 @@ class Sampling:
 
     Raises:
         ValueError: a number out of its range.
+
+    >>> at.Sampling(temperature=0.0)  # greedy
+    Sampling(repetition_penalty=1.0, temperature=0.0, top_k=None, top_p=None, min_p=None)
+    >>> logits = torch.tensor([3.0, 2.0, 1.0, 0.0])
+    >>> at.Sampling(temperature=2.0, top_k=2).distribution(logits)
+    tensor([0.6225, 0.3775, 0.0000, 0.0000])
+    >>> at.Sampling(top_p=0.8).distribution(logits)
+    tensor([0.7311, 0.2689, 0.0000, 0.0000])
+    >>> at.Sampling(min_p=0.5, repetition_penalty=1.2).distribution(logits)
+    tensor([1., 0., 0., 0.])
     """
 
     repetition_penalty: float = 1.0
@@ -42,8 +55,8 @@ class Sampling:
         for name, value in (("top_p", self.top_p), ("min_p", self.min_p)):
             if value is not None and not 0 < value <= 1:
                 raise ValueError(f"{name} must be above 0 and at most 1, got {value}")
-        if not 0 < self.repetition_penalty < math.inf:
-            raise ValueError(f"repetition_penalty must be above 0 and finite, got {self.repetition_penalty}")
+        if not 1e-6 <= self.repetition_penalty <= 1e6:  # quotients and products stay in float32
+            raise ValueError(f"repetition_penalty must be above 0, from 1e-6 to 1e6, got {self.repetition_penalty}")
 
     def distribution(self, logits: Float[Tensor, "*batch vocab"]) -> Float[Tensor, "*batch vocab"]:
         """The probabilities to draw with, from logits that the repetition penalty has seen; temperature above 0."""
@@ -101,12 +114,12 @@ def sample(
         end: the id that ends a hypothesis.
         forbidden: ids that are never drawn, such as padding, begin and unknown.
         prompt: ids that the repetition penalty counts as said, besides `last_token` and what is drawn.
-        generator: where the randomness comes from, on the decoder's device; None for torch's own.
+        generator: where the randomness comes from; what is drawn is drawn on its device. None for torch's own.
         need_weights: also give the attention, which takes time.
 
     Raises:
-        ValueError: at the first step max_tokens below 1, or end forbidden; at any, logits that are NaN or leave
-            no allowed token possible.
+        ValueError: at the first step max_tokens below 1, or end forbidden.
+        AttentioError: at any step logits that are NaN or leave no allowed token possible.
     """
     if max_tokens < 1:
         raise ValueError(f"max_tokens must be at least 1, got {max_tokens}")
@@ -120,9 +133,7 @@ def sample(
             logits, weights, state = decoder.step(token, state, need_weights=need_weights)
             allowed = logits.index_fill(-1, banned, -math.inf)
             if not allowed.amax(-1).isfinite().all():
-                raise ValueError(
-                    "the decoder's logits must be finite for some allowed token, got NaN, +inf or all -inf"
-                )
+                raise AttentioError(NOT_FINITE)
             if sampling.repetition_penalty != 1:
                 said = _said(logits, prompt) if said is None else said
                 said.scatter_(-1, token[..., None], True)
@@ -152,8 +163,8 @@ def keep_top_p(logits: Float[Tensor, "*batch vocab"], p: float) -> Float[Tensor,
     Reference: Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration", section 3.1, equations 2 and 3.
     """
     ordered, order = logits.sort(dim=-1, descending=True, stable=True)
-    probabilities = ordered.softmax(-1, dtype=torch.float64)
-    outside = probabilities.cumsum(-1) - probabilities >= p  # those before it are enough
+    probabilities = as_float64(ordered).softmax(-1)
+    outside = (probabilities.cumsum(-1) - probabilities >= p).to(logits.device)  # those before it are enough
     return logits.masked_fill(torch.zeros_like(outside).scatter(-1, order, outside), -math.inf)
 
 
@@ -193,5 +204,7 @@ def _draw(
 ) -> Int[Tensor, "batch beam"]:
     if sampling.temperature == 0:
         return logits.argmax(-1)
-    probabilities = sampling.distribution(logits)
-    return torch.multinomial(probabilities.flatten(0, 1), 1, generator=generator).view(logits.shape[:-1])
+    drawn_on = logits.device if generator is None else generator.device
+    probabilities = sampling.distribution(logits.to(drawn_on)).flatten(0, 1)
+    drawn = torch.multinomial(probabilities, 1, generator=generator)
+    return drawn.view(logits.shape[:-1]).to(logits.device)

@@ -1,19 +1,22 @@
 """Greedy and beam search over any `StepDecoder`: the whole batch at once, and no knowledge of the model."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from attentio.layers.unchanging import unchanging_weights
+from attentio.errors import AttentioError
 from attentio.models.protocols import StepDecoder
 
 _WORTH_LEAVING = 0.75
 """Sentences that are done leave the batch when no more than this share of it is still open."""
 
+
+ASTRAY = "its weights are damaged, or its training went astray"
+NOT_FINITE = f"the decoder's logits must be finite for some allowed token, got NaN, +inf or all -inf; {ASTRAY}"
 
 _BLOCK, _MANY_SCORES = 64, 2**16
 """See `_most_probable`."""
@@ -71,7 +74,6 @@ def gnmt_penalty(length: int, alpha: float) -> float:
 
 
 @torch.no_grad()
-@unchanging_weights()
 def search(
     decoder: StepDecoder,
     state: Any,
@@ -84,6 +86,7 @@ def search(
     length_penalty: float = 1.0,
     n_best: int = 1,
     need_weights: bool = True,
+    each_step: Callable[[], None] = lambda: None,
 ) -> list[list[Hypothesis]]:
     """The most probable outputs of each sentence, by beam search; greedy search for beam = 1.
 
@@ -111,13 +114,14 @@ def search(
             greedy search finds, only the score.
         n_best: number of hypotheses wanted for each sentence, at most `beam`.
         need_weights: whether the hypotheses carry their attention, which costs time.
+        each_step: called before each step; what it raises ends the search.
 
     Returns:
         For each sentence up to `n_best` distinct hypotheses, best first; fewer only if fewer outputs exist.
 
     Raises:
-        ValueError: for arguments out of range, logits that are NaN or leave no allowed token possible, and a
-            sentence whose hypotheses the model forbids to end.
+        ValueError: for arguments out of range, and a sentence whose hypotheses the model forbids to end.
+        AttentioError: logits that are NaN or leave no allowed token possible.
     """
     limits: list[int] = max_lengths.tolist()
     _check(limits, end=end, forbidden=forbidden, beam=beam, length_penalty=length_penalty, n_best=n_best)
@@ -129,6 +133,7 @@ def search(
     best = live.new_full((len(limits), n_best), -math.inf)
     trace: list[_Record] = []
     while len(rows):
+        each_step()
         length = len(trace)
         step = decoder.step(token, state, need_weights=need_weights)
         growth = _extend(live, step.logits, max_lengths <= length, banned, end=end, beam=beam)
@@ -185,7 +190,7 @@ def _extend(
     top = log_probs.amax(-1)
     dead = live.isneginf()
     if not (top.isfinite() | dead).all():
-        raise ValueError("the decoder's logits must be finite for some allowed token, got NaN, +inf or all -inf")
+        raise AttentioError(NOT_FINITE)
     finished = (log_probs[:, :, end] >= top) | ~full[:, None]
 
     # One row for each hypothesis: filling rows by number is far cheaper than a mask over the vocabulary.

@@ -1,4 +1,4 @@
-"""How well a language model foresees text: perplexities, bits per byte and accuracy, all of them per token."""
+"""How well a language model predicts text: perplexities, bits per byte and accuracy, all of them per token."""
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -9,13 +9,15 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from attentio.data.batches import pad_rows
+from attentio.devices import as_float64
 from attentio.errors import AttentioError
 from attentio.models.protocols import Trainable
 from attentio.text.tokenizer import PAD
 
 LANGUAGE_METRICS: Mapping[str, str] = MappingProxyType(
     {
-        "masked-accuracy": "per cent of the masked tokens that are guessed right",
+        "masked-accuracy": "per cent of the masked tokens that are predicted right",
         "masked-perplexity": "exp of the mean negative log-probability of a masked token",
         "pseudo-perplexity": "the same, every token masked one at a time",
         "perplexity": "exp of the mean negative log-probability of a token, given the true ones before it",
@@ -23,18 +25,18 @@ LANGUAGE_METRICS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-UNASKED = -1
-"""The label where nothing is asked, in batches made here: an imported vocabulary may have an ordinary token 0."""
+IGNORE_INDEX = -1
+"""The label where nothing is predicted, in batches made here: an imported vocabulary may have an ordinary token 0."""
 
 _ROWS = 512  # of logits at a time: they are much wider than the features
 
 
 @runtime_checkable
-class Asked(Protocol):
-    """A batch of questions.
+class LabelledBatch(Protocol):
+    """Inputs with what is to be predicted.
 
     inputs: what the model's `features` takes.
-    labels: the id to be foreseen at each position, one that is told to `foresee` where nothing is asked.
+    labels: the id to be predicted at each position, the `ignore_index` of `score_tokens` where nothing is.
     """
 
     @property
@@ -43,8 +45,8 @@ class Asked(Protocol):
     def labels(self) -> Int[Tensor, "batch positions"]: ...
 
 
-class Foreseen(NamedTuple):
-    """Sums over all tokens that were asked for. Every figure is made of them, never of means of batches.
+class TokenScores(NamedTuple):
+    """Sums over all predicted tokens. Every figure is made of them, never of means of batches.
 
     tokens: how many. nats: their negative log-probabilities (natural) added up. correct: how many were the most
     probable of the vocabulary.
@@ -68,7 +70,7 @@ class Foreseen(NamedTuple):
     def bits_per_byte(self, size: int) -> float:
         """nats / ln 2 / size, for text of `size` bytes in UTF-8. Does not depend on what a token is.
 
-        All tokens asked for must be those of the text; the cost of end tokens is in it. A vocabulary that knows
+        The predicted tokens must be those of the text; the cost of end tokens is in it. A vocabulary that knows
         the text only in part (UNK) costs too little: the bytes could not be got back.
 
         Reference: Gao et al. 2020, "The Pile", section 3.1.
@@ -79,34 +81,34 @@ class Foreseen(NamedTuple):
 
 
 @torch.inference_mode()
-def foresee(model: Trainable, batches: Iterable[Asked], *, unasked: int = PAD) -> Foreseen:
-    """Ask the model for every label of the batches but `unasked`: PAD in those of a corpus.
+def score_tokens(model: Trainable, batches: Iterable[LabelledBatch], *, ignore_index: int = PAD) -> TokenScores:
+    """What the model makes of every label of the batches but `ignore_index`, which is PAD in those of a corpus.
 
     The model must be in eval mode.
 
     Raises:
-        AttentioError: the batches ask for nothing.
+        AttentioError: the batches have no label.
     """
     tokens, correct = 0, 0
     nats = torch.zeros((), dtype=torch.float64)
     device = model.output.weight.device
     for batch in batches:
         labels = batch.labels.to(device)
-        asked = labels != unasked
-        features = model.features(*(each.to(device) for each in batch.inputs))[asked]
-        for rows, right in zip(features.split(_ROWS), labels[asked].split(_ROWS), strict=True):
+        predicted = labels != ignore_index
+        features = model.features(*(each.to(device) for each in batch.inputs))[predicted]
+        for rows, right in zip(features.split(_ROWS), labels[predicted].split(_ROWS), strict=True):
             logits = model.output(rows)
             precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
-            nats += nn.functional.cross_entropy(precise, right, reduction="none").double().sum().cpu()
+            nats += as_float64(nn.functional.cross_entropy(precise, right, reduction="none")).sum().cpu()
             correct += int((logits.argmax(-1) == right).sum())
             tokens += len(right)
     if not tokens:
-        raise AttentioError("nothing to measure: no token of the data is asked for; give more text")
-    return Foreseen(tokens, float(nats), correct)
+        raise AttentioError("nothing to measure: no token of the data is to be predicted; give more text")
+    return TokenScores(tokens, float(nats), correct)
 
 
-class Questions(NamedTuple):
-    """A batch made here: see `Asked`. labels: UNASKED where nothing is asked."""
+class Predictions(NamedTuple):
+    """A `LabelledBatch` made here. labels: IGNORE_INDEX where nothing is predicted."""
 
     inputs: tuple[Int[Tensor, "..."], ...]
     labels: Int[Tensor, "batch positions"]
@@ -114,8 +116,10 @@ class Questions(NamedTuple):
 
 def masked_one_by_one(
     rows: Iterable[Sequence[int]], *, mask: int, special: Collection[int], batch_tokens: int = 4096
-) -> Iterator[Questions]:
-    """A copy of each row for each of its ordinary tokens, masked there: `foresee` makes the pseudo-perplexity of them.
+) -> Iterator[Predictions]:
+    """A copy of each row for each of its ordinary tokens, masked there.
+
+    The perplexity that `score_tokens` makes of them is the pseudo-perplexity:
 
         PPPL = exp(-1/N sum over the N tokens w of log P(w | the others of its row))
 
@@ -124,7 +128,7 @@ def masked_one_by_one(
     Args:
         rows: ids, as the model reads them: the begin token first and the end token last.
         mask: the id that stands for the masked token.
-        special: ids that are not asked for, unknown tokens among them.
+        special: ids that are not predicted, unknown tokens among them.
         batch_tokens: most tokens of a batch, padding included; a longer copy stands alone.
 
     Reference: Salazar et al. 2020, "Masked Language Model Scoring", equations 1 and 2, and section 2.3.
@@ -134,16 +138,16 @@ def masked_one_by_one(
         for row in sorted(rows, key=len):
             for place, token in enumerate(row):
                 if token not in special:
-                    labels = [UNASKED] * len(row)
+                    labels = [IGNORE_INDEX] * len(row)
                     labels[place] = token
                     yield [*row[:place], mask, *row[place + 1 :]], labels
 
     for tokens, labels, lengths in _batches(copies(), batch_tokens):
-        yield Questions((tokens, lengths), labels)
+        yield Predictions((tokens, lengths), labels)
 
 
-def next_tokens(rows: Iterable[Sequence[int]], *, block: int, batch_tokens: int = 4096) -> Iterator[Questions]:
-    """Each token of the rows but the first, to be foreseen from those before it.
+def next_tokens(rows: Iterable[Sequence[int]], *, block: int, batch_tokens: int = 4096) -> Iterator[Predictions]:
+    """Each token of the rows but the first, to be predicted from those before it.
 
     A row of more than `block` tokens is read in windows that overlap by half, so that every token but the first ones
     has at least block // 2 before it. The inputs are the tokens, padded at the end.
@@ -158,15 +162,15 @@ def next_tokens(rows: Iterable[Sequence[int]], *, block: int, batch_tokens: int 
 
     def windows() -> Iterator[tuple[Sequence[int], list[int]]]:
         for row in sorted(rows, key=len):
-            asked = 0  # labels so far: row[1 : asked + 1]
+            done = 0  # labels so far: row[1 : done + 1]
             for start in range(0, len(row), block - block // 2):
-                if asked + 1 < len(row):
+                if done + 1 < len(row):
                     stop = min(start + block, len(row) - 1)
-                    yield row[start:stop], [UNASKED] * (asked - start) + list(row[asked + 1 : stop + 1])
-                    asked = stop
+                    yield row[start:stop], [IGNORE_INDEX] * (done - start) + list(row[done + 1 : stop + 1])
+                    done = stop
 
     for tokens, labels, _ in _batches(windows(), batch_tokens):
-        yield Questions((tokens,), labels)
+        yield Predictions((tokens,), labels)
 
 
 def _batches(
@@ -186,8 +190,5 @@ def _batches(
 
 
 def _padded(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> tuple[Tensor, Tensor, Tensor]:
-    tokens, labels = (
-        nn.utils.rnn.pad_sequence([torch.tensor(x) for x in side], batch_first=True, padding_value=padding)
-        for side, padding in zip(zip(*rows, strict=True), (PAD, UNASKED), strict=True)
-    )
-    return tokens, labels, torch.tensor([len(row) for row, _ in rows])
+    tokens, labels = zip(*rows, strict=True)
+    return pad_rows(tokens), pad_rows(labels, padding=IGNORE_INDEX), torch.tensor([len(row) for row in tokens])

@@ -1,15 +1,15 @@
 """The quality of free-decoded output against its references: error rates, BLEU, chrF and TER."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from itertools import zip_longest
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from rapidfuzz.distance import Levenshtein
-from sacrebleu.metrics import BLEU, CHRF, TER
+from attentio.errors import AttentioError, did_you_mean, extra
 
-from attentio.errors import AttentioError
+with extra("train"):
+    from rapidfuzz.distance import Levenshtein
+    from sacrebleu.metrics import BLEU, CHRF, TER
 
 Units = Literal["words", "characters"]
 References = Sequence[Sequence[str]]
@@ -66,14 +66,29 @@ def score(
     Reference: word and phone error rate as in the SIGMORPHON shared tasks on grapheme-to-phoneme conversion;
         BLEU as in Post 2018, "A Call for Clarity in Reporting BLEU Scores".
     """
-    _check(hypotheses, references, metrics)
+    _check_names(metrics)
+    _check_texts(hypotheses, references)
     return [_one(name, hypotheses, references, units, bleu_tokenize) for name in metrics]
 
 
-def _check(hypotheses: Sequence[str], references: References, metrics: Sequence[str]) -> None:
+def check_metrics(metrics: Sequence[str], bleu_tokenize: str) -> None:
+    """Make sure that `score` can compute these, before the long work that is to be scored.
+
+    Raises:
+        AttentioError: an unknown metric or BLEU tokenizer, or one whose library is not installed.
+    """
+    _check_names(metrics)
+    if "bleu" in metrics:
+        _bleu(bleu_tokenize)
+
+
+def _check_names(metrics: Sequence[str]) -> None:
     for name in metrics:
         if name not in METRICS:
             raise AttentioError(_unknown("metric", name, list(METRICS)))
+
+
+def _check_texts(hypotheses: Sequence[str], references: References) -> None:
     if len(hypotheses) != len(references):
         raise ValueError(
             f"references must hold one entry a hypothesis: expected {len(hypotheses)} entries, got {len(references)}"
@@ -86,9 +101,7 @@ def _check(hypotheses: Sequence[str], references: References, metrics: Sequence[
 
 
 def _unknown(what: str, name: str, known: Sequence[str]) -> str:
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown {what} {name!r}: {hint}known are {', '.join(known)}"
+    return f"unknown {what} {name!r}; known are {', '.join(known)}{did_you_mean(name, known)}"
 
 
 def _one(name: str, hypotheses: Sequence[str], references: References, units: Units, bleu_tokenize: str) -> Score:

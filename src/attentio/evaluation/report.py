@@ -1,6 +1,7 @@
 """Scores for a person (tables for the terminal) and for a program (a dictionary for JSON)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.table import Table
@@ -9,6 +10,23 @@ from rich.text import Text
 from attentio.evaluation.by_length import LengthBin
 from attentio.evaluation.language import LANGUAGE_METRICS
 from attentio.evaluation.metrics import METRICS, Score
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What was measured of a model on held-out data.
+
+    title: of the table of scores. summary: on how much, and how, in a few words. facts: more numbers for a program.
+    notes: lines for a person. outputs: rows of source, output and references, where there are outputs.
+    """
+
+    title: str
+    summary: str
+    scores: list[Score]
+    by_source_length: list[LengthBin] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    outputs: list[tuple[str, ...]] = field(default_factory=list)
 
 
 def as_json(scores: Sequence[Score], length_bins: Sequence[LengthBin] = ()) -> dict[str, Any]:
@@ -31,28 +49,33 @@ def as_json(scores: Sequence[Score], length_bins: Sequence[LengthBin] = ()) -> d
     }
 
 
-def score_table(scores: Sequence[Score], *, title: str = "quality of free decoding") -> Table:
-    """One row a score: its name, value, which way is better, and what it means or how it was computed."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("metric")
-    table.add_column("value", justify="right")
-    table.add_column("better")
-    table.add_column("meaning, or signature", overflow="fold")
+def score_table(
+    scores: Sequence[Score], *, title: str = "quality of free decoding", say: Callable[[str], str] = str
+) -> Table:
+    """One row a score: its name, value, which way is better, and what it means or how it was computed.
+
+    say: puts each text into the reader's language.
+    """
+    table = Table(title=say(title), title_justify="left")
+    table.add_column(say("metric"))
+    table.add_column(say("value"), justify="right")
+    table.add_column(say("better"))
+    table.add_column(say("meaning, or signature"), overflow="fold")
     for each in scores:
         table.add_row(
             each.name,
             f"{each.value:.3f}" if each.name in LANGUAGE_METRICS else f"{each.value:.2f}",
-            "higher" if each.higher_is_better else "lower",
-            Text(each.signature or {**METRICS, **LANGUAGE_METRICS}[each.name]),
+            say("higher" if each.higher_is_better else "lower"),
+            Text(each.signature or say({**METRICS, **LANGUAGE_METRICS}[each.name])),
         )
     return table
 
 
-def length_table(length_bins: Sequence[LengthBin]) -> Table:
-    """One row a bin of source lengths, shortest first."""
-    table = Table(title="quality by source length", title_justify="left")
-    table.add_column("source tokens", justify="right")
-    table.add_column("sequences", justify="right")
+def length_table(length_bins: Sequence[LengthBin], *, say: Callable[[str], str] = str) -> Table:
+    """One row a bin of source lengths, shortest first. say: see `score_table`."""
+    table = Table(title=say("quality by source length"), title_justify="left")
+    table.add_column(say("source tokens"), justify="right")
+    table.add_column(say("sequences"), justify="right")
     for name in dict.fromkeys(each.score.name for each in length_bins):
         table.add_column(name, justify="right")
     for each in length_bins:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from attentio.attention.compare import Additive
 from attentio.layers.linear import Linear
+from attentio.layers.packed import PackedWeights
 
 
 class AdditiveScore(nn.Module):
@@ -32,9 +33,11 @@ class AdditiveScore(nn.Module):
         """U h, the same at every decoding step, so made once a source."""
         return self.key(memory)
 
-    def queries(self, state: Float[Tensor, "batch q hidden"], source: int) -> Float[Tensor, "batch q d"]:
+    def queries(
+        self, state: Float[Tensor, "batch q hidden"], source: int, packed: PackedWeights | None = None
+    ) -> Float[Tensor, "batch q d"]:
         """W s, for any number of states at once."""
-        return self.query(state)
+        return self.query(state, packed)
 
     def comparison(self) -> Additive:
         """How a query and a key are compared."""

@@ -1,7 +1,7 @@
 """What self-attention remembers of earlier tokens when decoding one token at a time.
 
 Every token that any hypothesis has produced takes one *slot*. Hypotheses of a sentence do not have slots of their
-own: they are queries over common keys, and a mask says which slots are a hypothesis's own past. So a search that
+own: they are queries over common keys, and a mask says which slots are a hypothesis's past. So a search that
 drops, doubles and reorders hypotheses moves rows of that mask, and never keys or values.
 """
 
@@ -89,12 +89,12 @@ class Slots:
     """Which slot is whose, for all layers at once.
 
     positions: of the token in each slot, the same for all sentences and hypotheses.
-    own: whether a slot is in a hypothesis's past; None as long as all slots are in everybody's.
+    visible: whether a slot is in a hypothesis's past; None as long as all slots are in everybody's.
     position: that of the next token.
     """
 
     positions: Int[Tensor, "slots"]
-    own: Bool[Tensor, "batch beam slots"] | None
+    visible: Bool[Tensor, "batch beam slots"] | None
     position: int
 
     @classmethod
@@ -105,20 +105,20 @@ class Slots:
     def append(self, batch: int, beam: int) -> "Slots":
         """A new slot for each hypothesis, seen by itself only."""
         positions = torch.cat([self.positions, self.positions.new_full((beam,), self.position)])
-        own = self.own
-        if own is None and beam > 1:
-            own = torch.ones(batch, beam, len(self.positions), dtype=torch.bool, device=positions.device)
-        if own is not None:
+        visible = self.visible
+        if visible is None and beam > 1:
+            visible = torch.ones(batch, beam, len(self.positions), dtype=torch.bool, device=positions.device)
+        if visible is not None:
             new = torch.eye(beam, dtype=torch.bool, device=positions.device).expand(batch, beam, beam)
-            own = torch.cat([own, new], dim=2)
-        return Slots(positions, own, self.position + 1)
+            visible = torch.cat([visible, new], dim=2)
+        return Slots(positions, visible, self.position + 1)
 
     def reorder(self, parents: Int[Tensor, "batch new_beam"]) -> "Slots":
         """Hypothesis j of sentence i goes on from what was hypothesis parents[i, j]."""
-        if self.own is None:  # there was one hypothesis a sentence; what it has read is everybody's past
+        if self.visible is None:  # there was one hypothesis a sentence; what it has read is everybody's past
             return self
-        return replace(self, own=self.own.take_along_dim(parents.unsqueeze(2), dim=1))
+        return replace(self, visible=self.visible.take_along_dim(parents.unsqueeze(2), dim=1))
 
     def keep(self, rows: Int[Tensor, "kept"]) -> "Slots":
         """Only the sentences numbered in `rows`."""
-        return self if self.own is None else replace(self, own=self.own[rows])
+        return self if self.visible is None else replace(self, visible=self.visible[rows])

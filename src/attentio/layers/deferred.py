@@ -5,7 +5,9 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
+from attentio.attention.transforms import transforming
 from attentio.layers.product import product
 
 
@@ -25,10 +27,10 @@ class DeferredWeight:
     def __init__(self, weight: Float[Tensor, "outputs inputs"]) -> None:
         self.noted: list[tuple[Tensor, Tensor]] = []  # (x_t, dy_t)
         self.backward_pass = -1  # that made the notes
-        self.weight: Tensor = _CollectGradient.apply(weight, self) if torch.is_grad_enabled() else weight
+        self.weight: Tensor = _CollectGradient.apply(weight, self) if _deferring() else weight
 
     def __call__(self, inputs: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
-        if torch.is_grad_enabled():
+        if _deferring():
             return _Product.apply(inputs, self.weight, self)
         return product(inputs, self.weight)
 
@@ -41,6 +43,10 @@ class DeferredWeight:
         return self.noted
 
 
+def _deferring() -> bool:
+    return torch.is_grad_enabled() and not transforming()
+
+
 class _CollectGradient(torch.autograd.Function):
     """The identity. Autograd runs its backward after that of every product that used the weight."""
 
@@ -51,7 +57,7 @@ class _CollectGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        # What comes by autograd itself is zero, but for a second derivative.
+        # What comes by autograd itself is zero, but where the backward pass is recorded.
         noted = ctx.deferred.of_this_pass()
         if not noted:
             return grads[0], None
@@ -68,8 +74,11 @@ class _Product(torch.autograd.Function):
         return product(inputs, weight)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None]:
         inputs, weight = ctx.saved_tensors
         grad = grads[0].to(weight.dtype)
+        if torch.is_grad_enabled():  # recorded, to be differentiated again: as autograd would do it
+            rows = inputs.flatten(0, -2).to(weight.dtype)
+            return F.linear(grad, weight.T).to(inputs.dtype), grad.flatten(0, -2).T @ rows, None
         ctx.deferred.of_this_pass().append((inputs.flatten(0, -2).to(weight.dtype), grad.flatten(0, -2)))
         return product(grad, weight.T).to(inputs.dtype), None, None

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attentio.layers.linear import Linear
+from attentio.layers.packed import PackedWeights
 
 Activation = Literal["relu", "gelu", "gelu-tanh", "silu", "swiglu"]
 
@@ -28,12 +29,14 @@ class FeedForward(nn.Module):
         self.gate = Linear(width, hidden, bias=bias) if activation == "swiglu" else None
         self.down = Linear(hidden, width, bias=bias)
 
-    def forward(self, inputs: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+    def forward(
+        self, inputs: Float[Tensor, "*batch width"], packed: PackedWeights | None = None
+    ) -> Float[Tensor, "*batch width"]:
         """The layer applied to each vector."""
-        hidden = self.up(inputs)
+        hidden = self.up(inputs, packed)
         if self.gate is not None:
-            return self.down(F.silu(self.gate(inputs)) * hidden)
-        return self.down(activate(hidden, self.activation))
+            return self.down(F.silu(self.gate(inputs, packed)) * hidden, packed)
+        return self.down(activate(hidden, self.activation), packed)
 
 
 def activate(hidden: Float[Tensor, "..."], activation: Activation) -> Float[Tensor, "..."]:

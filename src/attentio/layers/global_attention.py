@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from attentio.attention.attend import attend
 from attentio.attention.call import Attended
 from attentio.attention.mask import padding
+from attentio.layers.packed import PackedWeights
 from attentio.layers.sources import Score, Source
 
 
@@ -22,9 +23,10 @@ class GlobalAttention(nn.Module):
         source: Source,
         positions: Int[Tensor, "q"],
         need_weights: bool = False,
+        packed: PackedWeights | None = None,
     ) -> Attended:
         """Attend from the decoder states; `positions` (which target step each is) does not matter here."""
-        queries = self.score.queries(state, source.keys.shape[1])
+        queries = self.score.queries(state, source.keys.shape[1], packed)
         source = source.to(queries.dtype)
         return attend(
             queries,

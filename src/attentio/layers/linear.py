@@ -7,9 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attentio.layers.loops import loops
+from attentio.layers.packed import PackedWeights
 from attentio.layers.product import product, suits_onednn
-from attentio.layers.unchanging import made_of_weights
 
 _NO_BIAS = torch.empty(0)
 _FEW_ROWS = 512
@@ -34,26 +33,25 @@ def linear(
 class Linear(nn.Linear):
     """x W^T + b, as torch.nn.Linear in everything but speed (float32 on a CPU)."""
 
-    def forward(self, inputs: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
-        """`linear`, inside `unchanging_weights` with reordered weights."""
-        weight, packs = self.weight, made_of_weights()
-        rows = inputs.numel() // inputs.shape[-1]
-        if packs is None or rows > _FEW_ROWS or _differentiable(inputs, weight) or not suits_onednn(inputs, weight):
+    def forward(
+        self, inputs: Float[Tensor, "*batch inputs"], packed: PackedWeights | None = None
+    ) -> Float[Tensor, "*batch outputs"]:
+        """`linear`, faster for few rows with packed weights."""
+        weight, rows = self.weight, inputs.numel() // inputs.shape[-1]
+        if packed is None or rows > _FEW_ROWS or _differentiable(inputs, weight) or not suits_onednn(inputs, weight):
             return linear(inputs, weight, self.bias)
-        if rows == 1 and (compiled := loops()) is not None:
+        if rows == 1 and packed.loops is not None:
             outputs = inputs.new_empty(*inputs.shape[:-1], weight.shape[0])
             bias = _NO_BIAS if self.bias is None else self.bias
             arrays = (inputs.reshape(1, -1), weight, bias, outputs.view(1, -1))
-            compiled.linear(*(array.detach().contiguous().numpy() for array in arrays))
+            packed.loops.linear(*(array.detach().contiguous().numpy() for array in arrays))
             return outputs
         about = 1 << (rows - 1).bit_length()
-        packed = packs.get((self, about))
-        if packed is None:
-            packed = packs[self, about] = _reordered(weight.detach(), about)
+        reordered = packed.get((self, about), lambda: _reordered(weight.detach(), about))
         if rows == 1:
-            return F.linear(inputs, packed, self.bias)
+            return F.linear(inputs, reordered, self.bias)
         flat = inputs.reshape(rows, inputs.shape[-1])
-        outputs = torch.ops.mkldnn._linear_pointwise(flat, packed, self.bias, "none", [], "")
+        outputs = torch.ops.mkldnn._linear_pointwise(flat, reordered, self.bias, "none", [], "")
         return outputs.view(*inputs.shape[:-1], weight.shape[0])
 
 

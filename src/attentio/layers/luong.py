@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from attentio.attention.compare import Dot, Location
 from attentio.layers.linear import Linear
+from attentio.layers.packed import PackedWeights
 
 
 class DotScore(nn.Module):
@@ -27,7 +28,9 @@ class DotScore(nn.Module):
         """h itself."""
         return memory
 
-    def queries(self, state: Float[Tensor, "batch q hidden"], source: int) -> Float[Tensor, "batch q d"]:
+    def queries(
+        self, state: Float[Tensor, "batch q hidden"], source: int, packed: PackedWeights | None = None
+    ) -> Float[Tensor, "batch q d"]:
         """s itself."""
         return state
 
@@ -63,9 +66,11 @@ class LocationScore(nn.Module):
         """Not looked at by this score."""
         return memory
 
-    def queries(self, state: Float[Tensor, "batch q hidden"], source: int) -> Float[Tensor, "batch q d"]:
+    def queries(
+        self, state: Float[Tensor, "batch q hidden"], source: int, packed: PackedWeights | None = None
+    ) -> Float[Tensor, "batch q d"]:
         """One score for each of `source` positions, those beyond the reach (never attended to) filled with 0."""
-        scores = self.query(state)
+        scores = self.query(state, packed)
         return nn.functional.pad(scores, (0, max(0, source - self.reach)))
 
     def comparison(self) -> Location:

@@ -17,6 +17,7 @@ from attentio.attention.call import Attended
 from attentio.attention.mask import Mask, keep
 from attentio.layers.cache import KeyValueCache
 from attentio.layers.linear import Linear
+from attentio.layers.packed import PackedWeights
 from attentio.layers.positions import Rotation
 
 
@@ -69,34 +70,45 @@ class SelfAttention(nn.Module):
         layout: Layout,
         cache: KeyValueCache,
         *,
+        packed: PackedWeights | None = None,
         need_weights: bool = False,
     ) -> tuple[Attended, KeyValueCache]:
         """New tokens attend to those in the cache and to themselves, as the layout's mask of slots allows."""
-        queries, keys, values = self._project(inputs, layout)
+        queries, keys, values = self._project(inputs, layout, packed)
         cache = cache.append(keys, values)
-        return self._attend(queries, cache.keys, cache.values, layout, need_weights), cache
+        return self._attend(queries, cache.keys, cache.values, layout, need_weights, packed), cache
 
     def empty_cache(self, batch: int, like: Tensor) -> KeyValueCache:
         """A cache for `step` with nothing in it."""
         return KeyValueCache.empty(batch, self.key_value_heads, self.head_features, self.head_features, like)
 
-    def _project(self, inputs: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
-        heads = _split(self.queries_keys_values(inputs), self.head_features)
+    def _project(
+        self, inputs: Tensor, layout: Layout, packed: PackedWeights | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        heads = _split(self.queries_keys_values(inputs, packed), self.head_features)
         queries, keys, values = heads.split([self.heads, self.key_value_heads, self.key_value_heads], dim=1)
         if layout.rotation is not None:
             queries, keys = layout.rotation.turn(queries), layout.rotation.turn(keys)
         return queries, keys, values
 
-    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, layout: Layout, need_weights: bool) -> Attended:
+    def _attend(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        layout: Layout,
+        need_weights: bool,
+        packed: PackedWeights | None = None,
+    ) -> Attended:
         attended = attend(
             queries,
-            _shared(keys, self.heads),
-            _shared(values, self.heads),
+            _per_head(keys, self.heads),
+            _per_head(values, self.heads),
             mask=layout.mask,
             bias=layout.bias,
             need_weights=need_weights,
         )
-        return attended._replace(context=self.output(_join(attended.context)))
+        return attended._replace(context=self.output(_join(attended.context), packed))
 
 
 class CrossAttention(nn.Module):
@@ -121,15 +133,20 @@ class CrossAttention(nn.Module):
     def prepare(self, memory: Float[Tensor, "batch source memory"], mask: Mask | None) -> MultiheadSource:
         """Keys and values of the source; `mask` is its padding."""
         keys, values = _split(self.keys_values(memory), self.head_features).chunk(2, dim=1)
-        return MultiheadSource(_shared(keys, self.heads), _shared(values, self.heads), mask)
+        return MultiheadSource(_per_head(keys, self.heads), _per_head(values, self.heads), mask)
 
     def forward(
-        self, inputs: Float[Tensor, "batch q width"], source: MultiheadSource, *, need_weights: bool = False
+        self,
+        inputs: Float[Tensor, "batch q width"],
+        source: MultiheadSource,
+        *,
+        packed: PackedWeights | None = None,
+        need_weights: bool = False,
     ) -> Attended:
         """Every target position attends to the whole source; weights [batch, heads, q, source]."""
-        queries = _split(self.queries(inputs), self.head_features)
+        queries = _split(self.queries(inputs, packed), self.head_features)
         attended = attend(queries, source.keys, source.values, mask=source.mask, need_weights=need_weights)
-        return attended._replace(context=self.output(_join(attended.context)))
+        return attended._replace(context=self.output(_join(attended.context), packed))
 
 
 def _head_features(width: int, heads: int, key_value_heads: int) -> int:
@@ -152,7 +169,9 @@ def _join(heads: Float[Tensor, "batch heads positions d"]) -> Float[Tensor, "bat
     return heads.transpose(1, 2).flatten(2)
 
 
-def _shared(heads: Float[Tensor, "batch groups positions d"], wanted: int) -> Float[Tensor, "batch heads positions d"]:
+def _per_head(
+    heads: Float[Tensor, "batch groups positions d"], wanted: int
+) -> Float[Tensor, "batch heads positions d"]:
     """Each key-value head as often as heads share it."""
     groups = heads.shape[1]
     return heads if groups == wanted else torch.repeat_interleave(heads, wanted // groups, dim=1)

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from attentio.devices import as_float64
 from attentio.errors import AttentioError
 
 
@@ -30,14 +31,17 @@ class SinusoidalPositions(nn.Module):
         """The vector of each position, counted from 0."""
         longest = int(positions.max()) + 1 if positions.numel() else 0
         if longest > len(self.table):
-            self.table = sinusoids(2 * longest, self.width).to(self.table)
+            self.table = self._as_table(sinusoids(2 * longest, self.width))
         return self.table[positions]
 
     def _apply(self, fn: Any, recurse: bool = True) -> "SinusoidalPositions":
         """A change of dtype computes the table anew, so that a float64 model does not carry float32's rounding."""
         super()._apply(fn, recurse)
-        self.table = sinusoids(len(self.table), self.width).to(self.table)
+        self.table = self._as_table(sinusoids(len(self.table), self.width))
         return self
+
+    def _as_table(self, sines: Tensor) -> Tensor:
+        return sines.to(self.table.dtype).to(self.table.device)  # not float64, which the device may lack
 
 
 def sinusoids(count: int, width: int) -> Float[Tensor, "count width"]:
@@ -100,12 +104,13 @@ class RotaryPositions(nn.Module):
 
     def forward(self, positions: Int[Tensor, "*batch positions"], dtype: torch.dtype) -> Rotation:
         """The rotation at these positions, ready for heads on the axis before the positions."""
-        features = torch.arange(0, self.head_features, 2, dtype=torch.float64, device=positions.device)
-        angles = positions.unsqueeze(-1) * 10000.0 ** (-features / self.head_features)
+        places = as_float64(positions)
+        features = torch.arange(0, self.head_features, 2, dtype=torch.float64, device=places.device)
+        angles = places.unsqueeze(-1) * 10000.0 ** (-features / self.head_features)
         angles = torch.cat([angles, angles], dim=-1)
         if angles.ndim == 3:
             angles = angles.unsqueeze(1)
-        return Rotation(angles.cos().to(dtype), angles.sin().to(dtype))
+        return Rotation(*(turned.to(dtype).to(positions.device) for turned in (angles.cos(), angles.sin())))
 
 
 def alibi_slopes(heads: int) -> Float[Tensor, "heads"]:

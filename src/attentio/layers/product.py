@@ -4,11 +4,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from attentio.attention.transforms import transforming
+
 _ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 
 
 def suits_onednn(inputs: Tensor, weight: Tensor) -> bool:
-    """Whether `product` may leave torch's usual way: float32 on a CPU, nothing compiling, no mixed precision."""
+    """Whether `product` may leave torch's usual way: float32 on a CPU, nothing compiling or transforming, no mixed
+    precision."""
     return (
         _ONEDNN is not None
         and inputs.dtype == weight.dtype == torch.float32
@@ -16,6 +19,7 @@ def suits_onednn(inputs: Tensor, weight: Tensor) -> bool:
         and inputs.numel() > 0
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
+        and not transforming()
     )
 
 

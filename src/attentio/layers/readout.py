@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from attentio.layers.deferred import DeferredWeight
 from attentio.layers.linear import Linear, linear
+from attentio.layers.packed import PackedWeights
 
 
 class DecoderView(NamedTuple):
@@ -23,13 +24,13 @@ class DecoderView(NamedTuple):
 
 
 class StateReadout(nn.Module):
-    """s(i) as it is: the decoder without attention (Sutskever et al. 2014)."""
+    """s(i) as it is: the decoder without attention (Sutskever et al. 2014), or one whose state has read the context."""
 
     def __init__(self, *, hidden: int) -> None:
         super().__init__()
         self.features = hidden
 
-    def forward(self, view: DecoderView) -> Float[Tensor, "*batch features"]:
+    def forward(self, view: DecoderView, packed: PackedWeights | None = None) -> Float[Tensor, "*batch features"]:
         return view.current
 
 
@@ -40,7 +41,7 @@ class ConcatenatedReadout(nn.Module):
         super().__init__()
         self.features = hidden + memory_features
 
-    def forward(self, view: DecoderView) -> Float[Tensor, "*batch features"]:
+    def forward(self, view: DecoderView, packed: PackedWeights | None = None) -> Float[Tensor, "*batch features"]:
         assert view.context is not None
         return torch.cat([view.current, view.context], dim=-1)
 
@@ -57,7 +58,9 @@ class AttentionalReadout(nn.Module):
         """W for a pass step by step, where the vector itself is fed to the next step."""
         return DeferredWeight(self.weight)
 
-    def forward(self, view: DecoderView, weight: DeferredWeight | None = None) -> Float[Tensor, "*batch features"]:
+    def forward(
+        self, view: DecoderView, packed: PackedWeights | None = None, *, weight: DeferredWeight | None = None
+    ) -> Float[Tensor, "*batch features"]:
         assert view.context is not None
         joined = torch.cat([view.context, view.current], dim=-1)
         return (linear(joined, self.weight) if weight is None else weight(joined)).tanh()
@@ -75,9 +78,9 @@ class MaxoutReadout(nn.Module):
         self.features = features
         self.linear = Linear(hidden + embedding + memory_features, 2 * features)
 
-    def forward(self, view: DecoderView) -> Float[Tensor, "*batch features"]:
+    def forward(self, view: DecoderView, packed: PackedWeights | None = None) -> Float[Tensor, "*batch features"]:
         assert view.context is not None
-        joined = self.linear(torch.cat([view.previous, view.embedded, view.context], dim=-1))
+        joined = self.linear(torch.cat([view.previous, view.embedded, view.context], dim=-1), packed)
         return joined.unflatten(-1, (self.features, 2)).amax(dim=-1)
 
 

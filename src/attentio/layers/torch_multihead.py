@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from attentio.attention.attend import attend
 from attentio.attention.mask import Mask, causal, keep
+from attentio.attention.subclasses import require_plain
 
 
 class MultiheadAttention(nn.Module):
@@ -45,6 +46,22 @@ class MultiheadAttention(nn.Module):
         ValueError: sizes that do not go together, or one of the two refused options.
 
     Reference: Vaswani et al. 2017, section 3.2.2.
+
+    >>> layer = at.MultiheadAttention(16, 4, batch_first=True)
+    >>> x, padding = torch.randn(2, 5, 16), torch.tensor([[False] * 5, [False] * 3 + [True] * 2])  # True = ignore
+    >>> output, weights = layer(x, x, x, key_padding_mask=padding)
+    >>> output.shape, weights.shape
+    (torch.Size([2, 5, 16]), torch.Size([2, 5, 5]))
+    >>> output, weights = layer(x, x, x, attn_mask=torch.ones(5, 5).triu(1).bool(), average_attn_weights=False)
+    >>> weights.shape
+    torch.Size([2, 4, 5, 5])
+    >>> layer(x, x, x, is_causal=True, need_weights=False)[1] is None
+    True
+    >>> wide = at.MultiheadAttention(16, 4, dropout=0.1, bias=False, kdim=8, vdim=12)
+    >>> wide(torch.randn(5, 2, 16), torch.randn(7, 2, 8), torch.randn(7, 2, 12))[0].shape
+    torch.Size([5, 2, 16])
+    >>> at.MultiheadAttention.from_torch(torch.nn.MultiheadAttention(16, 4)).num_heads
+    4
     """
 
     # torch's encoder layer reads this and, where it is True, goes its fast path past `self_attn`.
@@ -98,6 +115,9 @@ class MultiheadAttention(nn.Module):
     @classmethod
     def from_torch(cls, module: nn.MultiheadAttention) -> "MultiheadAttention":
         """A copy of `module`: its sizes, parameters (and which of them are frozen), device, dtype and mode.
+
+        The parameters are new ones: an optimizer that was made before has the old ones and trains nothing here. Make it
+        after the replacement.
 
         Raises:
             ValueError: the module has an option that is refused here.
@@ -245,6 +265,7 @@ class MultiheadAttention(nn.Module):
 
 
 def _require(name: str, mask: Tensor, shape: tuple[int, ...]) -> None:
+    require_plain(name, mask)
     if mask.dtype != torch.bool and not mask.is_floating_point():
         raise ValueError(f"{name} must be bool (True = ignore) or floating point (added), got {mask.dtype}")
     if mask.shape != shape:

@@ -1,5 +1,6 @@
 """One block of a Transformer: attention and a feed-forward layer, each with a residual connection and a norm."""
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from jaxtyping import Float
@@ -9,15 +10,25 @@ from attentio.layers.cache import KeyValueCache
 from attentio.layers.dropout import Dropout
 from attentio.layers.feed_forward import Activation, FeedForward
 from attentio.layers.multihead import CrossAttention, Layout, MultiheadSource, SelfAttention
+from attentio.layers.packed import PackedWeights
 
 Norm = Literal["layer", "rms"]
 
 
 class BlockWeights(NamedTuple):
-    """The attention of one block; None for what it has not, or was not asked for."""
+    """The attention of one block, own: of a sequence to itself; None for what it has not, or was not asked for."""
 
     own: Float[Tensor, "batch heads q k"] | None
     cross: Float[Tensor, "batch heads q source"] | None
+
+
+class Sublayer(NamedTuple):
+    """One f of a block and what is around it: x, what f read of it, what f made, and the x that goes on."""
+
+    inputs: Float[Tensor, "batch positions width"]
+    read: Float[Tensor, "batch positions width"]
+    made: Float[Tensor, "batch positions width"]
+    outputs: Float[Tensor, "batch positions width"]
 
 
 class TransformerBlock(nn.Module):
@@ -72,6 +83,25 @@ class TransformerBlock(nn.Module):
         hidden, cross = self._rest(hidden, source, need_weights)
         return hidden, BlockWeights(attended.weights, cross)
 
+    def trace(
+        self, inputs: Float[Tensor, "batch positions width"], layout: Layout, source: MultiheadSource | None = None
+    ) -> list[Sublayer]:
+        """What `forward`, given the same, computes: self-attention, cross-attention if there is any, feed-forward."""
+        layers: list[tuple[nn.Module, Callable[[Tensor], Tensor]]] = [
+            (self.self_attention_norm, lambda x: self.self_attention(x, layout).context)
+        ]
+        if self.cross_attention is not None and self.cross_attention_norm is not None:
+            cross = self.cross_attention
+            layers.append((self.cross_attention_norm, lambda x: cross(x, source).context))
+        layers.append((self.feed_forward_norm, self.feed_forward))
+        found: list[Sublayer] = []
+        for norm, f in layers:
+            read = self.before(inputs, norm)
+            made = f(read)
+            found.append(Sublayer(inputs, read, made, self.after(inputs, made, norm)))
+            inputs = found[-1].outputs
+        return found
+
     def step(
         self,
         inputs: Float[Tensor, "batch new width"],
@@ -79,23 +109,30 @@ class TransformerBlock(nn.Module):
         cache: KeyValueCache,
         source: MultiheadSource | None = None,
         *,
+        packed: PackedWeights | None = None,
         need_weights: bool = False,
     ) -> tuple[Float[Tensor, "batch new width"], BlockWeights, KeyValueCache]:
         """New tokens after those in the cache."""
         normed = self.before(inputs, self.self_attention_norm)
-        attended, cache = self.self_attention.step(normed, layout, cache, need_weights=need_weights)
+        attended, cache = self.self_attention.step(normed, layout, cache, packed=packed, need_weights=need_weights)
         hidden = self.after(inputs, attended.context, self.self_attention_norm)
-        hidden, cross = self._rest(hidden, source, need_weights)
+        hidden, cross = self._rest(hidden, source, need_weights, packed)
         return hidden, BlockWeights(attended.weights, cross), cache
 
-    def _rest(self, hidden: Tensor, source: MultiheadSource | None, need_weights: bool) -> tuple[Tensor, Tensor | None]:
+    def _rest(
+        self,
+        hidden: Tensor,
+        source: MultiheadSource | None,
+        need_weights: bool,
+        packed: PackedWeights | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
         cross = None
         if self.cross_attention is not None and self.cross_attention_norm is not None:
             normed = self.before(hidden, self.cross_attention_norm)
-            attended = self.cross_attention(normed, source, need_weights=need_weights)
+            attended = self.cross_attention(normed, source, packed=packed, need_weights=need_weights)
             hidden = self.after(hidden, attended.context, self.cross_attention_norm)
             cross = attended.weights
-        fed = self.feed_forward(self.before(hidden, self.feed_forward_norm))
+        fed = self.feed_forward(self.before(hidden, self.feed_forward_norm), packed)
         return self.after(hidden, fed, self.feed_forward_norm), cross
 
     def before(self, inputs: Float[Tensor, "*batch width"], norm: nn.Module) -> Float[Tensor, "*batch width"]:

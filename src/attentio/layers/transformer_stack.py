@@ -8,11 +8,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from attentio.attention.mask import Mask, causal, keep, window
-from attentio.layers.block_step import compiled_step
 from attentio.layers.cache import KeyValueCache, Slots
+from attentio.layers.fused.block_step import fused_step
 from attentio.layers.multihead import Layout, MultiheadSource
+from attentio.layers.packed import PackedWeights
 from attentio.layers.positions import RotaryPositions, alibi
-from attentio.layers.transformer_block import BlockWeights, TransformerBlock
+from attentio.layers.transformer_block import BlockWeights, Sublayer, TransformerBlock
 
 
 class Stacked(NamedTuple):
@@ -63,14 +64,32 @@ class TransformerStack(nn.Module):
             weights.append(seen)
         return Stacked(self._finish(hidden), tuple(weights))
 
+    def trace(
+        self,
+        inputs: Float[Tensor, "batch length width"],
+        positions: Int[Tensor, "*batch length"],
+        allowed: Mask | None,
+        sources: tuple[MultiheadSource, ...] = (),
+    ) -> list[list[Sublayer]]:
+        """What each block of `forward`, given the same, computes; without the final norm."""
+        layout = self._layout(inputs, positions, allowed)
+        found: list[list[Sublayer]] = []
+        for i, block in enumerate(self.blocks):
+            found.append(block.trace(inputs, layout, sources[i] if sources else None))
+            inputs = found[-1][-1].outputs
+        return found
+
     def read(
-        self, inputs: Float[Tensor, "batch length width"], positions: Int[Tensor, "length"]
+        self,
+        inputs: Float[Tensor, "batch length width"],
+        positions: Int[Tensor, "length"],
+        packed: PackedWeights | None = None,
     ) -> tuple[Float[Tensor, "batch length width"], tuple[KeyValueCache, ...]]:
         """A prompt: as `forward`, and the caches from which `step` goes on."""
         layout = self._layout(inputs, positions, None)
         hidden, caches = inputs, []
         for block, cache in zip(self.blocks, self.empty_caches(inputs.shape[0], inputs), strict=True):
-            hidden, _, cache = block.step(hidden, layout, cache)
+            hidden, _, cache = block.step(hidden, layout, cache, packed=packed)
             caches.append(cache)
         return self._finish(hidden), tuple(caches)
 
@@ -81,6 +100,7 @@ class TransformerStack(nn.Module):
         caches: tuple[KeyValueCache, ...],
         sources: tuple[MultiheadSource, ...] = (),
         *,
+        packed: PackedWeights | None = None,
         need_weights: bool = False,
     ) -> tuple[Stacked, tuple[KeyValueCache, ...]]:
         """One new token of each hypothesis; `slots` has its slot already, the caches have not.
@@ -90,8 +110,9 @@ class TransformerStack(nn.Module):
         layout = self._layout_of_slots(inputs, slots)
         hidden, grown, weights = inputs, [], BlockWeights(None, None)
         last = len(self.blocks) - 1
-        # The loops make no weights of self-attention.
-        fused = None if need_weights and not sources else compiled_step(self.blocks, inputs, layout, caches, sources)
+        fused = None
+        if sources or not need_weights:  # the loops keep no weights of self-attention
+            fused = fused_step(self.blocks, inputs, layout, caches, sources, packed)
         for i, (block, cache) in enumerate(zip(self.blocks, caches, strict=True)):
             source = sources[i] if sources else None
             if fused is not None:
@@ -99,7 +120,7 @@ class TransformerStack(nn.Module):
                 weights = BlockWeights(None, cross if need_weights else None)
             else:
                 wanted = need_weights and i == last
-                hidden, weights, cache = block.step(hidden, layout, cache, source, need_weights=wanted)
+                hidden, weights, cache = block.step(hidden, layout, cache, source, packed=packed, need_weights=wanted)
             grown.append(cache)
         return Stacked(self._finish(hidden), (weights,)), tuple(grown)
 
@@ -126,13 +147,13 @@ class TransformerStack(nn.Module):
 
     def _layout_of_slots(self, inputs: Tensor, slots: Slots) -> Layout:
         here = slots.positions[-1:]
-        own = slots.own
+        visible = slots.visible
         if self.window is not None:
             near = (slots.positions >= here - self.window).expand(*inputs.shape[:2], -1)
-            own = near if own is None else own & near
+            visible = near if visible is None else visible & near
         bias = self._bias(here.expand(inputs.shape[1]), slots.positions, inputs) if self.alibi else None
         rotation = None if self.rotary is None else self.rotary(here, inputs.dtype)
-        return Layout(None if own is None else keep(own), bias, rotation)
+        return Layout(None if visible is None else keep(visible), bias, rotation)
 
     def _bias(self, queries: Tensor, keys: Tensor, inputs: Tensor) -> Tensor:
         return alibi(queries, keys, self.blocks[0].self_attention.heads).to(inputs)

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from attentio.attention.mask import segments as same_segment
 from attentio.layers.cache import KeyValueCache, Slots
+from attentio.layers.linear import Linear
+from attentio.layers.packed import PackedWeights
 from attentio.layers.token_embedding import TokenEmbedding, positions_of
 from attentio.layers.transformer_block import BlockWeights
 from attentio.layers.transformer_stack import Stacked, TransformerStack
@@ -15,10 +17,11 @@ from attentio.models.protocols import Step
 
 @dataclass(frozen=True)
 class CausalState:
-    """What has been read so far."""
+    """What has been read so far, and the packed weights to read on with."""
 
     slots: Slots
     caches: tuple[KeyValueCache, ...]
+    packed: PackedWeights | None
 
     def reorder(self, parents: Int[Tensor, "batch new_beam"]) -> "CausalState":
         """See `models.protocols.DecoderState`. Only the mask of slots is moved, no keys and no values."""
@@ -26,7 +29,8 @@ class CausalState:
 
     def keep(self, rows: Int[Tensor, "kept"]) -> "CausalState":
         """See `models.protocols.DecoderState`."""
-        return CausalState(self.slots.keep(rows), tuple(cache.keep(rows) for cache in self.caches))
+        caches = tuple(cache.keep(rows) for cache in self.caches)
+        return replace(self, slots=self.slots.keep(rows), caches=caches)
 
 
 class CausalLM(nn.Module):
@@ -36,7 +40,7 @@ class CausalLM(nn.Module):
     and positions are counted in each anew.
     """
 
-    def __init__(self, embedding: TokenEmbedding, stack: TransformerStack, output: nn.Linear) -> None:
+    def __init__(self, embedding: TokenEmbedding, stack: TransformerStack, output: Linear) -> None:
         super().__init__()
         self.embedding, self.stack, self.output = embedding, stack, output
 
@@ -66,19 +70,20 @@ class CausalLM(nn.Module):
         """Each block's self-attention."""
         return self._read(tokens, None, None, need_weights=True).weights
 
-    def start(self, prompt: Int[Tensor, "batch length"]) -> CausalState:
-        """The state after a prompt, which may be empty, with one hypothesis a row."""
+    def start(self, prompt: Int[Tensor, "batch length"], *, packed: PackedWeights | None = None) -> CausalState:
+        """The state after a prompt, which may be empty, with one hypothesis per row."""
         positions = positions_of(prompt)
-        _, caches = self.stack.read(self.embedding(prompt, positions), positions)
-        return CausalState(Slots.read(prompt.shape[1], prompt.device), caches)
+        _, caches = self.stack.read(self.embedding(prompt, positions), positions, packed)
+        return CausalState(Slots.read(prompt.shape[1], prompt.device), caches, packed)
 
     def step(self, token: Int[Tensor, "batch beam"], state: CausalState, *, need_weights: bool = True) -> Step:
         """Read `token` and score the next one; the weights, over all slots, are the last block's mean over heads."""
         slots = state.slots.append(*token.shape)
         embedded = self.embedding(token, slots.positions[-1:].expand(token.shape[1]))
-        stacked, caches = self.stack.step(embedded, slots, state.caches, need_weights=need_weights)
+        stacked, caches = self.stack.step(embedded, slots, state.caches, packed=state.packed, need_weights=need_weights)
         own = stacked.weights[-1].own
-        return Step(self.output(stacked.outputs), None if own is None else own.mean(dim=1), CausalState(slots, caches))
+        logits, weights = self.output(stacked.outputs, state.packed), None if own is None else own.mean(dim=1)
+        return Step(logits, weights, replace(state, slots=slots, caches=caches))
 
     def _read(
         self, tokens: Tensor, segments: Tensor | None, positions: Tensor | None, *, need_weights: bool

@@ -5,6 +5,7 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from attentio.layers.packed import PackedWeights
 from attentio.models.protocols import DecoderState, Step
 
 
@@ -46,9 +47,9 @@ class EncoderDecoder(nn.Module):
         """Read the sources, whose real tokens `lengths` counts."""
         return self.encoder(source, lengths)
 
-    def start(self, memory: Any) -> DecoderState:
-        """The decoder's state before the first token."""
-        return self.decoder.start(memory)  # type: ignore[operator]
+    def start(self, memory: Any, *, packed: PackedWeights | None = None) -> DecoderState:
+        """The decoder's state before the first token; see `models.protocols.StepDecoder`."""
+        return self.decoder.start(memory, packed=packed)  # type: ignore[operator]
 
     def step(self, token: Int[Tensor, "batch beam"], state: Any, *, need_weights: bool = True) -> Step:
         """One token further."""

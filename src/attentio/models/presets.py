@@ -1,10 +1,12 @@
-"""The recurrent encoder-decoders of the literature, each with its two switches set as its paper does."""
+"""The recurrent encoder-decoders of the literature, each with its two switches set as its paper does.
 
-from dataclasses import dataclass
-from typing import Literal
+Each is a decoder of the configured sizes around a given encoder. vocabulary: tokens of the target (of the source, for
+an encoder).
+"""
 
 from torch import nn
 
+from attentio.config.schema import ModelConfig
 from attentio.layers.additive import AdditiveScore
 from attentio.layers.global_attention import GlobalAttention
 from attentio.layers.local import LocalAttention
@@ -22,139 +24,110 @@ from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.recurrent import Bridge, ContextTo, Query, RecurrentDecoder, RecurrentEncoder
 from attentio.models.transformer import TransformerEncoder
 
-ScoreName = Literal["dot", "general", "concat", "location"]
-Local = Literal["m", "p"]
 Encoder = RecurrentEncoder | TransformerEncoder
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """The sizes that all the recurrent models share. Each model below is made with a recurrent encoder of these sizes,
-    or around a given encoder.
-
-    encoder_hidden: features of each of the encoder's two directions; a source position has twice as many.
-    dropout: applied to embeddings, between layers, to the encoder's outputs and before the output layer.
-    """
-
-    source_vocabulary: int
-    target_vocabulary: int
-    embedding: int = 256
-    hidden: int = 256
-    encoder_hidden: int = 128
-    encoder_layers: int = 1
-    decoder_layers: int = 1
-    cell: Literal["lstm", "gru"] = "lstm"
-    dropout: float = 0.0
-
-
-def plain(sizes: Sizes, encoder: Encoder | None = None) -> EncoderDecoder:
+def plain(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> EncoderDecoder:
     """Sequence to sequence through one fixed vector, without attention (Sutskever et al. 2014)."""
-    encoder = encoder or recurrent_encoder(sizes)
-    readout = StateReadout(hidden=sizes.hidden)
-    return _assemble(sizes, encoder, None, readout, query="current", context="output")
+    readout = StateReadout(hidden=config.hidden)
+    return _assemble(config, encoder, None, readout, vocabulary=vocabulary, query="current", context="output")
 
 
-def bahdanau(sizes: Sizes, encoder: Encoder | None = None) -> EncoderDecoder:
+def bahdanau(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> EncoderDecoder:
     """RNNsearch (Bahdanau et al. 2014): additive score, previous state, context into the recurrence, maxout.
 
-    The paper's cell is the GRU, its maxout as wide as half the state; both follow `sizes` here (l = embedding).
+    The paper's cell is the GRU, its maxout as wide as half the state; both follow `config` here (l = embedding).
+    Its equation 4 has g(y(i-1), s(i), c(i)), its appendix A.2.2 s(i-1) in place of s(i): `config.readout` chooses.
     """
-    encoder = encoder or recurrent_encoder(sizes)
     memory = encoder.features
-    score = AdditiveScore(query_features=sizes.hidden, memory_features=memory, features=sizes.hidden)
-    readout = MaxoutReadout(
-        embedding=sizes.embedding, hidden=sizes.hidden, memory_features=memory, features=sizes.embedding
-    )
-    return _assemble(sizes, encoder, GlobalAttention(score), readout, query="previous", context="input")
+    score = AdditiveScore(query_features=config.hidden, memory_features=memory, features=config.hidden)
+    readout: Readout = StateReadout(hidden=config.hidden)
+    if config.readout == "maxout":
+        readout = MaxoutReadout(
+            embedding=config.embedding, hidden=config.hidden, memory_features=memory, features=config.embedding
+        )
+    attention = GlobalAttention(score)
+    return _assemble(config, encoder, attention, readout, vocabulary=vocabulary, query="previous", context="input")
 
 
-def luong(
-    sizes: Sizes,
-    encoder: Encoder | None = None,
-    *,
-    score: ScoreName = "general",
-    local: Local | None = None,
-    window: int = 10,
-    input_feeding: bool = True,
-    reach: int = 128,
-) -> EncoderDecoder:
+def luong(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> EncoderDecoder:
     """Luong et al. 2015: the current state attends; its attentional vector goes to the output.
 
-    local: None attends globally; "m" to a window around the target's own position, "p" to one around a predicted
-    position; `window` is the paper's D. input_feeding: the attentional vector is also an input of the next step.
-    reach: source positions that the score *location* knows. The decoder's first state is a learnt function of the
-    encoder's last ones (`Bridge`), which the paper copies.
+    The decoder's first state is a learnt function of the encoder's last ones (`Bridge`), which the paper copies.
     """
-    encoder = encoder or recurrent_encoder(sizes)
     memory = encoder.features
-    comparison = _score(score, hidden=sizes.hidden, memory=memory, reach=reach)
+    comparison = _score(config, memory=memory)
     attention: GlobalAttention | LocalAttention = GlobalAttention(comparison)
-    if local is not None:
-        attention = LocalAttention(comparison, window=window, predictive=local == "p", hidden=sizes.hidden)
-    readout = AttentionalReadout(hidden=sizes.hidden, memory_features=memory)
-    context: ContextTo = "both" if input_feeding else "output"
-    return _assemble(sizes, encoder, attention, readout, query="current", context=context)
+    if config.local is not None:
+        attention = LocalAttention(
+            comparison, window=config.window, predictive=config.local == "p", hidden=config.hidden
+        )
+    readout = AttentionalReadout(hidden=config.hidden, memory_features=memory)
+    context: ContextTo = "both" if config.input_feeding else "output"
+    return _assemble(config, encoder, attention, readout, vocabulary=vocabulary, query="current", context=context)
 
 
-def delayed(sizes: Sizes, encoder: Encoder | None = None) -> EncoderDecoder:
+def delayed(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> EncoderDecoder:
     """Dot product with the previous state, the output from [s(i); a(i-1)] through one fully connected layer."""
-    encoder = encoder or recurrent_encoder(sizes)
     memory = encoder.features
-    attention = GlobalAttention(DotScore(query_features=sizes.hidden, memory_features=memory))
-    readout = ConcatenatedReadout(hidden=sizes.hidden, memory_features=memory)
-    return _assemble(sizes, encoder, attention, readout, query="previous", context="output")
+    attention = GlobalAttention(DotScore(query_features=config.hidden, memory_features=memory))
+    readout = ConcatenatedReadout(hidden=config.hidden, memory_features=memory)
+    return _assemble(config, encoder, attention, readout, vocabulary=vocabulary, query="previous", context="output")
 
 
-def _score(name: ScoreName, *, hidden: int, memory: int, reach: int) -> Score:
-    if name == "dot":
+def _score(config: ModelConfig, *, memory: int) -> Score:
+    hidden = config.hidden
+    if config.score == "dot":
         return DotScore(query_features=hidden, memory_features=memory)
-    if name == "general":
+    if config.score == "general":
         return GeneralScore(query_features=hidden, memory_features=memory)
-    if name == "concat":
+    if config.score == "concat":
         return AdditiveScore(query_features=hidden, memory_features=memory, features=hidden)
-    return LocationScore(query_features=hidden, reach=reach)
+    return LocationScore(query_features=hidden, reach=config.reach)
 
 
-def recurrent_encoder(sizes: Sizes) -> RecurrentEncoder:
+def recurrent_encoder(config: ModelConfig, *, vocabulary: int) -> RecurrentEncoder:
     """Bidirectional layers over the source."""
-    cell = _cell(sizes)
-    inputs = [2 * sizes.encoder_hidden if i else sizes.embedding for i in range(sizes.encoder_layers)]
+    cell = _cell(config)
+    hidden = config.hidden // 2 if config.encoder_hidden is None else config.encoder_hidden
+    inputs = [2 * hidden if i else config.embedding for i in range(config.encoder_layers)]
     return RecurrentEncoder(
-        nn.Embedding(sizes.source_vocabulary, sizes.embedding),
-        [Bidirectional(cell(size, sizes.encoder_hidden), cell(size, sizes.encoder_hidden)) for size in inputs],
-        dropout=sizes.dropout,
+        nn.Embedding(vocabulary, config.embedding),
+        [Bidirectional(cell(size, hidden), cell(size, hidden)) for size in inputs],
+        dropout=config.dropout,
     )
 
 
-def _cell(sizes: Sizes) -> type[LSTM] | type[GRU]:
-    return LSTM if sizes.cell == "lstm" else GRU
+def _cell(config: ModelConfig) -> type[LSTM] | type[GRU]:
+    return LSTM if config.cell == "lstm" else GRU
 
 
 def _assemble(
-    sizes: Sizes,
+    config: ModelConfig,
     encoder: Encoder,
     attention: GlobalAttention | LocalAttention | None,
     readout: Readout,
     *,
+    vocabulary: int,
     query: Query,
     context: ContextTo,
 ) -> EncoderDecoder:
-    cell = _cell(sizes)
+    cell = _cell(config)
     fed = {"input": encoder.features, "both": readout.features, "output": 0}[context]
     decoder = RecurrentDecoder(
-        nn.Embedding(sizes.target_vocabulary, sizes.embedding),
-        [cell(sizes.hidden if i else sizes.embedding + fed, sizes.hidden) for i in range(sizes.decoder_layers)],
+        nn.Embedding(vocabulary, config.embedding),
+        [cell(config.hidden if i else config.embedding + fed, config.hidden) for i in range(config.decoder_layers)],
         Bridge(
             summary=encoder.summary_features,
-            layers=sizes.decoder_layers,
+            layers=config.decoder_layers,
             states=cell.states,
-            hidden=sizes.hidden,
+            hidden=config.hidden,
             backward_only=context == "input" and isinstance(encoder, RecurrentEncoder),
         ),
         attention,
         readout,
         query=query,
         context=context,
-        dropout=sizes.dropout,
+        dropout=config.dropout,
     )
     return EncoderDecoder(encoder, decoder)

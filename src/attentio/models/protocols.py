@@ -5,6 +5,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from attentio.layers.packed import PackedWeights
+
 
 @runtime_checkable
 class DecoderState(Protocol):
@@ -40,8 +42,11 @@ class Step(NamedTuple):
 class StepDecoder(Protocol):
     """A decoder that produces one token a step. It keeps no state of its own between the calls."""
 
-    def start(self, memory: Any) -> DecoderState:
-        """The state before the first token, with one hypothesis (beam 1) a sentence."""
+    def start(self, memory: Any, *, packed: PackedWeights | None = None) -> DecoderState:
+        """The state before the first token, with one hypothesis (beam 1) per sentence.
+
+        packed: what all steps from this state on read the weights from; None for the weights as they are.
+        """
         ...
 
     def step(self, token: Int[Tensor, "batch beam"], state: Any, *, need_weights: bool = True) -> Step:
@@ -60,28 +65,4 @@ class Trainable(Protocol):
 
     def features(self, *inputs: Tensor) -> Float[Tensor, "batch positions features"]:
         """What `output` turns into the logits of what is to be predicted at each position."""
-        ...
-
-
-@runtime_checkable
-class SequenceModel(StepDecoder, Protocol):
-    """A model that turns one sequence into another."""
-
-    @property
-    def output(self) -> nn.Linear:
-        """The layer that turns features into logits over the target vocabulary."""
-        ...
-
-    def encode(self, source: Int[Tensor, "batch source"], lengths: Int[Tensor, "batch"]) -> Any:
-        """Read the source sequences; `lengths` counts the real tokens of each. Returns the memory for `start`."""
-        ...
-
-    def features(
-        self,
-        source: Int[Tensor, "batch source"],
-        lengths: Int[Tensor, "batch"],
-        target: Int[Tensor, "batch target"],
-    ) -> Float[Tensor, "batch target features"]:
-        """Teacher-forced features: position t, which has read target[:, :t + 1], is what `output` turns into
-        the logits of the token after it."""
         ...

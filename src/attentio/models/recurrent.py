@@ -10,9 +10,9 @@ Only a context that feeds the recurrence makes the steps wait for one another; o
 call. `models.presets` sets the switches as the papers do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -23,6 +23,7 @@ from attentio.layers.dropout import Dropout
 from attentio.layers.global_attention import GlobalAttention
 from attentio.layers.linear import Linear
 from attentio.layers.local import LocalAttention
+from attentio.layers.packed import PackedWeights
 from attentio.layers.readout import AttentionalReadout, DecoderView, Readout
 from attentio.layers.recurrence import Bidirectional, Recurrence, State, Stepper
 from attentio.layers.sources import Source, prepare
@@ -71,10 +72,29 @@ class Bridge(nn.Module):
 
 
 class Loop(NamedTuple):
-    """What the steps of one pass share: each layer's step, and the readout's weight where it is fed back."""
+    """What the steps of one pass share: each layer's step, and the readout's weight where it is fed back.
+
+    packed: see `models.protocols.StepDecoder`.
+    """
 
     steppers: tuple[Stepper, ...]
     readout_weight: DeferredWeight | None
+    packed: PackedWeights | None
+
+
+class Trace(NamedTuple):
+    """What every step of a pass computed.
+
+    views: what each knew when it chose, and fed: the attentional vector that it was fed, None without input feeding.
+    source: what was attended to. features: what the output layer read. logits: of the token that is said.
+    """
+
+    views: DecoderView
+    fed: Float[Tensor, "batch target features"] | None
+    source: Source | None
+    weights: Float[Tensor, "batch target source"] | None
+    features: Float[Tensor, "batch target features"]
+    logits: Float[Tensor, "batch target vocab"]
 
 
 @dataclass(frozen=True)
@@ -175,8 +195,30 @@ class RecurrentDecoder(nn.Module):
             return torch.cat(vectors, dim=1)
         return self.readout(DecoderView(*(torch.cat(parts, dim=1) for parts in zip(*views, strict=True))))
 
-    def start(self, memory: Memory) -> RecurrentState:
-        """The state before the first token; whether gradients are wanted is settled here for all the steps."""
+    def trace(self, memory: Memory, target: Int[Tensor, "batch target"]) -> Trace:
+        """Read `target` step by step, as a search would, and keep what each step computed."""
+        state = self.start(memory)
+        source, views = state.source, []
+        fed, weights, features = [], [], []
+        for token in target.split(1, dim=1):
+            embedded = self.dropout(self.embedding(token))
+            fed.append(state.fed)
+            view, looked, state = self._advance(embedded, self.layers[0].project(embedded), state, need_weights=True)
+            views.append(view)
+            weights.append(looked)
+            features.append(self.dropout(self.readout(view) if state.fed is None else state.fed))
+        read = torch.cat(features, dim=1)
+        return Trace(
+            DecoderView(*map(_joined, zip(*views, strict=True))),
+            _joined(fed),
+            source,
+            _joined(weights),
+            read,
+            self.output(read),
+        )
+
+    def start(self, memory: Memory, *, packed: PackedWeights | None = None) -> RecurrentState:
+        """The state before the first token; whether gradients are wanted is decided here for all the steps."""
         layers = tuple(tuple(part.unsqueeze(1) for part in state) for state in self.bridge(memory.summary))
         fed = self.fed_features
         steppers = tuple(layer.stepper(fed if i == 0 else layer.input_size) for i, layer in enumerate(self.layers))
@@ -187,14 +229,15 @@ class RecurrentDecoder(nn.Module):
             assert isinstance(self.readout, AttentionalReadout)
             fed_first = memory.outputs.new_zeros(memory.outputs.shape[0], 1, fed)
             readout_weight = self.readout.looped()
-        return RecurrentState(source, layers, fed_first, 0, Loop(steppers, readout_weight))
+        return RecurrentState(source, layers, fed_first, 0, Loop(steppers, readout_weight, packed))
 
     def step(self, token: Int[Tensor, "batch beam"], state: RecurrentState, *, need_weights: bool = True) -> Step:
         """Read `token` and score the next one; the weights are the attention that these scores come from."""
         embedded = self.dropout(self.embedding(token))
         view, weights, state = self._advance(embedded, self.layers[0].project(embedded), state, need_weights)
-        features = self.readout(view) if state.fed is None else state.fed
-        return Step(self.output(self.dropout(features)), weights, state)
+        packed = state.loop.packed
+        features = self.readout(view, packed) if state.fed is None else state.fed
+        return Step(self.output(self.dropout(features), packed), weights, state)
 
     def _advance(
         self,
@@ -219,7 +262,7 @@ class RecurrentDecoder(nn.Module):
         view = DecoderView(embedded, previous, current, context)
         fed_next = None
         if state.loop.readout_weight is not None:
-            fed_next = self.readout(view, state.loop.readout_weight)
+            fed_next = self.readout(view, weight=state.loop.readout_weight)
         state = replace(state, layers=tuple(layers), fed=fed_next, position=state.position + 1)
         return view, weights, state
 
@@ -229,4 +272,10 @@ class RecurrentDecoder(nn.Module):
         if self.attention is None or state.source is None:
             return None, None
         positions = torch.full((query.shape[1],), state.position, device=query.device)
-        return self.attention(query, state.source, positions, need_weights)
+        return self.attention(query, state.source, positions, need_weights, state.loop.packed)
+
+
+def _joined(steps: Iterable[Tensor | None]) -> Any:
+    """What all steps have, side by side; None for what they have not."""
+    there = [each for each in steps if each is not None]
+    return torch.cat(there, dim=1) if there else None

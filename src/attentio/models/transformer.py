@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from attentio.attention.mask import Mask, padding
 from attentio.layers.cache import KeyValueCache, Slots
+from attentio.layers.linear import Linear
 from attentio.layers.multihead import MultiheadSource
+from attentio.layers.packed import PackedWeights
 from attentio.layers.token_embedding import TokenEmbedding, positions_of
 from attentio.layers.transformer_block import BlockWeights
 from attentio.layers.transformer_stack import TransformerStack
@@ -49,12 +51,16 @@ class TransformerEncoder(nn.Module):
 
 @dataclass(frozen=True)
 class TransformerState:
-    """Where a decoder stands between two tokens; the source belongs to the sentence, the caches to all hypotheses."""
+    """Where a decoder stands between two tokens; the source belongs to the sentence, the caches to all hypotheses.
+
+    packed: see `models.protocols.StepDecoder`.
+    """
 
     sources: tuple[MultiheadSource, ...]
     lengths: Int[Tensor, "batch"]
     slots: Slots
     caches: tuple[KeyValueCache, ...]
+    packed: PackedWeights | None
 
     def reorder(self, parents: Int[Tensor, "batch new_beam"]) -> "TransformerState":
         """See `models.protocols.DecoderState`. Only the mask of slots is moved, no keys and no values."""
@@ -65,13 +71,14 @@ class TransformerState:
         lengths = self.lengths[rows]
         mask = real_keys(lengths, self.sources[0].keys.shape[2])
         sources = tuple(MultiheadSource(one.keys[rows], one.values[rows], mask).for_steps() for one in self.sources)
-        return TransformerState(sources, lengths, self.slots.keep(rows), tuple(c.keep(rows) for c in self.caches))
+        caches = tuple(cache.keep(rows) for cache in self.caches)
+        return TransformerState(sources, lengths, self.slots.keep(rows), caches, self.packed)
 
 
 class TransformerDecoder(nn.Module):
     """Causal self-attention over the target, cross-attention to the source."""
 
-    def __init__(self, embedding: TokenEmbedding, stack: TransformerStack, output: nn.Linear) -> None:
+    def __init__(self, embedding: TokenEmbedding, stack: TransformerStack, output: Linear) -> None:
         super().__init__()
         self.embedding, self.stack, self.output = embedding, stack, output
 
@@ -87,21 +94,24 @@ class TransformerDecoder(nn.Module):
         embedded = self.embedding(target, positions)
         return self.stack(embedded, positions, None, self._sources(memory), need_weights=True).weights
 
-    def start(self, memory: Memory) -> TransformerState:
+    def start(self, memory: Memory, *, packed: PackedWeights | None = None) -> TransformerState:
         """The state before the first token: keys and values of the source, made once."""
         slots = Slots.read(0, memory.outputs.device)
         caches = self.stack.empty_caches(memory.outputs.shape[0], memory.outputs)
         sources = tuple(source.for_steps() for source in self._sources(memory))
-        return TransformerState(sources, memory.lengths, slots, caches)
+        return TransformerState(sources, memory.lengths, slots, caches, packed)
 
     def step(self, token: Int[Tensor, "batch beam"], state: TransformerState, *, need_weights: bool = True) -> Step:
         """Read `token` and score the next one; the weights are the last block's cross-attention, mean over heads."""
         slots = state.slots.append(*token.shape)
         embedded = self.embedding(token, slots.positions[-1:].expand(token.shape[1]))
-        stacked, caches = self.stack.step(embedded, slots, state.caches, state.sources, need_weights=need_weights)
+        stacked, caches = self.stack.step(
+            embedded, slots, state.caches, state.sources, packed=state.packed, need_weights=need_weights
+        )
         cross = stacked.weights[-1].cross
         weights = None if cross is None else cross.mean(dim=1)
-        return Step(self.output(stacked.outputs), weights, replace(state, slots=slots, caches=caches))
+        logits = self.output(stacked.outputs, state.packed)
+        return Step(logits, weights, replace(state, slots=slots, caches=caches))
 
     def _sources(self, memory: Memory) -> tuple[MultiheadSource, ...]:
         return self.stack.prepare(memory.outputs, real_keys(memory.lengths, memory.outputs.shape[1]))

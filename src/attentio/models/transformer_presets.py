@@ -1,99 +1,67 @@
-"""Transformers put together from their sizes."""
+"""Transformers put together from their sizes. vocabulary: tokens that each reads, and says."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
 
 from torch import nn
 
-from attentio.layers.feed_forward import Activation
+from attentio.config.schema import ModelConfig
 from attentio.layers.linear import Linear
 from attentio.layers.positions import LearnedPositions, RotaryPositions, SinusoidalPositions
 from attentio.layers.token_embedding import TokenEmbedding
-from attentio.layers.transformer_block import Norm, TransformerBlock, make_norm
+from attentio.layers.transformer_block import TransformerBlock, make_norm
 from attentio.layers.transformer_stack import TransformerStack
 from attentio.models.causal_lm import CausalLM
 from attentio.models.masked_lm import MaskedLM
 from attentio.models.transformer import TransformerDecoder, TransformerEncoder
 
-Positions = Literal["sinusoidal", "learned", "rotary", "alibi", "none"]
+EPS = 1e-5
+"""What a norm adds to the variance, but where a model that was trained elsewhere says otherwise."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TransformerSizes:
-    """What the Transformers of this package share.
-
-    width: features of a position (the paper's d_model). feed_forward: features inside the feed-forward layers.
-    key_value_heads: None for as many as heads. positions: see `layers.positions`; learned ones know `max_length`.
-    window: tokens that a position sees on each side of itself (before itself, in a decoder); None for all.
-    tied: embedding and output layer share their weight. dropout: of each sub-layer's output, and of the embeddings.
-    """
-
-    width: int = 256
-    heads: int = 4
-    key_value_heads: int | None = None
-    feed_forward: int = 1024
-    norm: Norm = "layer"
-    pre_norm: bool = False
-    activation: Activation = "relu"
-    positions: Positions = "sinusoidal"
-    max_length: int = 512
-    window: int | None = None
-    tied: bool = True
-    dropout: float = 0.0
-    eps: float = 1e-5
-
-
-def transformer_encoder(
-    sizes: TransformerSizes, *, vocabulary: int, layers: int, tokens: nn.Embedding | None = None
-) -> TransformerEncoder:
-    """The encoder of Vaswani et al. 2017, section 3; `tokens` is an embedding to share."""
+def transformer_encoder(config: ModelConfig, *, vocabulary: int) -> TransformerEncoder:
+    """The encoder of Vaswani et al. 2017, section 3."""
+    width = config.transformer.width
     encoder = TransformerEncoder(
-        _embedding(sizes, tokens or nn.Embedding(vocabulary, sizes.width), scale=math.sqrt(sizes.width)),
-        _stack(sizes, layers, causal=False),
+        _embedding(config, nn.Embedding(vocabulary, width), scale=math.sqrt(width)),
+        _stack(config, config.encoder_layers, causal=False),
     )
     _initialise(encoder.stack)
-    if tokens is None:
-        nn.init.normal_(encoder.embedding.tokens.weight, std=sizes.width**-0.5)
+    nn.init.normal_(encoder.embedding.tokens.weight, std=width**-0.5)
     return encoder
 
 
 def transformer_decoder(
-    sizes: TransformerSizes,
-    *,
-    vocabulary: int,
-    layers: int,
-    memory_features: int,
-    tokens: nn.Embedding | None = None,
+    config: ModelConfig, *, vocabulary: int, memory_features: int, tokens: nn.Embedding | None = None
 ) -> TransformerDecoder:
     """The decoder of Vaswani et al. 2017, section 3; `tokens` is an embedding to share, its first weights kept."""
-    shared = tokens is not None
-    tokens = tokens or nn.Embedding(vocabulary, sizes.width)
-    output = Linear(sizes.width, vocabulary)
+    shared, width = tokens is not None, config.transformer.width
+    tokens = tokens or nn.Embedding(vocabulary, width)
+    output = Linear(width, vocabulary)
     decoder = TransformerDecoder(
-        _embedding(sizes, tokens, scale=math.sqrt(sizes.width)),
-        _stack(sizes, layers, causal=True, memory_features=memory_features),
+        _embedding(config, tokens, scale=math.sqrt(width)),
+        _stack(config, config.decoder_layers, causal=True, memory_features=memory_features),
         output,
     )
     _initialise(decoder.stack)
     if not shared:
-        nn.init.normal_(tokens.weight, std=sizes.width**-0.5)
+        nn.init.normal_(tokens.weight, std=width**-0.5)
     nn.init.xavier_uniform_(output.weight)
     nn.init.zeros_(output.bias)
-    if sizes.tied:
+    if config.transformer.tied:
         output.weight = tokens.weight
     return decoder
 
 
-def masked_lm(sizes: TransformerSizes, *, vocabulary: int, layers: int) -> MaskedLM:
+def masked_lm(config: ModelConfig, *, vocabulary: int, eps: float = EPS) -> MaskedLM:
     """BERT (Devlin et al. 2019): post-norm, a norm after the embedding too, first weights of deviation 0.02."""
+    sizes, layers = config.transformer, config.encoder_layers
     tokens, output = nn.Embedding(vocabulary, sizes.width), Linear(sizes.width, vocabulary)
-    first_norm = None if sizes.pre_norm else make_norm(sizes.norm, sizes.width, sizes.eps)
+    first_norm = None if sizes.pre_norm else make_norm(sizes.norm, sizes.width, eps)
     model = MaskedLM(
-        _embedding(sizes, tokens, scale=1.0, norm=first_norm),
-        _stack(sizes, layers, causal=False),
+        _embedding(config, tokens, scale=1.0, norm=first_norm),
+        _stack(config, layers, causal=False, eps=eps),
         activation="gelu" if sizes.activation == "swiglu" else sizes.activation,
-        norm=make_norm(sizes.norm, sizes.width, sizes.eps),
+        norm=make_norm(sizes.norm, sizes.width, eps),
         output=output,
     )
     _initialise_language_model(model, layers)
@@ -102,10 +70,11 @@ def masked_lm(sizes: TransformerSizes, *, vocabulary: int, layers: int) -> Maske
     return model
 
 
-def causal_lm(sizes: TransformerSizes, *, vocabulary: int, layers: int) -> CausalLM:
+def causal_lm(config: ModelConfig, *, vocabulary: int, eps: float = EPS) -> CausalLM:
     """GPT-2 (Radford et al. 2019) where pre-norm, learned positions and gelu-tanh are chosen; no output bias."""
+    sizes, layers = config.transformer, config.decoder_layers
     tokens, output = nn.Embedding(vocabulary, sizes.width), Linear(sizes.width, vocabulary, bias=False)
-    model = CausalLM(_embedding(sizes, tokens, scale=1.0), _stack(sizes, layers, causal=True), output)
+    model = CausalLM(_embedding(config, tokens, scale=1.0), _stack(config, layers, causal=True, eps=eps), output)
     _initialise_language_model(model, layers)
     if sizes.tied:
         output.weight = tokens.weight
@@ -113,19 +82,21 @@ def causal_lm(sizes: TransformerSizes, *, vocabulary: int, layers: int) -> Causa
 
 
 def _embedding(
-    sizes: TransformerSizes, tokens: nn.Embedding, *, scale: float, norm: nn.Module | None = None
+    config: ModelConfig, tokens: nn.Embedding, *, scale: float, norm: nn.Module | None = None
 ) -> TokenEmbedding:
+    sizes = config.transformer
     positions: SinusoidalPositions | LearnedPositions | None = None
     if sizes.positions == "sinusoidal":
         positions = SinusoidalPositions(sizes.width)
     elif sizes.positions == "learned":
         positions = LearnedPositions(sizes.max_length, sizes.width)
-    return TokenEmbedding(tokens, positions, scale=scale, norm=norm, dropout=sizes.dropout)
+    return TokenEmbedding(tokens, positions, scale=scale, norm=norm, dropout=config.dropout)
 
 
 def _stack(
-    sizes: TransformerSizes, layers: int, *, causal: bool, memory_features: int | None = None
+    config: ModelConfig, layers: int, *, causal: bool, memory_features: int | None = None, eps: float = EPS
 ) -> TransformerStack:
+    sizes = config.transformer
     blocks = [
         TransformerBlock(
             sizes.width,
@@ -136,14 +107,14 @@ def _stack(
             activation=sizes.activation,
             norm=sizes.norm,
             pre_norm=sizes.pre_norm,
-            dropout=sizes.dropout,
-            eps=sizes.eps,
+            dropout=config.dropout,
+            eps=eps,
         )
         for _ in range(layers)
     ]
     return TransformerStack(
         blocks,
-        final_norm=make_norm(sizes.norm, sizes.width, sizes.eps) if sizes.pre_norm else None,
+        final_norm=make_norm(sizes.norm, sizes.width, eps) if sizes.pre_norm else None,
         causal=causal,
         window=sizes.window,
         rotary=RotaryPositions(sizes.width // sizes.heads) if sizes.positions == "rotary" else None,

@@ -1,74 +1,76 @@
-"""The fields of a request, checked one by one: what is wrong is said with the field's name."""
+"""The fields of a request: of its query, a form or a JSON object."""
 
-import difflib
-import math
-from collections.abc import Mapping
+import asyncio
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
 from attentio.errors import AttentioError
+from attentio.serving.limits import Limits
 
-LONGEST_TEXT = 4_000
-"""Characters. Attention grows with the square of them."""
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+_MOST_FIELDS = 20
 
 
-class Fields:
-    """What a request says. Each method takes one field; `end` refuses what nobody took.
+async def sent_fields(request: Request, content_type: str, limits: Limits) -> dict[str, Any]:
+    """What stands in the body.
 
-    All raise AttentioError for a field of another type, out of its range, or, without a default, missing.
+    Raises:
+        HTTPException: it is of another content type, too large, or too slow.
+        AttentioError: it cannot be read.
     """
-
-    def __init__(self, given: Mapping[str, Any]) -> None:
-        self.left = dict(given)
-        self.known: list[str] = []
-
-    def text(self, name: str, default: str | None = None) -> str:
-        """A text of at most `LONGEST_TEXT` characters; required without a default."""
-        value = self._take(name, default)
-        if not isinstance(value, str):
-            raise AttentioError(f"{name} must be a text, got {_shown(value)}")
-        if len(value) > LONGEST_TEXT:
-            raise AttentioError(f"{name} has {len(value)} characters, more than the limit of {LONGEST_TEXT}")
-        return value
-
-    def whole(self, name: str, default: int | None, *, least: int, most: int) -> int | None:
-        """A whole number in a range, both ends included."""
-        value = self._take(name, default)
-        if value is None and default is None:
-            return None
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise AttentioError(f"{name} must be a whole number from {least} to {most}, got {_shown(value)}")
-        return value
-
-    def number(self, name: str, default: float | None) -> float | None:
-        """A finite number."""
-        value = self._take(name, default)
-        if value is None and default is None:
-            return None
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-            raise AttentioError(f"{name} must be a number, got {_shown(value)}")
-        return float(value)
-
-    def flag(self, name: str) -> bool:
-        """True or false, which it is when it is not there."""
-        value = self._take(name, False)
-        if not isinstance(value, bool):
-            raise AttentioError(f"{name} must be true or false, got {_shown(value)}")
-        return value
-
-    def end(self) -> None:
-        """Nothing else may be there."""
-        for name in self.left:
-            near = difflib.get_close_matches(name, self.known, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise AttentioError(f"unknown field {_shown(name)}: {hint}known are {', '.join(self.known)}")
-
-    def _take(self, name: str, default: Any) -> Any:
-        self.known.append(name)
-        return self.left.pop(name, default)
+    given = request.headers.get("content-type", "nothing").partition(";")[0].strip().lower()
+    if given != content_type:
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body must be {content_type}, got {given}")
+    try:
+        async with asyncio.timeout(limits.patience):
+            body = await _body(request, limits.body)
+    except TimeoutError:
+        told = f"the request took longer to arrive than the limit of {limits.patience:g} seconds"
+        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, told) from None
+    try:
+        text = body.decode()
+        found = _flat(text) if content_type == FORM else json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise AttentioError(f"the body cannot be read: {error}") from None
+    if not isinstance(found, dict):
+        raise AttentioError("the body must be a JSON object")
+    return found
 
 
-def _shown(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:40]}…"
+def query_fields(request: Request) -> dict[str, str]:
+    """What stands in the address after the question mark. AttentioError for what cannot be read."""
+    try:
+        return _flat(request.scope["query_string"].decode("ascii"))
+    except ValueError as error:
+        raise AttentioError(f"the query cannot be read: {error}") from None
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    promised = int(request.headers.get("content-length", 0))  # the HTTP parser has refused what is no number
+    if promised <= limit:
+        async for part in request.stream():
+            body += part
+            if len(body) > limit:
+                break
+        else:
+            return bytes(body)
+    raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body has more bytes than the limit of {limit}")
+
+
+def _flat(text: str) -> dict[str, str]:
+    pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
+    return _once(pairs)
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a field is there twice")
+    return found

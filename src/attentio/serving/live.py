@@ -13,24 +13,33 @@ from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
 from string import Template
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from attentio.serving.fields import LONGEST_TEXT
-from attentio.serving.server import Reply
+from starlette.responses import HTMLResponse
+
+from attentio.errors import AttentioError
+from attentio.page.page import LANGUAGES
 
 Language = Literal["en", "ko"]
+
+LONGEST_SHOWN = 1_000
+"""Characters of a text on the page, where every token's look at every other is kept."""
 
 IN_A_FRAME = "frame-ancestors 'self'"
 """What the server adds to the policy that a page about attention has of its own: others may not frame it."""
 
 
 def language_of(fields: Mapping[str, Any], headers: Mapping[str, str]) -> Language:
-    """What the request asks for; else what the browser prefers."""
-    asked = fields.get("language") or headers.get("accept-language", "")
-    return "ko" if str(asked).lower().startswith("ko") else "en"
+    """What the request asks for; else what the browser prefers. AttentioError for a language that there is not."""
+    asked = fields.get("language")
+    if asked is None:
+        return "ko" if headers.get("accept-language", "").lower().startswith("ko") else "en"
+    if asked not in LANGUAGES:
+        raise AttentioError(f"language must be {' or '.join(LANGUAGES)}, got {asked!r}")
+    return cast(Language, asked)
 
 
-def form_page(*, title: str, kind: str, language: Language) -> Reply:
+def form_page(*, title: str, kind: str, language: Language) -> HTMLResponse:
     """The form. kind: of the model: encoder-decoder, masked-lm or causal-lm."""
     strings, other = _strings()[language], "en" if language == "ko" else "ko"
     style, script = _asset("live.css"), _asset("live.js")
@@ -40,7 +49,7 @@ def form_page(*, title: str, kind: str, language: Language) -> Reply:
         language=language,
         other=other,
         other_name=_strings()[other]["name"],
-        longest=LONGEST_TEXT,
+        longest=LONGEST_SHOWN,
         style=style,
         script=script,
     )
@@ -48,10 +57,10 @@ def form_page(*, title: str, kind: str, language: Language) -> Reply:
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; frame-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
-    return Reply.html(text, policy=policy)
+    return page_reply(text, policy=policy)
 
 
-def failure_page(status: HTTPStatus, message: str) -> Reply:
+def failure_page(status: HTTPStatus, message: str) -> HTMLResponse:
     """What the frame shows instead of a result."""
     said = " · ".join(strings["failed"] for strings in _strings().values())
     text = (
@@ -59,7 +68,12 @@ def failure_page(status: HTTPStatus, message: str) -> Reply:
         f"<title>{html.escape(said)}</title><main role=alert>"
         f"<h1>{html.escape(said)}</h1><p>{html.escape(message)}</p></main>"
     )
-    return Reply.html(text, status, policy=f"default-src 'none'; {IN_A_FRAME}")
+    return page_reply(text, status, policy=f"default-src 'none'; {IN_A_FRAME}")
+
+
+def page_reply(text: str, status: HTTPStatus = HTTPStatus.OK, *, policy: str) -> HTMLResponse:
+    """A page with its content security policy."""
+    return HTMLResponse(text, status, {"Content-Security-Policy": policy})
 
 
 @cache

@@ -27,3 +27,8 @@ def recompose(text: str) -> str:
     stay.
     """
     return _CONJOINING.sub(lambda jamo: unicodedata.normalize("NFC", jamo[0]), text)
+
+
+def may_grow(letter: str) -> bool:
+    """Whether a jamo after it could join it: an initial consonant, or a syllable without a final consonant."""
+    return "\u1100" <= letter <= "\u1112" or ("가" <= letter <= "힣" and (ord(letter) - ord("가")) % 28 == 0)

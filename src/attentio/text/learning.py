@@ -1,21 +1,22 @@
 """Vocabularies learnt from text, with the `tokenizers` library."""
 
 import json
-from typing import Any, Literal
+from typing import Any
 
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
+from attentio.config.schema import TokenizerKind
 from attentio.errors import AttentioError
 from attentio.text.reserved import SPECIAL_TOKENS, UNK
-
-Kind = Literal["char", "whitespace", "bpe", "unigram"]
 
 SPACE = "▁"  # what Metaspace writes for a space
 _NO_LIMIT = 2**31
 
 
-def learn(texts: list[str], kind: Kind, vocab_size: int | None, reserved: tuple[str, ...]) -> tokenizers.Tokenizer:
+def learn(
+    texts: list[str], kind: TokenizerKind, vocab_size: int | None, reserved: tuple[str, ...]
+) -> tokenizers.Tokenizer:
     """The library's tokenizer with the vocabulary of the texts; the reserved symbols are its first ids.
 
     Raises:
@@ -35,7 +36,9 @@ def learn(texts: list[str], kind: Kind, vocab_size: int | None, reserved: tuple[
     return core
 
 
-def _check_piece_count(texts: list[str], kind: Kind, vocab_size: int | None, reserved: tuple[str, ...]) -> None:
+def _check_piece_count(
+    texts: list[str], kind: TokenizerKind, vocab_size: int | None, reserved: tuple[str, ...]
+) -> None:
     if vocab_size is None:
         raise AttentioError(f"a {kind} tokenizer needs vocab_size, the number of its pieces; 4000 is a usual start")
     alphabet = {SPACE}.union(*texts) - {" "}
@@ -48,7 +51,7 @@ def _check_piece_count(texts: list[str], kind: Kind, vocab_size: int | None, res
         )
 
 
-def _learn(texts: list[str], kind: Kind, vocab_size: int, reserved: tuple[str, ...]) -> Any:
+def _learn(texts: list[str], kind: TokenizerKind, vocab_size: int, reserved: tuple[str, ...]) -> Any:
     """The model of the `tokenizers` library learnt from the texts; reserved symbols are its first ids."""
     model: Any
     trainer: Any
@@ -88,7 +91,7 @@ def _settle_unigram(vocab: list[list[Any]], reserved: tuple[str, ...]) -> Any:
     return models.Unigram([(symbol, 0.0) for symbol in reserved] + settled, unk_id=UNK)
 
 
-def _core(kind: Kind, model: Any) -> tokenizers.Tokenizer:
+def _core(kind: TokenizerKind, model: Any) -> tokenizers.Tokenizer:
     """A tokenizer around the model, without "added tokens": those would be matched in text."""
     core = tokenizers.Tokenizer(model)
     if kind == "char":

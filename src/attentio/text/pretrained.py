@@ -13,7 +13,9 @@ import tokenizers
 from tokenizers import pre_tokenizers, processors
 
 from attentio.errors import AttentioError
-from attentio.text.tokenizer import BOS, EOS, MASK_TOKEN, PAD, SPECIAL_TOKENS, UNK, Tokenizer
+from attentio.files import LARGEST, check_regular, read_json
+from attentio.text.tokenizer import BOS, EOS, MASK_TOKEN, PAD, SPECIAL_TOKENS, SURROGATE, UNK, Tokenizer
+from attentio.text.words import word_starts
 
 ABSENT = "\ufffe"
 """No character: begins the entries that a tokenizer never makes of text, though a model may say them."""
@@ -63,14 +65,17 @@ class PretrainedTokenizer:
                 f"{folder} has no tokenizer.json; write one with transformers: "
                 f"AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
             )
+        check_regular(path, most=LARGEST)
         try:
             core = tokenizers.Tokenizer.from_file(str(path))
+            core.no_truncation()
+            core.no_padding()
+            before, after = _surroundings(core)
+        except AttentioError:
+            raise
         except Exception as error:  # the class that the library raises
             raise AttentioError(f"{path}: not a tokenizer that can be read ({error}); copy it again") from None
-        core.no_truncation()
-        core.no_padding()
         declared = _declared(core, folder)
-        before, after = _surroundings(core)
         if len(before) > 1 or len(after) > 1:
             raise AttentioError(
                 f"{path} puts {len(before)} tokens before a text and {len(after)} after it; "
@@ -110,6 +115,16 @@ class PretrainedTokenizer:
         self._check(texts)
         return [encoded.ids for encoded in self.core.encode_batch_fast(texts, add_special_tokens=False)]
 
+    def unknown_spans(self, text: str) -> list[tuple[int, int]]:
+        """First and after the last character of everything that becomes `unknown`, in order.
+
+        Raises:
+            AttentioError: the text holds a special token.
+        """
+        self._check([text])
+        encoded = self.core.encode(text, add_special_tokens=False)
+        return [span for i, span in zip(encoded.ids, encoded.offsets, strict=True) if i == self.unknown]
+
     def encode_with_holes(self, text: str) -> list[int]:
         """The token ids of a text in which `[MASK]`, or the tokenizer's own mask token, stands where the model is to
         fill in: `mask` there.
@@ -143,12 +158,22 @@ class PretrainedTokenizer:
             pieces.append(piece.removeprefix(ABSENT))
         return pieces
 
+    def word_starts(self, ids: Sequence[int]) -> list[bool]:
+        """Where a word begins, for each token, as far as the tokens themselves tell; the first always begins one."""
+        return word_starts(self.tokens(ids))
+
+    def settled(self, text: str) -> str:
+        """The decoded text without an end that the next tokens may change: the first bytes of a letter."""
+        return text.rstrip("\ufffd")
+
     def _check(self, texts: Sequence[str]) -> None:
         for text in texts:
             if found := self._reserved.search(text):
                 raise AttentioError(
                     f"the reserved symbol {found[0]} occurs in the text {text[:40]!r}; remove or rewrite it"
                 )
+            if SURROGATE.search(text):
+                raise AttentioError(f"half of a surrogate pair, no character, in the text {text[:40]!r}; remove it")
 
 
 def check(tokenizer: Tokenizer) -> None:
@@ -228,20 +253,3 @@ def _unknown(core: tokenizers.Tokenizer) -> int | None:
     if model.get("unk_id") is not None:
         return int(model["unk_id"])
     return core.token_to_id(model["unk_token"]) if model.get("unk_token") else None
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises:
-        AttentioError: there is no such file, or it holds something else.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise AttentioError(f"{path}: {error.strerror}; copy the whole directory again") from None
-    except ValueError as error:
-        raise AttentioError(f"{path}: damaged JSON ({error}); copy it again") from None
-    if not isinstance(content, dict):
-        raise AttentioError(f"{path}: not a JSON object; copy it again")
-    return content

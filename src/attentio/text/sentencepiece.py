@@ -13,7 +13,8 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers
 
 from attentio.errors import AttentioError
-from attentio.text.pretrained import ABSENT, PretrainedTokenizer, read_json
+from attentio.files import LARGEST, check_regular, read_json
+from attentio.text.pretrained import ABSENT, PretrainedTokenizer
 
 _END, _UNKNOWN, _PAD = "</s>", "<unk>", "<pad>"
 _NORMAL, _USER_DEFINED = 1, 4
@@ -49,10 +50,15 @@ def _read(path: Path, vocabulary_path: Path) -> PretrainedTokenizer:
     vocabulary = read_json(vocabulary_path)
     if not {_END, _UNKNOWN, _PAD} <= vocabulary.keys():
         raise AttentioError(f"{vocabulary_path} has not all of {_END}, {_UNKNOWN} and {_PAD}; copy it again")
-    if sorted(map(str, vocabulary.values())) != sorted(map(str, range(len(vocabulary)))):
+    ids = [i for i in vocabulary.values() if type(i) is int]
+    if sorted(ids) != list(range(len(vocabulary))):
         raise AttentioError(f"{vocabulary_path}: its ids are not 0, 1, 2, ...; copy it again")
     end, unknown, pad = (vocabulary[name] for name in (_END, _UNKNOWN, _PAD))
-    core = _core(_parse(path), vocabulary)
+    model = _parse(path)
+    try:
+        core = _core(model, vocabulary)
+    except Exception as error:  # the class that the library raises
+        raise AttentioError(f"{path}: a damaged SentencePiece model ({error}); copy it again") from None
     return PretrainedTokenizer(core=core, begin=None, end=end, pad=pad, unknown=unknown, mask=None)
 
 
@@ -94,6 +100,7 @@ def _parse(path: Path) -> _Model:
     charsmap, kind = b"", _UNIGRAM
     if not path.is_file():
         raise AttentioError(f"{path} is missing; copy the whole directory again")
+    check_regular(path, most=LARGEST)
     try:
         for field, value in _fields(path.read_bytes()):
             if field == 1:
@@ -138,6 +145,8 @@ def _varint(message: bytes, place: int) -> tuple[int, int]:
     number = shift = 0
     while True:
         byte = message[place]
+        if shift > 63:
+            raise IndexError("a number of more than 64 bits")
         number |= (byte & 127) << shift
         place, shift = place + 1, shift + 7
         if byte < 128:

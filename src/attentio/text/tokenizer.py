@@ -9,20 +9,33 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import tokenizers
 from tokenizers import pre_tokenizers
 
+from attentio.config.schema import TokenizerKind
 from attentio.errors import AttentioError
+from attentio.files import read_json
 from attentio.text import jamo as hangul
-from attentio.text.learning import SPACE, Kind, learn
+from attentio.text.learning import SPACE, learn
 from attentio.text.reserved import BOS, EOS, MASK, MASK_TOKEN, PAD, SPECIAL_TOKENS, UNK, find_reserved
 
-__all__ = ["BOS", "EOS", "MASK", "MASK_TOKEN", "PAD", "SPECIAL_TOKENS", "UNK", "Kind", "Tokenizer", "find_reserved"]
+__all__ = [
+    "BOS",
+    "EOS",
+    "MASK",
+    "MASK_TOKEN",
+    "PAD",
+    "SPECIAL_TOKENS",
+    "SURROGATE",
+    "UNK",
+    "Tokenizer",
+    "find_reserved",
+]
 
 _HOLE = re.compile(r"\[MASK\]|<mask>")  # how people write a hole
-_SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE = re.compile("[\ud800-\udfff]")
 _CHUNK = 4096  # texts that are encoded at once: the library keeps much more than the ids of each
 
 
@@ -48,7 +61,7 @@ class Tokenizer:
 
     pad, unknown, begin, end = PAD, UNK, BOS, EOS
 
-    def __init__(self, *, kind: Kind, jamo: bool, mask: bool, core: tokenizers.Tokenizer) -> None:
+    def __init__(self, *, kind: TokenizerKind, jamo: bool, mask: bool, core: tokenizers.Tokenizer) -> None:
         self.kind = kind
         self.jamo = jamo
         self.mask = MASK if mask else None
@@ -59,7 +72,7 @@ class Tokenizer:
         cls,
         texts: Iterable[str],
         *,
-        kind: Kind,
+        kind: TokenizerKind,
         vocab_size: int | None = None,
         jamo: bool = False,
         mask: bool = False,
@@ -78,8 +91,8 @@ class Tokenizer:
         Raises:
             AttentioError: no text, a reserved symbol in it, or a vocabulary size that it cannot have.
         """
-        if kind not in get_args(Kind):
-            raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
+        if kind not in get_args(TokenizerKind):
+            raise ValueError(f"kind must be one of {', '.join(get_args(TokenizerKind))}, got {kind!r}")
         reserved = (*SPECIAL_TOKENS, MASK_TOKEN) if mask else SPECIAL_TOKENS
         prepared = [_prepare(text, jamo=jamo, mask=mask) for text in texts]
         if not any(text.strip() for text in prepared):
@@ -113,6 +126,18 @@ class Tokenizer:
             chunk = prepared[start : start + _CHUNK]
             ids += [encoded.ids for encoded in self.core.encode_batch_fast(chunk, add_special_tokens=False)]
         return ids
+
+    def unknown_spans(self, text: str) -> list[tuple[int, int]]:
+        """First and after the last character of everything that becomes UNK, in order.
+
+        Raises:
+            AttentioError: the text holds a reserved symbol.
+        """
+        encoded = self.core.encode(_prepare(text, jamo=self.jamo, mask=self.mask is not None), add_special_tokens=False)
+        # The character that each of the prepared ones comes from: a syllable becomes several jamo.
+        origin = [i for i, letter in enumerate(text) for _ in (hangul.decompose(letter) if self.jamo else letter)]
+        spans = [span for i, span in zip(encoded.ids, encoded.offsets, strict=True) if i == UNK]
+        return list(dict.fromkeys((origin[start], origin[stop - 1] + 1) for start, stop in spans))
 
     def encode_with_holes(self, text: str) -> list[int]:
         """The token ids of a text in which `[MASK]` or `<mask>` stands where the model is to fill in: MASK there.
@@ -171,6 +196,10 @@ class Tokenizer:
         text = self.core.decode([i for i in ids if i not in special])
         return hangul.recompose(text) if self.jamo else text
 
+    def settled(self, text: str) -> str:
+        """The decoded text without an end that the next tokens may change: with `jamo`, an open Hangul syllable."""
+        return text[:-1] if self.jamo and hangul.may_grow(text[-1:]) else text
+
     def tokens(self, ids: Sequence[int]) -> list[str]:
         """Every id as its own readable piece, for pictures: "</s>" is EOS, "▁" a space before a word.
 
@@ -184,10 +213,14 @@ class Tokenizer:
 
     def save(self, path: Path) -> None:
         """Write the tokenizer to one JSON file."""
+        path.write_text(self.to_json(), encoding="utf-8")
+
+    def to_json(self) -> str:
+        """What `save` writes."""
         content = {"kind": self.kind, "jamo": self.jamo, "tokenizer": json.loads(self.core.to_str())}
         if self.mask is not None:
             content["mask"] = True
-        path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
@@ -196,17 +229,16 @@ class Tokenizer:
         Raises:
             AttentioError: there is no such file, it is damaged, or it is something else.
         """
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise AttentioError(f"{path}: cannot read the tokenizer: {error.strerror}; train again") from error
-        except ValueError as error:
-            raise AttentioError(f"{path}: damaged tokenizer file ({error}); copy it again, or train again") from error
+        return cls.of(read_json(path), path)
+
+    @classmethod
+    def of(cls, content: dict[str, Any], path: Path) -> "Tokenizer":
+        """The tokenizer that a JSON object describes, as in the file `path`; raises as `load`."""
         not_ours = AttentioError(f"{path}: not a tokenizer file of attentio; give the file that training wrote")
-        if not isinstance(content, dict) or content.keys() - {"mask"} != {"kind", "jamo", "tokenizer"}:
+        if content.keys() - {"mask"} != {"kind", "jamo", "tokenizer"}:
             raise not_ours
         kind, jamo, mask = content["kind"], content["jamo"], content.get("mask", False)
-        if kind not in get_args(Kind) or not isinstance(jamo, bool) or not isinstance(mask, bool):
+        if kind not in get_args(TokenizerKind) or not isinstance(jamo, bool) or not isinstance(mask, bool):
             raise not_ours
         try:
             core = tokenizers.Tokenizer.from_str(json.dumps(content["tokenizer"]))
@@ -221,6 +253,6 @@ class Tokenizer:
 def _prepare(text: str, *, jamo: bool, mask: bool) -> str:
     if reserved := find_reserved(text, mask=mask):
         raise AttentioError(f"the reserved symbol {reserved} occurs in the text {text[:40]!r}; remove or rewrite it")
-    if _SURROGATE.search(text):
+    if SURROGATE.search(text):
         raise AttentioError(f"half of a surrogate pair, no character, in the text {text[:40]!r}; remove it")
     return hangul.decompose(text) if jamo else text

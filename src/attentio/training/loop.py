@@ -2,50 +2,27 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Int
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from attentio.errors import AttentioError
-from attentio.models.protocols import Trainable
+from attentio.config.schema import Recipe
+from attentio.errors import AttentioError, extra
 from attentio.text.tokenizer import PAD
 from attentio.training.average import WeightAverage
-from attentio.training.checkpoint import Checkpoints, Tensors
-from attentio.training.loss import linear_cross_entropy
-from attentio.training.records import Row
-from attentio.training.schedule import Decay, learning_rate
+from attentio.training.checkpoint import FACTS, Checkpoint, Checkpoints, Tensors
+from attentio.training.loss import Objective
+from attentio.training.records import MetricsRow
+from attentio.training.schedule import learning_rate
 
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How to train.
-
-    max_steps: updates in all. peak_learning_rate, warmup, decay: see `schedule.learning_rate`.
-    clip: largest norm of the gradient. accumulate: batches for one update. average: decay of the moving average
-    of the weights, which is then what is validated and used; 0 for none.
-    validate_every, checkpoint_every, log_every: in updates. patience: validations without improvement after which
-    training stops early; 0 for never.
-    """
-
-    max_steps: int
-    peak_learning_rate: float
-    warmup: int
-    decay: Decay
-    weight_decay: float
-    label_smoothing: float
-    clip: float
-    accumulate: int
-    average: float
-    validate_every: int
-    checkpoint_every: int
-    log_every: int
-    patience: int
+with extra("train"):
+    from lightning_fabric import Fabric
 
 
 class Validation(NamedTuple):
@@ -79,7 +56,7 @@ class Progress:
 
 
 @runtime_checkable
-class Batch(Protocol):
+class TrainingBatch(Protocol):
     """inputs: given to the model's `features`. labels: the ids to predict, PAD where nothing is asked.
     size: real tokens, for the speed that is shown."""
 
@@ -99,7 +76,7 @@ class Corpus(Protocol):
         """The numbers of the rows of each batch, in order."""
         ...
 
-    def load(self, indices: Int[np.ndarray, "batch"], epoch: int) -> Batch:
+    def load(self, indices: Int[np.ndarray, "batch"], epoch: int) -> TrainingBatch:
         """The rows with these numbers."""
         ...
 
@@ -108,6 +85,7 @@ class Trainer:
     """Trains a model on batches, validating, logging and saving on the way.
 
     corpus: the batches. validate: model -> Validation.
+    facts: what every checkpoint holds besides the progress.
     record: takes each row of numbers. should_stop: asked after every update; True saves and leaves.
     """
 
@@ -120,19 +98,22 @@ class Trainer:
         fabric: Fabric,
         corpus: Corpus,
         validate: Callable[[nn.Module], Validation],
+        facts: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.recipe, self.checkpoints, self.fabric = recipe, checkpoints, fabric
-        self.corpus, self.validate = corpus, validate
+        self.corpus, self.validate, self.facts = corpus, validate, facts
         self.model = model
         products = [parameter for parameter in model.parameters() if parameter.ndim > 1]
         vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
         groups = [{"params": products, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
-        _, self.optimizer = fabric.setup(model, optimizer)  # moves the model to its device
+        # Fabric's wrapper of the objective holds precision and, on several devices, the exchange of gradients.
+        objective = Objective(model, label_smoothing=recipe.label_smoothing, padding=PAD)
+        self.objective, self.optimizer = fabric.setup(objective, optimizer)  # moves the model to its device
         self.average = WeightAverage(model, recipe.average) if recipe.average else None
         self.progress = Progress()
 
-    def run(self, record: Callable[[Row], None], should_stop: Callable[[], bool]) -> Progress:
+    def run(self, record: Callable[[MetricsRow], None], should_stop: Callable[[], bool]) -> Progress:
         """Train until the recipe's end, early stopping, or until asked to stop. Returns where it stands then."""
         recipe, progress = self.recipe, self.progress
         while not progress.finished:
@@ -161,7 +142,7 @@ class Trainer:
         recipe, progress = self.recipe, self.progress
         rate = learning_rate(
             progress.step + 1,
-            peak=recipe.peak_learning_rate,
+            peak=recipe.learning_rate,
             warmup=recipe.warmup,
             total=recipe.max_steps,
             decay=recipe.decay,
@@ -169,25 +150,14 @@ class Trainer:
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
         batches = [self.fabric.to_device(self.corpus.load(indices, progress.epoch)) for indices in group]
-        asked = [batch.labels != PAD for batch in batches]
-        tokens = max(1, sum(int(each.sum()) for each in asked))
-        self.model.train()
+        tokens = max(1, sum(int((batch.labels != PAD).sum()) for batch in batches))
+        self.objective.train()
         self.optimizer.zero_grad(set_to_none=True)
-        model = cast(Trainable, self.model)
         loss = 0.0
-        for batch, where in zip(batches, asked, strict=True):
-            # The wrapper that Fabric makes of a model would let `features` past mixed precision.
-            with self.fabric.autocast():
-                features = model.features(*batch.inputs)
-            summed = linear_cross_entropy(
-                features[where],
-                model.output.weight,
-                model.output.bias,
-                batch.labels[where],
-                label_smoothing=recipe.label_smoothing,
-                never=PAD,
-            )
-            self.fabric.backward(summed / tokens)
+        for batch in batches:
+            with self.fabric.no_backward_sync(self.objective, enabled=batch is not batches[-1]):
+                summed = self.objective(batch.labels, *batch.inputs)
+                self.fabric.backward(summed / tokens)
             loss += summed.item()
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip))
         if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -206,7 +176,7 @@ class Trainer:
 
     def _validate(self) -> bool:
         progress = self.progress
-        self.model.eval()
+        self.objective.eval()
         with torch.inference_mode():
             if self.average:
                 with self.average.applied(self.model):
@@ -224,9 +194,9 @@ class Trainer:
     def _out_of_patience(self) -> bool:
         return 0 < self.recipe.patience <= self.progress.validations_since_best
 
-    def _row(self) -> Row:
+    def _row(self) -> MetricsRow:
         progress = self.progress
-        row: Row = {
+        row: MetricsRow = {
             "step": progress.step,
             "epoch": progress.epoch,
             "loss": progress.window_loss / progress.window_tokens,
@@ -243,8 +213,10 @@ class Trainer:
 
     def _not_finite(self, loss: float, norm: float, rate: float, group: Sequence[np.ndarray]) -> str:
         progress = self.progress
-        last = self.checkpoints.folder / "last"
-        kept = f"the last good checkpoint is {last.resolve()}" if last.exists() else "no checkpoint was saved yet"
+        exists = self.checkpoints.exists()
+        kept = (
+            f"the last good checkpoint is {self.checkpoints.path('last')}" if exists else "no checkpoint was saved yet"
+        )
         rows = ", ".join(str(int(index) + 1) for indices in group for index in indices[:5])
         return (
             f"the loss is {loss} (gradient norm {norm}) at step {progress.step + 1}, epoch {progress.epoch}, "
@@ -256,13 +228,15 @@ class Trainer:
         """Save all that a resumed run needs. `model.safetensors` holds the weights to use: the average, if any."""
         own = {name: parameter.detach() for name, parameter in self.model.named_parameters()}
         training: Tensors = {"random_state": torch.get_rng_state()}
+        if (device := self.fabric.device).type != "cpu":
+            training[f"random_state.{device.type}"] = torch.get_device_module(device).get_rng_state()
         for name, parameter in self.model.named_parameters():
             for key, value in self.optimizer.state[parameter].items():
                 training[f"optimizer.{key}.{name}"] = value
             if self.average:
                 training[f"weights.{name}"] = parameter.detach()
         to_use = self.average.weights if self.average else own
-        facts: dict[str, Any] = {"progress": dict(vars(self.progress))}
+        facts: dict[str, Any] = {"progress": dict(vars(self.progress)), **self.facts}
         files = {"model.safetensors": to_use, "training.safetensors": training}
         self.checkpoints.save(self.progress.step, files, facts, best=best)
 
@@ -273,21 +247,50 @@ class Trainer:
         """
         saved = self.checkpoints.load("last", "model.safetensors", "training.safetensors")
         model, training = saved.tensors["model.safetensors"], saved.tensors["training.safetensors"]
-        try:
-            self.progress = progress = Progress(**saved.facts["progress"])
-        except (KeyError, TypeError):
-            facts = saved.path / "checkpoint.json"
-            raise AttentioError(f"{facts} has been altered since it was saved; train again") from None
+        self.progress = progress = _progress(saved)
         # The recipe may allow more steps or more patience than before.
         progress.finished = progress.step >= self.recipe.max_steps or self._out_of_patience()
-        if progress.best_step == progress.step:  # a crash may have kept the link from moving here
-            self.checkpoints.point("best", saved.path)
+        best = self.checkpoints.of(progress.best_step)
+        if best == saved.path or (best.is_dir() and not self.checkpoints.has("best")):
+            self.checkpoints.point("best", best)  # a crash may have kept it from moving here
+        self.checkpoints.path("best")  # what is wrong with it is told now, not when training has been going on
+        found = {"model.safetensors": model, "training.safetensors": training}
+
+        def saved_as(file: str, name: str, like: Tensor) -> Tensor:
+            tensor = found[file].get(name)
+            if tensor is None or tensor.shape != like.shape or tensor.dtype != like.dtype:
+                raise AttentioError(f"{saved.path / file} holds no {name} as this model has it; train again")
+            return tensor
+
+        count = torch.zeros(())  # of updates, as the optimizer keeps it
         for name, parameter in self.model.named_parameters():
+            weights = saved_as("model.safetensors", name, parameter)
             if self.average:
-                self.average.weights[name].copy_(model[name])
-            parameter.data.copy_(training[f"weights.{name}"] if self.average else model[name])
+                self.average.weights[name].copy_(weights)
+                weights = saved_as("training.safetensors", f"weights.{name}", parameter)
+            parameter.data.copy_(weights)
             self.optimizer.state[parameter] = {
-                key: training[f"optimizer.{key}.{name}"].to(parameter.device, copy=True)
-                for key in ("step", "exp_avg", "exp_avg_sq")
+                key: saved_as("training.safetensors", f"optimizer.{key}.{name}", like).to(parameter.device, copy=True)
+                for key, like in (("step", count), ("exp_avg", parameter), ("exp_avg_sq", parameter))
             }
-        torch.set_rng_state(training["random_state"])
+        torch.set_rng_state(saved_as("training.safetensors", "random_state", torch.get_rng_state()))
+        device = self.fabric.device.type
+        if (state := training.get(f"random_state.{device}")) is not None:  # not where it went on from another device
+            torch.get_device_module(device).set_rng_state(state)
+
+
+def _progress(saved: Checkpoint) -> Progress:
+    """Where training stood. AttentioError for facts that no training saved."""
+    kinds: dict[type, Any] = {
+        int: int,
+        bool: bool,
+        float: (int, float),
+        dict: dict,
+        type(None): (int, float, type(None)),
+    }
+    begun, facts = vars(Progress()), saved.facts.get("progress", {})
+    right = facts.keys() == begun.keys() and all(isinstance(facts[name], kinds[type(begun[name])]) for name in begun)
+    if not right or any(facts[name] < 0 for name, value in begun.items() if type(value) is int):
+        path = saved.path / FACTS
+        raise AttentioError(f"{path} has been altered since it was saved: progress is none of a training; train again")
+    return Progress(**facts)

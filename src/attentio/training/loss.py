@@ -1,15 +1,42 @@
 """Cross-entropy straight from features, without ever holding the logits of a whole batch."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from attentio.layers.product import product
+from attentio.models.protocols import Trainable
 
 ROWS_AT_A_TIME = 512
 """Positions whose logits exist at one time: enough for an efficient product, few enough to stay near the cache."""
+
+
+class Objective(nn.Module):
+    """What training minimises, as one module: called through a wrapper (mixed precision, several devices) it is all
+    inside of it.
+
+    label_smoothing, padding: the `never` of `linear_cross_entropy`; positions whose label is padding do not count.
+    """
+
+    def __init__(self, model: nn.Module, *, label_smoothing: float, padding: int) -> None:
+        super().__init__()
+        self.model, self.label_smoothing, self.padding = model, label_smoothing, padding
+
+    def forward(self, labels: Int[Tensor, "batch positions"], *inputs: Tensor) -> Float[Tensor, ""]:
+        """The loss summed over the labels; inputs are those of the model's `features`."""
+        model, asked = cast(Trainable, self.model), labels != self.padding
+        features = model.features(*inputs)
+        with torch.autocast(features.device.type, enabled=False):  # a sum of many small numbers
+            return linear_cross_entropy(
+                features[asked],
+                model.output.weight,
+                model.output.bias,
+                labels[asked],
+                label_smoothing=self.label_smoothing,
+                never=self.padding,
+            )
 
 
 def linear_cross_entropy(

@@ -1,9 +1,8 @@
 """The learning rate as a function of the step alone, so that a resumed run follows it too."""
 
 import math
-from typing import Literal
 
-Decay = Literal["constant", "linear", "cosine", "inverse-sqrt"]
+from attentio.config.schema import Decay
 
 
 def learning_rate(step: int, *, peak: float, warmup: int, total: int, decay: Decay) -> float:

@@ -14,33 +14,35 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from attentio.attention.additive_chunks import gradients_in_chunks, scores_in_chunks
 from attentio.attention.call import Attended, Call
 from attentio.attention.compare import Additive
+from attentio.attention.engines.additive_chunks import gradients_in_chunks, scores_in_chunks
+from attentio.attention.engines.differentiable import recorded_gradients_by_weights
+from attentio.attention.engines.engine import Plan
 from attentio.attention.normalize import normalize
 from attentio.attention.shield import guarded
 
-SUMMARY = "v . tanh(q + k) in the processor's registers, a division a pair and feature"
+SUMMARY = "v . tanh(q + k) in the processor's registers, one division per pair and feature"
 
 _FEW = 4
-"""Queries, up to which all of attention is one kernel: measured, see docs/engines.md."""
+"""Up to this many queries, all of attention is one kernel: measured, see docs/engines.md."""
 
 _TINY, _SMALL = 1 << 13, 1 << 16
-"""Pairs times features. Up to _TINY, plain torch is done before the loops are called (32 against 46 microseconds for
-480 of them, but 780 against 200 for 250,000); up to _SMALL, waking other threads costs more than they save."""
+"""Pairs times features. Up to _TINY, plain torch is faster than calling the loops (32 against 46 microseconds for 480
+of them, but 780 against 200 for 250,000); up to _SMALL, waking other threads costs more than they save."""
 
 
-class _Reach(NamedTuple):
-    """How far exp(2 x) is exact: for |k| <= all_of_one, a q beyond clamp has the same tanh(q + k) as the clamp."""
+class _ExpLimits(NamedTuple):
+    """Where exp(2 q) exp(2 k) is exact: as long as all |k| <= smaller, a q beyond larger has the tanh(q + k) of
+    q = larger, and so the other way round."""
 
-    all_of_one: float
-    clamp: float
+    smaller: float
+    larger: float
 
 
-_REACH = {torch.float32: _Reach(34.0, 43.0), torch.float64: _Reach(300.0, 345.0)}
+_EXP_LIMITS = {torch.float32: _ExpLimits(34.0, 43.0), torch.float64: _ExpLimits(300.0, 345.0)}
 
 
 def refuses(call: Call) -> str | None:
@@ -51,22 +53,21 @@ def refuses(call: Call) -> str | None:
     return None
 
 
-def yields(call: Call) -> str | None:
-    work = call.query.numel() * call.key.shape[-2]
+def plan(call: Call) -> Plan:
+    work = call.query.numel() * call.key.shape[2]
     if work <= _TINY and call.query.device.type == "cpu":
-        return f"{work:,} times tanh are done before it is called: from {_TINY:,} on it is faster"
-    return None
+        why = f"too few tanh ({work:,}); plain torch is faster up to {_TINY:,}"
+        return Plan(run, slower_because=why)
+    return Plan(run)
 
 
 def run(call: Call) -> Attended:
-    assert isinstance(call.score, Additive)
-    call.score.require_fitting(call.query, call.key)
     allowed = call.allowed()
     skips = not torch.compiler.is_compiling() and not call.dropout and _in_one_kernel(call.query)
     return _compute(call, allowed) if allowed is None or skips else guarded(_compute, call, allowed)
 
 
-def _compute(call: Call, allowed: Bool[Tensor, "... _ _"] | None) -> Attended:
+def _compute(call: Call, allowed: Bool[Tensor, "*_ _ _"] | None) -> Attended:
     assert isinstance(call.score, Additive)
     dtype = call.query.dtype
     exact = torch.float64 if dtype == torch.float64 else torch.float32
@@ -89,13 +90,13 @@ def _operation(inputs: tuple[Tensor | None, ...]) -> Callable[..., tuple[Tensor,
 
 
 def _forward(
-    query: Float[Tensor, "batch *heads q d"],
-    key: Float[Tensor, "batch *heads k d"],
-    value: Float[Tensor, "batch *heads k dv"],
+    query: Float[Tensor, "batch heads q d"],
+    key: Float[Tensor, "batch heads k d"],
+    value: Float[Tensor, "batch heads k dv"],
     vector: Float[Tensor, "d"],
-    allowed: Bool[Tensor, "... _ _"] | None,
-    bias: Float[Tensor, "... _ _"] | None,
-) -> tuple[Float[Tensor, "batch *heads q dv"], Float[Tensor, "batch *heads q k"]]:
+    allowed: Bool[Tensor, "*_ _ _"] | None,
+    bias: Float[Tensor, "_ _ _ _"] | None,
+) -> tuple[Float[Tensor, "batch heads q dv"], Float[Tensor, "batch heads q k"]]:
     """Context and weights."""
     shape = (*query.shape[:-1], key.shape[-2])
     kernels = _kernels() if query.device.type == "cpu" else None
@@ -120,14 +121,14 @@ def _forward(
 
 
 def _backward(
-    grad_context: Float[Tensor, "batch *heads q dv"] | None,
-    grad_weights: Float[Tensor, "batch *heads q k"] | None,
-    query: Float[Tensor, "batch *heads q d"],
-    key: Float[Tensor, "batch *heads k d"],
-    value: Float[Tensor, "batch *heads k dv"],
+    grad_context: Float[Tensor, "batch heads q dv"] | None,
+    grad_weights: Float[Tensor, "batch heads q k"] | None,
+    query: Float[Tensor, "batch heads q d"],
+    key: Float[Tensor, "batch heads k d"],
+    value: Float[Tensor, "batch heads k dv"],
     vector: Float[Tensor, "d"],
-    weights: Float[Tensor, "batch *heads q k"],
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Float[Tensor, "batch *heads q k"]]:
+    weights: Float[Tensor, "batch heads q k"],
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Float[Tensor, "batch heads q k"]]:
     """Gradients of query, key, value, vector and scores."""
     if grad_context is None:
         grad_context = value.new_zeros(*query.shape[:-1], value.shape[-1])
@@ -135,9 +136,9 @@ def _backward(
     if kernels is not None and _in_one_kernel(query):
         grad_weights = _everywhere(0.0, weights.dtype, weights.shape) if grad_weights is None else grad_weights
         found = [t.new_empty(t.shape) for t in (query, key, value, weights)]
-        of_vector = vector.new_empty(found[0].flatten(0, -3).shape[0], *vector.shape)
+        of_vector = vector.new_empty(query.shape[0] * query.shape[1], *vector.shape)
         *flat, of_scores = _flat(*found)
-        inputs = (*_flat(grad_context), grad_weights.flatten(0, -3), *_flat(query, key, value), vector, *_flat(weights))
+        inputs = (*_flat(grad_context), grad_weights.flatten(0, 1), *_flat(query, key, value), vector, *_flat(weights))
         kernels.run(
             kernels.attend_few_gradients, *_arrays(*inputs, *flat, of_vector, of_scores), threads=_threads(query, key)
         )
@@ -163,6 +164,22 @@ def _backward(
     return found[0], found[1], of_value, of_vector.sum(0), of_scores
 
 
+def _recorded_backward(
+    grad_context: Tensor | None,
+    grad_weights: Tensor | None,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    vector: Tensor,
+    weights: Tensor,
+) -> tuple[Tensor | None, ...]:
+    """`_backward` in operations that autograd can differentiate again."""
+    (of_query, of_key, of_vector), of_value, of_scores = recorded_gradients_by_weights(
+        lambda q, k, v: Additive(v)(q, k), (query, key, vector), value, weights, grad_context, grad_weights
+    )
+    return of_query, of_key, of_value, of_vector, of_scores
+
+
 class _Function(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Any:
@@ -172,9 +189,8 @@ class _Function(torch.autograd.Function):
         return output
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *upstream: Tensor | None) -> Any:
-        return _differentiate(_backward, ctx, *upstream)
+        return _differentiate(_recorded_backward if torch.is_grad_enabled() else _backward, ctx, *upstream)
 
 
 def _keep(ctx: Any, inputs: Any, output: Any) -> None:
@@ -228,10 +244,10 @@ def _in_one_kernel(query: Tensor) -> bool:
 
 def _exponentials(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor] | None:
     """exp(2 q) and exp(2 k); None where both q and k are too large for the product to be exact."""
-    reach = _REACH[query.dtype]
-    if not any(max(-low, high) <= reach.all_of_one for low, high in (_range(query), _range(key))):
+    limits = _EXP_LIMITS[query.dtype]
+    if not any(max(-low, high) <= limits.smaller for low, high in (_range(query), _range(key))):
         return None
-    powers = (tensor.clamp(-reach.clamp, reach.clamp).mul_(2.0).exp_() for tensor in (query, key))
+    powers = (tensor.clamp(-limits.larger, limits.larger).mul_(2.0).exp_() for tensor in (query, key))
     return next(powers), next(powers)
 
 
@@ -241,9 +257,8 @@ def _range(tensor: Tensor) -> tuple[float, float]:
 
 
 def _pairs(tensor: Tensor | None, neutral: float | bool, like: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Said of each pair: [batch, heads, q, k], expanded and not copied."""
-    tensor = _everywhere(neutral, like.dtype, shape) if tensor is None else tensor.expand(shape)
-    return tensor if len(shape) == 4 else tensor.unsqueeze(1)
+    """One number for each pair, [batch, heads, q, k], expanded and not copied."""
+    return _everywhere(neutral, like.dtype, shape) if tensor is None else tensor.expand(shape)
 
 
 @functools.lru_cache(maxsize=64)
@@ -254,7 +269,7 @@ def _everywhere(number: float | bool, dtype: torch.dtype, shape: tuple[int, ...]
 
 def _flat(*tensors: Tensor) -> list[Tensor]:
     """Batch and heads as one axis."""
-    return [tensor.contiguous() if tensor.ndim == 3 else tensor.contiguous().flatten(0, -3) for tensor in tensors]
+    return [tensor.contiguous().flatten(0, 1) for tensor in tensors]
 
 
 def _threads(query: Tensor, key: Tensor) -> int:

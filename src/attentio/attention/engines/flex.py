@@ -5,15 +5,15 @@ from functools import cache
 from typing import Any
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 from attentio.attention.call import Attended, Call
-from attentio.attention.compare import Dot, ScaledDot, dot_scale, require_same_features
-from attentio.attention.mask import Mask, Pairs
+from attentio.attention.compare import Dot, ScaledDot, dot_scale
+from attentio.attention.engines.engine import Plan
+from attentio.attention.mask_base import Mask, Pairs
 from attentio.attention.shield import guarded
-from attentio.attention.structure import sequences_and_heads
 
 SUMMARY = "torch's FlexAttention, which skips what the mask empties"
 
@@ -29,42 +29,39 @@ def refuses(call: Call) -> str | None:
         return "it has no gradient of a bias"
     if call.query.dtype == torch.float64:
         return "its kernel has no float64"
-    if min(call.query.shape[-1], call.value.shape[-1]) < 16 or 0 in (call.query.shape[-2], call.key.shape[-2]):
+    if min(call.query.shape[-1], call.value.shape[-1]) < 16 or 0 in (call.query.shape[2], call.key.shape[2]):
         return "its kernel needs a query, a key, and 16 features"
     if torch.compiler.is_compiling():
         return "it compiles a kernel of its own"
     return None
 
 
-def yields(call: Call) -> str | None:
+def plan(call: Call) -> Plan:
     if call.mask is None:
-        return "nothing is masked, so there is nothing to skip"
-    if call.query.shape[-2] < 1024:
-        return "preparing its blocks pays from about 1,024 queries on"
-    return None
+        return Plan(run, slower_because="nothing is masked, so there is nothing to skip")
+    if call.query.shape[2] < 1024:
+        return Plan(run, slower_because="preparing its blocks pays from about 1,024 queries on")
+    return Plan(run)
 
 
 def run(call: Call) -> Attended:
-    require_same_features(call.query, call.key)
     allowed = call.allowed()
     return _compute(call, None) if allowed is None else guarded(_compute, call, allowed)
 
 
-def _compute(call: Call, allowed: Bool[Tensor, "... _ _"] | None) -> Attended:
-    query, key, value = call.query, call.key, call.value
-    if query.ndim == 3:
-        query, key, value = query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
+def _compute(call: Call, allowed: Bool[Tensor, "*_ _ _"] | None) -> Attended:
+    query, key = call.query, call.key
     assert isinstance(call.score, Dot | ScaledDot)
     kernel = flex_attention if query.device.type == "cpu" else _compiled()
     context = kernel(
         query,
         key,
-        value,
-        score_mod=None if call.bias is None else _adding(_four_axes(call)),
-        block_mask=None if call.mask is None else _block_mask(call.mask, query.shape[-2], key.shape[-2], query.device),
+        call.value,
+        score_mod=None if call.bias is None else _adding(call.bias),
+        block_mask=None if call.mask is None else _block_mask(call.mask, query.shape[2], key.shape[2], query.device),
         scale=dot_scale(call.score, query),
     )
-    return Attended(context.squeeze(1) if call.query.ndim == 3 else context, None)
+    return Attended(context, None)
 
 
 @cache
@@ -74,20 +71,14 @@ def _compiled() -> Any:
 
 def _block_mask(mask: Mask, q_len: int, k_len: int, device: torch.device) -> BlockMask:
     """The mask's own rule, as FlexAttention asks for it."""
-    batch, heads = (n if n > 1 else None for n in sequences_and_heads(mask))
+    batch, heads = (n if n > 1 else None for n in mask.sequences_and_heads())
 
     # FlexAttention counts a function's arguments, which a function wrapped by a run-time checker of types hides.
     allows = lambda b, h, i, j: mask.allows(Pairs(b, h, i, j, k_len - q_len))  # noqa: E731
     return create_block_mask(allows, batch, heads, q_len, k_len, device=str(device))
 
 
-def _four_axes(call: Call) -> Tensor:
-    assert call.bias is not None
-    bias = call.bias.unsqueeze(1) if call.query.ndim == 3 and call.bias.ndim == 3 else call.bias
-    return bias.reshape((1,) * (4 - bias.ndim) + bias.shape)
-
-
-def _adding(bias: Tensor) -> Callable[..., Tensor]:
+def _adding(bias: Float[Tensor, "_ _ _ _"]) -> Callable[..., Tensor]:
     def at(*place: Tensor) -> Tensor:
         return bias[tuple(axis if n > 1 else 0 * axis for axis, n in zip(place, bias.shape, strict=True))]
 

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from attentio.attention.call import Attended, Call
+from attentio.attention.engines.engine import Plan
 from attentio.attention.normalize import normalize
 from attentio.attention.shield import guarded
 
@@ -16,8 +17,8 @@ def refuses(call: Call) -> str | None:
     return None
 
 
-def yields(call: Call) -> str | None:
-    return None
+def plan(call: Call) -> Plan:
+    return Plan(run)
 
 
 def run(call: Call) -> Attended:
@@ -25,7 +26,7 @@ def run(call: Call) -> Attended:
     return _compute(call, None) if allowed is None else guarded(_compute, call, allowed)
 
 
-def _compute(call: Call, allowed: Bool[Tensor, "... _ _"] | None) -> Attended:
+def _compute(call: Call, allowed: Bool[Tensor, "*_ _ _"] | None) -> Attended:
     scores = call.score(call.query, call.key)
     if call.bias is not None:
         scores = scores + call.bias

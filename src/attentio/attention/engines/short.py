@@ -12,19 +12,20 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from attentio.attention.call import Attended, Call
-from attentio.attention.compare import Dot, ScaledDot, dot_scale, require_same_features
+from attentio.attention.compare import Dot, ScaledDot, dot_scale
 from attentio.attention.engines import reference
+from attentio.attention.engines.differentiable import recorded_gradients_by_weights
+from attentio.attention.engines.engine import Plan
 from attentio.attention.shield import came_out_finite
 
 SUMMARY = "batched products in place, for short sequences"
 
 _MOST_SCORES = 128 * 128
-"""Of a head, up to which it is faster than torch's kernel."""
+"""Scores of a head, up to which it is faster than torch's kernel."""
 _FEW_QUERIES = 64
-"""In all heads of all sequences, below which torch's kernel costs less to call."""
+"""Queries in all heads of all sequences, below which torch's kernel costs less to call."""
 _AT_ONCE = 1 << 18
 """Scores that are made together where nobody wants them afterwards: 1 MB."""
 
@@ -34,8 +35,8 @@ def refuses(call: Call) -> str | None:
         return f"it compares by dot products only, and score is {type(call.score).__name__}"
     if call.dropout:
         return "it has no dropout"
-    if call.key.shape[-2] == 0:
-        return "there are no keys"
+    if 0 in (call.query.shape[2], call.key.shape[2]):
+        return "there are no queries or no keys"
     if call.key.device.type != "cpu" or torch.compiler.is_compiling():
         return "it is for the CPU, not compiled"
     if call.query.dtype not in (torch.float32, torch.float64):
@@ -43,18 +44,21 @@ def refuses(call: Call) -> str | None:
     return None
 
 
-def yields(call: Call) -> str | None:
+def plan(call: Call) -> Plan:
+    return Plan(run, _slower_because(call))
+
+
+def _slower_because(call: Call) -> str | None:
     if call.need_weights:  # torch's kernel has none
         return None
     if call.query.shape[:-1].numel() < _FEW_QUERIES:
         return f"there are fewer than {_FEW_QUERIES} queries in all heads, and torch's kernel costs less to call"
-    if call.query.shape[-2] * call.key.shape[-2] > _MOST_SCORES:
+    if call.query.shape[2] * call.key.shape[2] > _MOST_SCORES:
         return f"the scores of a head are more than {_MOST_SCORES:,} and would leave the cache"
     return None
 
 
 def run(call: Call) -> Attended:
-    require_same_features(call.query, call.key)
     differentiable = torch.is_grad_enabled() and any(
         tensor is not None and tensor.requires_grad for tensor in (call.query, call.key, call.value, call.bias)
     )
@@ -73,7 +77,7 @@ def run(call: Call) -> Attended:
     return Attended(context, weights if call.need_weights else None)
 
 
-def _forbidden(allowed: Bool[Tensor, "... _ _"] | None, like: Tensor) -> Float[Tensor, "... _ _"] | None:
+def _forbidden(allowed: Bool[Tensor, "*_ _ _"] | None, like: Tensor) -> Float[Tensor, "*_ _ _"] | None:
     """-inf where nothing is allowed, else 0: adding this is faster than filling it in."""
     return None if allowed is None else like.new_zeros(allowed.shape).masked_fill_(~allowed, float("-inf"))
 
@@ -85,13 +89,13 @@ def _sum(bias: Tensor | None, forbidden: Tensor | None) -> Tensor | None:
 
 
 def _attend(
-    query: Float[Tensor, "batch *heads q d"],
-    key: Float[Tensor, "batch *heads k d"],
-    value: Float[Tensor, "batch *heads k dv"],
-    added: Float[Tensor, "... _ _"] | None,
+    query: Float[Tensor, "batch heads q d"],
+    key: Float[Tensor, "batch heads k d"],
+    value: Float[Tensor, "batch heads k dv"],
+    added: Float[Tensor, "*_ _ _"] | None,
     scale: float,
-    weights: Float[Tensor, "batch *heads q k"],
-    context: Float[Tensor, "batch *heads q dv"],
+    weights: Float[Tensor, "batch heads q k"],
+    context: Float[Tensor, "batch heads q dv"],
 ) -> None:
     """Writes weights and context to where they are wanted."""
     flat_query, flat_key, flat_value = (tensor.reshape(-1, *tensor.shape[-2:]) for tensor in (query, key, value))
@@ -105,7 +109,7 @@ def _attend(
 
 def _at_once(
     query: Tensor, key: Tensor, value: Tensor, added: Tensor | None, scale: float
-) -> tuple[Float[Tensor, "batch *heads q dv"], Float[Tensor, "batch *heads q k"]]:
+) -> tuple[Float[Tensor, "batch heads q dv"], Float[Tensor, "batch heads q k"]]:
     lead = query.shape[:-1]
     weights, context = query.new_empty(*lead, key.shape[-2]), query.new_empty(*lead, value.shape[-1])
     _attend(query, key, value, added, scale, weights, context)
@@ -113,18 +117,18 @@ def _at_once(
 
 
 def _in_pieces(
-    query: Float[Tensor, "batch *heads q d"],
-    key: Float[Tensor, "batch *heads k d"],
-    value: Float[Tensor, "batch *heads k dv"],
-    added: Float[Tensor, "... _ _"] | None,
+    query: Float[Tensor, "batch heads q d"],
+    key: Float[Tensor, "batch heads k d"],
+    value: Float[Tensor, "batch heads k dv"],
+    added: Float[Tensor, "*_ _ _"] | None,
     scale: float,
-) -> Float[Tensor, "batch *heads q dv"]:
+) -> Float[Tensor, "batch heads q dv"]:
     """As many sequences at once as keep their scores in the cache; all use the same memory, one after the other."""
     batch, shape = len(query), (*query.shape[1:-1], key.shape[-2])
     size = max(1, _AT_ONCE // math.prod(shape))
     if size >= batch:
         return _at_once(query, key, value, added, scale)[0]
-    own = added is not None and added.ndim == query.ndim and len(added) > 1
+    own = added is not None and added.ndim == 4 and len(added) > 1
     scores, context = query.new_empty(size, *shape), query.new_empty(*query.shape[:-1], value.shape[-1])
     for first in range(0, batch, size):
         rows = slice(first, min(first + size, batch))
@@ -143,9 +147,14 @@ class _Products(torch.autograd.Function):
         return context, weights
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_context: Tensor | None, grad_weights: Tensor | None) -> Any:
         query, key, value, weights, bias = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            compared, of_value, of_scores = recorded_gradients_by_weights(
+                ScaledDot(ctx.scale), (query, key), value, weights, grad_context, grad_weights
+            )
+            of_bias = of_scores.sum_to_size(bias.shape) if ctx.needs_input_grad[3] else None
+            return *compared, of_value, of_bias, None, None
         flat = weights.flatten(0, -3)
         q3, k3, v3 = (tensor.reshape(-1, *tensor.shape[-2:]) for tensor in (query, key, value))
         grad_value = None

@@ -4,9 +4,9 @@ Many queries: with a = exp(2 q) and b = exp(2 k), computed once,
 
     tanh(q + k) = 1 - 2 r,    its derivative = 4 (r - r^2),    where r = 1 / (1 + a b)
 
-so that a pair of query and key costs a multiplication and a division a feature, and two divisions are done as one. Few
-queries (`attend_few`): tanh itself, since the exponentials of the keys would cost as much; and the whole of attention
-in one go, since there the calls cost more than the work.
+so that a pair of query and key costs one multiplication and one division per feature, and two divisions are done as
+one. Few queries (`attend_few`): tanh itself, since the exponentials of the keys would cost as much; and the whole of
+attention in one go, since there the calls cost more than the work.
 
 Arrays are [batch * heads, positions, features]; `allowed` and `bias` are [batch, heads, q, k], of any strides. A loop
 over `prange` is shared among threads; each of its turns writes to places of its own, in a fixed order, so that
@@ -25,12 +25,12 @@ from attentio.attention.kernels.compiling import array, compile_loops, share_loo
 from attentio.attention.kernels.tanh import tanh
 
 QUERIES = 16
-"""In a turn of `scores`."""
+"""Queries that one turn of the loop in `scores` takes."""
 FEATURES = 128
-"""In a turn of `score_gradients`: what it reads and writes stays in the cache."""
+"""Features that one turn of the loop in `score_gradients` takes: what it reads and writes stays in the cache."""
 
 _MOST = 1e18
-"""Stands for larger a b: r is 0 to all digits, and a product of two does not overflow."""
+"""Takes the place of any larger a b: r is 0 to all digits, and the product of two does not overflow."""
 
 
 def scores(a: Any, b: Any, vector: Any, allowed: Any, bias: Any, out: Any) -> None:

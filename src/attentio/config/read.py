@@ -1,0 +1,177 @@
+"""The configuration of a training run, read from a preset or a YAML file and the command line. Light to import."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from attentio.config.plain_yaml import checked_yaml, parse_yaml, read_yaml, write_yaml
+from attentio.config.schema import Config
+from attentio.config.uses import without_use
+from attentio.errors import AttentioError, did_you_mean
+from attentio.files import is_missing
+from attentio.system import forward_slashes
+
+PARTS = ("train", "dev", "test")
+
+
+def preset_names() -> list[str]:
+    """The presets that come with attentio."""
+    files = resources.files("attentio") / "presets"
+    return sorted(file.name.removesuffix(".yaml") for file in files.iterdir() if file.name.endswith(".yaml"))
+
+
+def check_name(name: str, where: str) -> None:
+    """AttentioError, beginning with `where`, for a name that is a path: folders are called by it."""
+    if name in ("", ".", "..") or "/" in name or "\\" in name:
+        raise AttentioError(f"{where} must be a plain name, not a path, got {name!r}")
+
+
+def load_config(preset_or_file: str, overrides: Sequence[str] = (), *, shared: Sequence[str] = ()) -> Config:
+    """A preset's or a YAML file's configuration with `--key.sub value` (or `--key.sub=value`) on top.
+
+    Given another data.train, a preset's own data.dev and data.test are no longer there: they belong to its own data.
+
+    shared: overrides that other configurations get as well, so that they need not do anything in this one.
+
+    Raises AttentioError for an unknown preset, file, key or value, with the nearest name, and for an override that does
+    nothing.
+    """
+    path = Path(preset_or_file)
+    if preset_or_file in preset_names():
+        path = _preset(preset_or_file)
+    elif is_missing(path):
+        raise AttentioError(
+            f"{preset_or_file!r} is neither a file nor a preset; the presets are {', '.join(preset_names())}"
+            f"{did_you_mean(preset_or_file, preset_names())}"
+        )
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise AttentioError(f"{preset_or_file} must hold keys such as data.train and model.attention")
+    config = _parse(content, path, [*overrides, *shared])
+    # What was written on the command line must do something; a file is complete and has every key.
+    if idle := without_use(config, keys_of(overrides)):
+        raise AttentioError(idle)
+    given, own = keys_of([*overrides, *shared]), dict(_leaves(content))
+    if "data.train" in given and config.data.train != own.get("data.train"):
+        of_presets = [data[part] for data in map(_preset_data, preset_names()) for part in PARTS]
+        left = [part for part in PARTS[1:] if f"data.{part}" not in given and own.get(f"data.{part}") in of_presets]
+        without: dict[str, Any] = dict.fromkeys(left)
+        return replace(config, data=replace(config.data, **without))
+    return config
+
+
+def load_run(folder: Path, overrides: Sequence[str] = ()) -> Config:
+    """The configuration of a run directory, with overrides on top."""
+    return load_config(str(folder / "config.yaml"), overrides, shared=as_begun(folder, overrides))
+
+
+def as_begun(folder: Path, overrides: Sequence[str]) -> list[str]:
+    """Overrides by which a run directory that was begun before some keys were there goes on as it was begun.
+
+    A run's configuration is complete, so that it was begun before a key that it does not have. overrides: of the user,
+    which have precedence.
+    """
+    path = folder / "config.yaml"
+    content = read_yaml(path) if path.is_file() else None
+    if not isinstance(content, dict):
+        return []
+    return _before(content, keys_of(overrides))
+
+
+def _before(content: dict[str, Any], given: Sequence[str]) -> list[str]:
+    known = {*dict(_leaves(content)), *given}
+    return [f"--{key}={value}" for key, value in _BEFORE.items() if key not in known]
+
+
+_BEFORE = {"data.separator": "tab", "data.header": "false", "text.normalize": "none"}
+"""What was done before the key was there."""
+
+
+def _preset(name: str) -> Path:
+    return Path(str(resources.files("attentio"))) / "presets" / f"{name}.yaml"
+
+
+def _preset_data(name: str) -> dict[str, Any]:
+    data: dict[str, Any] = read_yaml(_preset(name))["data"]
+    return data
+
+
+def config_in(text: str, origin: Path) -> Config:
+    """The complete configuration in a text of YAML, as of a run directory; AttentioError, with the origin."""
+    content = checked_yaml(text, origin)
+    if not isinstance(content, dict):
+        raise AttentioError(f"{origin} must hold keys such as data.train and model.attention")
+    return _parse(content, origin, _before(content, []))
+
+
+def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> Config:
+    from jsonargparse import ArgumentError, ArgumentParser, set_loader
+    from yaml import YAMLError
+
+    set_loader("plain-yaml", parse_yaml, exceptions=(YAMLError, ValueError))
+    parser = ArgumentParser(exit_on_error=False, parser_mode="plain-yaml")
+    parser.add_class_arguments(Config, fail_untyped=True)
+    parser.add_argument("--config", action="config")
+    names = {action.dest for action in parser._actions} - {"help", "config", "print_config"}
+    known = sorted(key for key in names if not any(name.startswith(key + ".") for name in names))
+    keys = [(key, str(origin)) for key, _ in _leaves(content)]
+    if twice := [key for key, count in Counter(key for key, _ in keys).items() if count > 1]:
+        raise AttentioError(f"{origin}: the key {twice[0]!r} a second time, with dots and without; leave one out")
+    keys += [(key, "the command line") for key in keys_of(overrides)]
+    for key, where in keys:
+        inside = [name for name in known if name.startswith(key + ".")]
+        if inside:
+            raise AttentioError(f"{key!r} in {where} has no value of its own; give its keys, such as {inside[0]!r}")
+        if key not in known:
+            raise AttentioError(f"unknown key {key!r} in {where}{did_you_mean(key, known)}")
+    try:
+        # Not the file's name: the parser would read it in the encoding of the system, which may be ASCII.
+        parsed = parser.parse_args([f"--config={write_yaml(content, ascii_only=True)}", *overrides])
+        parsed.pop("config")
+        config = Config(**vars(parser.instantiate(parsed)))
+        named = {part: getattr(config.data, part) for part in PARTS}
+        # Another system may go on with the run.
+        portable: dict[str, Any] = {part: spec and forward_slashes(spec) for part, spec in named.items()}
+        return replace(config, data=replace(config.data, **portable))
+    except (ArgumentError, TypeError, ValueError) as error:
+        where = f"{origin.name} or the command line" if overrides else str(origin)
+        raise AttentioError(f"{where}: {_readable(error)}") from None
+
+
+def to_yaml(config: Config) -> str:
+    """The complete configuration, as `load_config` reads it."""
+    return write_yaml(asdict(config))
+
+
+def _leaves(content: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Keys such as "data.train" with their values."""
+    found: list[tuple[str, Any]] = []
+    for name, value in content.items():
+        found += _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
+    return found
+
+
+def keys_of(overrides: Sequence[str]) -> list[str]:
+    """The keys of `--key.sub value` and `--key.sub=value`."""
+    return [word[2:].split("=", 1)[0] for word in overrides if word.startswith("--")]
+
+
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list, such as [a, b]"}
+
+
+def _readable(error: Exception) -> str:
+    """jsonargparse's message on one line: a wrong type in words, a wrong choice with the choices and the nearest."""
+    message = " ".join(str(error).split())
+    wrong = re.search(r'key "(?P<key>[^"]+)": .*?Literal\[(?P<choices>[^]]+)\].* value: (?P<value>.*)', message)
+    kind = re.search(r'"(?P<key>[^"]+)": Expected an? <class \'(?P<type>\w+)\'>\. Got value: (?P<value>.*)', message)
+    if kind is not None and kind["type"] in _KINDS:
+        return f"{kind['key']} must be {_KINDS[kind['type']]}; got {kind['value']!r}"
+    if wrong is None:
+        return message.replace("Parser key ", "")
+    choices = re.findall(r"'([^']+)'", wrong["choices"])
+    said = f"{wrong['key']} must be one of {', '.join(choices)}; got {wrong['value']!r}"
+    return said + did_you_mean(wrong["value"], choices)

@@ -1,0 +1,349 @@
+"""What a YAML file and `--key.sub value` may say of a training run, each with its default and its limits.
+
+The same objects are what data, models and training are made from. A value outside its limits is an AttentioError that
+calls it by its key. The docstrings say of every key what it is for, with an example; docs/making/reference.py makes
+the reference of them.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from attentio.config.limits import (
+    above_0,
+    any_seed,
+    below_1,
+    check,
+    dropped,
+    layers,
+    limited,
+    probability,
+    size,
+    tokens,
+    up_to_a_million,
+    updates,
+    updates_or_none,
+    whole,
+)
+from attentio.errors import AttentioError
+
+BadLines = Literal["stop", "skip"]
+DocumentUnit = Literal["line", "file"]
+TokenizerKind = Literal["char", "whitespace", "bpe", "unigram"]
+ModelType = Literal["encoder-decoder", "masked-lm", "causal-lm"]
+Decay = Literal["constant", "linear", "cosine", "inverse-sqrt"]
+Header = bool | Literal["auto"]
+Normalize = Literal["nfc", "none"]
+
+
+MOST_HYPOTHESES = 1000
+"""Of a beam."""
+
+SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Pairs of sequences; for a language model, text.
+
+    train: FILE (tab-separated, .csv, .jsonl; .gz too), `SOURCE_FILE,TARGET_FILE`, `hub:NAME:SPLIT`, or `cmudict:train`
+        and the like (embedded). Text: FILE, or as before. `--data.train pairs.tsv`
+    dev: what training validates on, given as train is; without it, a part of train is held out. `--data.dev dev.tsv`
+    test: what `evaluate` measures on, given as train is; without it, dev. `--data.test test.tsv`
+    separator: between the columns of a FILE of pairs; `auto` for a tab, and in a .csv for what its first lines show.
+        Texts may be quoted as CSV has it there, and around any separator but a tab. `--data.separator semicolon`
+    header: whether the first line of a FILE of pairs names its columns and is left out; `auto` for where it does so in
+        well-known words. `--data.header true`
+    document: in a file of text, a document is a line or the whole file. `--data.document file`
+    bad_lines: stop at the first bad line, or skip, count and report them. `--data.bad_lines skip`
+    """
+
+    train: str
+    dev: str | None = None
+    test: str | None = None
+    separator: str = field(
+        default="auto",
+        metadata={
+            "allows": lambda value: value in ("auto", *SEPARATORS) or (len(value) == 1 and value in ",;|:\t"),
+            "said": f"auto, {', '.join(SEPARATORS)}, or one of ,;|:",
+        },
+    )
+    header: Header = "auto"
+    document: DocumentUnit = "line"
+    bad_lines: BadLines = "stop"
+
+    def __post_init__(self) -> None:
+        check(self, "data")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideConfig:
+    """How one side's text becomes tokens.
+
+    tokenizer: `char` for characters, `whitespace` for words between spaces, `bpe` and `unigram` for pieces that are
+        learnt from the text. `--text.source.tokenizer whitespace`
+    vocab_size: entries of the vocabulary; needed for bpe and unigram.
+        `--text.source.tokenizer bpe --text.source.vocab_size 8000`
+    jamo: Hangul syllables are taken apart, and put together on output. `--text.source.jamo true`
+    """
+
+    tokenizer: TokenizerKind = "char"
+    vocab_size: int | None = whole(1, 10**6)(None)
+    jamo: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig:
+    """Both sides. A language model has the source side only.
+
+    shared: one vocabulary for both, made as `source` says. `--text.shared true`
+    normalize: `nfc` takes white space around every text away and composes its letters (Unicode NFC), in training and
+        afterwards; `none` leaves text as it is. `--text.normalize none`
+    block: longest row of a language model, in tokens; longer documents are cut. `--text.block 128`
+    """
+
+    source: SideConfig = field(default_factory=SideConfig)
+    target: SideConfig = field(default_factory=SideConfig)
+    shared: bool = False
+    normalize: Normalize = "nfc"
+    block: int = whole(3, 2**24)(256)
+
+    def __post_init__(self) -> None:
+        check(self, "text")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    """Sizes and kinds of a Transformer.
+
+    width: features of a position (the paper's d_model). `--model.transformer.width 512`
+    heads: of multi-head attention, which share the features. `--model.transformer.heads 8`
+    key_value_heads: heads of keys and values, each shared by as many neighbouring heads of queries; null for as many as
+        heads. `--model.transformer.key_value_heads 1`
+    feed_forward: features inside the feed-forward layers (d_ff). `--model.transformer.feed_forward 2048`
+    norm: LayerNorm, or RMSNorm, which does not subtract the mean. `--model.transformer.norm rms`
+    pre_norm: norms stand before each sub-layer, and once at the end; otherwise after each residual sum.
+        `--model.transformer.pre_norm true`
+    activation: of the feed-forward layers. `--model.transformer.activation gelu`
+    positions: how the model knows where a token stands; see `attentio.layers.positions`.
+        `--model.transformer.positions rotary`
+    max_length: positions that `learned` ones know.
+        `--model.transformer.positions learned --model.transformer.max_length 1024`
+    window: tokens that a position sees on each side of itself (before itself, in a decoder); null for all.
+        `--model.transformer.window 64`
+    tied: embedding and output layer share their weight. `--model.transformer.tied false`
+    """
+
+    width: int = size(256)
+    heads: int = size(4)
+    key_value_heads: int | None = size(None)
+    feed_forward: int = whole(1, 2**18)(1024)
+    norm: Literal["layer", "rms"] = "layer"
+    pre_norm: bool = False
+    activation: Literal["relu", "gelu", "gelu-tanh", "silu", "swiglu"] = "relu"
+    positions: Literal["sinusoidal", "learned", "rotary", "alibi", "none"] = "sinusoidal"
+    max_length: int = tokens(512)
+    window: int | None = whole(0, 2**24)(None)
+    tied: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """What is trained: an encoder-decoder for pairs, or a masked or causal language model for text.
+
+    type: of the model. Language models are Transformers, the masked one of `encoder_layers`, the causal one of
+        `decoder_layers`. `--model.type masked-lm`
+    encoder: what reads the source; with any decoder. `--model.encoder transformer`
+    decoder: what writes the target; with any encoder. `--model.decoder transformer`
+    attention: of a recurrent decoder (see `attentio.models.presets`). `--model.attention bahdanau`
+    score: how the decoder's state is compared with the source. `--model.score dot`
+    local: null attends globally, `m` to a window around the target's own position, `p` to one around a predicted
+        position. `--model.local p`
+    window: of local attention, the paper's D: 2D + 1 source positions are seen. `--model.local m --model.window 5`
+    input_feeding: the attentional vector is also an input of the next step. `--model.input_feeding false`
+    readout: what the output of `bahdanau` comes from: `maxout` of s(i-1), y(i-1) and c(i), as its appendix A.2.2 has
+        it, or the new `state` s(i), which has read the other two. `--model.attention bahdanau --model.readout state`
+    reach: source positions that the score `location` knows. `--model.score location --model.reach 64`
+    cell: of recurrent parts. `--model.cell gru`
+    embedding: features of a token in recurrent parts. `--model.embedding 128`
+    hidden: features of a recurrent state. `--model.hidden 512`
+    encoder_hidden: features of each of the recurrent encoder's two directions, a source position having twice as many;
+        null for half of `hidden`. `--model.encoder_hidden 256`
+    encoder_layers: one above the other. `--model.encoder_layers 2`
+    decoder_layers: one above the other. `--model.decoder_layers 2`
+    dropout: of the embeddings; in a Transformer of each sub-layer's output; in recurrent parts between layers, of the
+        encoder's outputs and before the output layer. `--model.dropout 0.1`
+    """
+
+    type: ModelType = "encoder-decoder"
+    encoder: Literal["recurrent", "transformer"] = "recurrent"
+    decoder: Literal["recurrent", "transformer"] = "recurrent"
+    attention: Literal["none", "bahdanau", "luong", "delayed"] = "luong"
+    score: Literal["dot", "general", "concat", "location"] = "general"
+    local: Literal["m", "p"] | None = None
+    window: int = tokens(10)
+    input_feeding: bool = True
+    readout: Literal["maxout", "state"] = "maxout"
+    reach: int = size(128)
+    cell: Literal["lstm", "gru"] = "lstm"
+    embedding: int = size(256)
+    hidden: int = size(256)
+    encoder_hidden: int | None = size(None)
+    encoder_layers: int = layers(1)
+    decoder_layers: int = layers(1)
+    dropout: float = dropped(0.3)
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)
+
+    def __post_init__(self) -> None:
+        check(self, "model")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskingConfig:
+    """Which tokens a masked language model is asked for, and what stands there instead.
+
+    rate: probability that an ordinary token is asked for; the same for every token, whatever the unit.
+        `--masking.rate 0.3`
+    mask: probability that MASK stands where a token is asked for. `--masking.mask 0.7`
+    random: probability that a random ordinary token stands there; otherwise, 1 - mask - random, the token itself.
+        `--masking.random 0.0`
+    unit: what is asked for together: a token (Devlin et al. 2019, section 3.1), all tokens of a word (whole-word
+        masking), or a span of words whose length is geometric with p = 1 / mean_span, at most 10, and
+        to which the same thing happens throughout (Joshi et al. 2020, SpanBERT, section 3.1). `--masking.unit word`
+    mean_span: in words; without the limit of 10. `--masking.unit span --masking.mean_span 2.0`
+    """
+
+    rate: float = limited(lambda number: 0 < number <= 1, "above 0 and at most 1")(0.15)
+    mask: float = probability(0.8)
+    random: float = probability(0.1)
+    unit: Literal["token", "word", "span"] = "token"
+    mean_span: float = limited(lambda number: 1 <= number <= 1e6, "from 1 to 1,000,000")(3.0)
+
+    def __post_init__(self) -> None:
+        check(self, "masking")
+        if self.mask + self.random > 1 + 1e-9:
+            raise AttentioError(f"masking.mask + masking.random must be at most 1; got {self.mask} + {self.random}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What the training loop does.
+
+    max_steps: updates in all. `--training.max_steps 600`
+    accumulate: batches for one update. `--training.accumulate 4`
+    learning_rate: its peak, after the warm-up. `--training.learning_rate 0.0005`
+    warmup: updates over which the learning rate climbs to its peak. `--training.warmup 1000`
+    decay: what follows (see `attentio.training.schedule`). `--training.decay linear`
+    weight_decay: of matrices, as AdamW has it. `--training.weight_decay 0.01`
+    label_smoothing: probability that is spread over all tokens. `--training.label_smoothing 0.0`
+    clip: largest norm of the gradient. `--training.clip 5.0`
+    average: decay of a moving average of the weights, which is then what is validated and used; 0 for none.
+        `--training.average 0.999`
+    validate_every: updates from one validation to the next. `--training.validate_every 200`
+    checkpoint_every: updates from one checkpoint to the next. `--training.checkpoint_every 500`
+    log_every: updates from one line of metrics to the next. `--training.log_every 50`
+    patience: validations without improvement before stopping early; 0 for never. `--training.patience 5`
+    """
+
+    max_steps: int = updates(10_000)
+    accumulate: int = whole(1, 10**6)(1)
+    learning_rate: float = above_0(1e-3)
+    warmup: int = updates_or_none(400)
+    decay: Decay = "cosine"
+    weight_decay: float = up_to_a_million(0.0)
+    label_smoothing: float = dropped(0.1)
+    clip: float = above_0(1.0)
+    average: float = below_1(0.0)
+    validate_every: int = updates(1000)
+    checkpoint_every: int = updates(1000)
+    log_every: int = updates(100)
+    patience: int = updates_or_none(0)
+
+    def __post_init__(self) -> None:
+        check(self, "training")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(Recipe):
+    """How to train: the loop's recipe, and what stands around the loop.
+
+    batch_tokens: longest side of a batch, padding included. `--training.batch_tokens 4096`
+    validation_size: sources of dev that are decoded each time, or batches of its text.
+        `--training.validation_size 100`
+    samples: outputs that are shown at each validation. `--training.samples 0`
+    keep_checkpoints: the latest ones, besides the best. `--training.keep_checkpoints 1`
+    seed: of the first weights, dropout and the order of data. `--training.seed 7`
+    precision: of matrix products; everything else is computed in 32 bits. `--training.precision bf16-mixed`
+    """
+
+    batch_tokens: int = tokens(2048)
+    validation_size: int = updates(500)
+    samples: int = whole(0, 1000)(3)
+    keep_checkpoints: int = updates(3)
+    seed: int = any_seed(1)
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodingConfig:
+    """How outputs are searched for.
+
+    beam: hypotheses that are followed at a time; 1 is greedy. `--decoding.beam 1`
+    length_penalty: alpha of GNMT's penalty; more for longer outputs. `--decoding.length_penalty 0.6`
+    max_length_ratio: an output may have this many tokens for each source token, and ten more.
+        `--decoding.max_length_ratio 2.0`
+    batch_size: sources that are decoded at a time. `--decoding.batch_size 16`
+    """
+
+    beam: int = whole(1, MOST_HYPOTHESES)(5)
+    length_penalty: float = limited(lambda number: 0 <= number <= 100, "from 0 to 100")(1.0)
+    max_length_ratio: float = limited(lambda number: 0 < number <= 1000, "above 0 and at most 1000")(3.0)
+    batch_size: int = whole(1, 2**16)(64)
+
+    def __post_init__(self) -> None:
+        check(self, "decoding")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How the quality of an encoder-decoder is measured, always by free decoding.
+
+    metrics: any of wer (outputs with any error), per (token error rate), exact, bleu, chrf, ter; the first
+        decides which checkpoint is the best. `--evaluation.metrics [exact,per]`
+    units: what `per` counts. `--evaluation.units characters`
+    bleu_tokenize: sacreBLEU's; `none` for text that is tokenised already. `--evaluation.bleu_tokenize none`
+    """
+
+    metrics: list[Literal["wer", "per", "exact", "bleu", "chrf", "ter"]] = field(
+        default_factory=lambda: ["wer", "per"], metadata={"allows": bool, "said": "a list of at least one"}
+    )
+    units: Literal["words", "characters"] = "words"
+    bleu_tokenize: str = "13a"
+
+    def __post_init__(self) -> None:
+        check(self, "evaluation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A whole training run.
+
+    name: of the run; `runs/NAME` is its directory. `--name mine`
+    """
+
+    name: str
+    data: DataConfig
+    text: TextConfig = field(default_factory=TextConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    masking: MaskingConfig = field(default_factory=MaskingConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self) -> None:
+        transformer = self.model.transformer
+        rows_are_cut = self.model.type != "encoder-decoder"
+        if rows_are_cut and transformer.positions == "learned" and self.text.block > transformer.max_length:
+            raise AttentioError(
+                f"text.block must be at most model.transformer.max_length, the positions that are learnt; "
+                f"got {self.text.block} and {transformer.max_length}"
+            )

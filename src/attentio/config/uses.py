@@ -1,0 +1,82 @@
+"""Which keys do something in a configuration. Light to import."""
+
+from collections.abc import Callable, Iterable
+
+from attentio.config.schema import Config
+
+
+def without_use(config: Config, keys: Iterable[str]) -> str | None:
+    """The first of the keys that does nothing in this configuration, and what it is for; None if all do something."""
+    for key in keys:
+        for has_use, what in purposes(key):
+            if not has_use(config):
+                return f"{key} does nothing here; it is for {what}"
+    return None
+
+
+def purposes(key: str) -> list[tuple[Callable[[Config], bool], str]]:
+    """What a key is for: whether it does something in a configuration, and that in words; all must hold."""
+    return [
+        (has_use, said)
+        for names, has_use, said in _USES
+        if any(key.startswith(name) if name.endswith(".") else key == name for name in names.split())
+    ]
+
+
+def _pairs(config: Config) -> bool:
+    return config.model.type == "encoder-decoder"
+
+
+def _recurrent_decoder(config: Config) -> bool:
+    return _pairs(config) and config.model.decoder == "recurrent"
+
+
+def _parts(config: Config) -> set[str]:
+    """What the model is made of: recurrent, transformer."""
+    return {config.model.encoder, config.model.decoder} if _pairs(config) else {"transformer"}
+
+
+_USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
+    (
+        "data.separator data.header text.shared text.target. model.encoder model.decoder decoding. evaluation. "
+        "training.samples",
+        _pairs,
+        "model.type encoder-decoder",
+    ),
+    ("text.target.", lambda config: not config.text.shared, "text.shared false"),
+    ("text.block data.document", lambda config: not _pairs(config), "language models"),
+    ("masking.", lambda config: config.model.type == "masked-lm", "model.type masked-lm"),
+    ("masking.mean_span", lambda config: config.masking.unit == "span", "masking.unit span"),
+    ("model.encoder_layers", lambda config: config.model.type != "causal-lm", "models that have an encoder"),
+    ("model.decoder_layers", lambda config: config.model.type != "masked-lm", "models that have a decoder"),
+    (
+        "model.cell model.embedding model.hidden",
+        lambda config: "recurrent" in _parts(config),
+        "recurrent parts; a Transformer has model.transformer.width",
+    ),
+    (
+        "model.encoder_hidden",
+        lambda config: _pairs(config) and config.model.encoder == "recurrent",
+        "a recurrent encoder",
+    ),
+    ("model.attention", _recurrent_decoder, "a recurrent decoder"),
+    (
+        "model.score model.local model.window model.input_feeding model.reach",
+        lambda config: _recurrent_decoder(config) and config.model.attention == "luong",
+        "model.attention luong of a recurrent decoder",
+    ),
+    (
+        "model.readout",
+        lambda config: _recurrent_decoder(config) and config.model.attention == "bahdanau",
+        "model.attention bahdanau of a recurrent decoder",
+    ),
+    ("model.window", lambda config: config.model.local is not None, "model.local m or p"),
+    ("model.reach", lambda config: config.model.score == "location", "model.score location"),
+    ("model.transformer.", lambda config: "transformer" in _parts(config), "Transformers"),
+    (
+        "model.transformer.max_length",
+        lambda config: config.model.transformer.positions == "learned",
+        "model.transformer.positions learned",
+    ),
+)
+"""Keys (all that begin with one that ends in a dot), in which configurations they do something, and that in words."""

@@ -1,0 +1,129 @@
+"""Files of two columns: what separates them, and quotes around texts."""
+
+import csv
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+from attentio.config.schema import SEPARATORS
+from attentio.data.lines import decode_line, file_lines
+from attentio.data.rows import Row
+from attentio.errors import AttentioError
+
+_LOOKED_AT = 1000
+"""Lines that show what separates the columns of a .csv file."""
+
+_DOUBLED = 'put quotes around a whole text, and write twice ("") those within it'
+_NAMES = {separator: name for name, separator in SEPARATORS.items()}
+
+
+def column_rows(path: Path, separator: str) -> Iterator[Row]:
+    """The two texts of each row, or what is wrong with it, an AttentioError.
+
+    separator: a name or character of `data.separator`. `auto` is a tab; in a .csv file, whatever makes two columns of
+    most of the first lines.
+
+    Raises:
+        AttentioError: as `file_lines`; it is not clear what separates; a quote is never closed.
+    """
+    is_csv = path.name.lower().removesuffix(".gz").endswith(".csv")
+    chosen = SEPARATORS.get(separator, separator)
+    if separator == "auto":
+        chosen = _sniffed(path) if is_csv else "\t"
+    quoted = chosen != "\t" or (is_csv and separator == "auto")
+    for number, (where, found) in enumerate(_quoted(path, chosen) if quoted else _plain(path)):
+        if number == 0 and isinstance(found, list) and [text.lower() for text in found] == ["sep=", ""]:
+            continue  # Excel's, which names the separator
+        try:
+            yield Row(_two(found, where, chosen), where)
+        except AttentioError as error:
+            yield Row(error, where)
+
+
+def _two(found: list[str] | AttentioError, where: str, separator: str) -> list[str]:
+    if isinstance(found, AttentioError):
+        raise found
+    if not any(text.strip() for text in found):
+        raise AttentioError(f"{where}: empty line; fill or remove it")
+    if len(found) == 2:
+        return found
+    name = _NAMES.get(separator, repr(separator))
+    more = ""
+    if len(found) > 2 and separator != "\t":
+        more = f', no other columns, and "quotes" around a text that holds a {name}'
+    others = [other for character, other in _NAMES.items() if character != separator and character in found[0]]
+    if len(found) == 1 and others:
+        more = f", or say what separates them, such as --data.separator {others[0]}"
+    raise AttentioError(f"{where}: {len(found)} column(s) where 2 are expected; write source, one {name}, target{more}")
+
+
+def _plain(path: Path) -> Iterator[tuple[str, list[str] | AttentioError]]:
+    """Columns between tabs, in which a quote is a letter like any other."""
+    for number, line in enumerate(file_lines(path), start=1):
+        where = f"{path}:{number}"
+        try:
+            yield where, decode_line(line, where).split("\t")
+        except AttentioError as error:
+            yield where, error
+
+
+def _quoted(path: Path, separator: str) -> Iterator[tuple[str, list[str] | AttentioError]]:
+    """Columns as CSV has them. A quoted text may go on over several lines; a row stands where it begins."""
+    # Not a generator, which an error would end.
+    lines = map(lambda numbered: _decoded(path, *numbered), enumerate(file_lines(path), start=1))
+    rows = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
+    while True:
+        start = rows.line_num + 1
+        where = f"{path}:{start}"
+        try:
+            columns = next(rows)
+        except StopIteration:
+            return
+        except AttentioError as error:
+            yield where, error
+            continue
+        except csv.Error as error:
+            said = str(error)
+            if "unexpected end" in said or "field limit" in said:
+                raise AttentioError(f"{where}: a text in quotes begins here and never ends; {_DOUBLED}") from None
+            told = "a carriage return within the line; remove it"
+            if "new-line" not in said:
+                told = f"a text in quotes goes on after its closing quote; {_DOUBLED}"
+            yield where, AttentioError(f"{where}: {told}")
+            continue
+        yield where, columns
+
+
+def _decoded(path: Path, number: int, line: bytes) -> str:
+    return decode_line(line, f"{path}:{number}") + "\n"
+
+
+def _sniffed(path: Path) -> str:
+    """What separates the columns of a .csv file; AttentioError where two things may."""
+    lines = []
+    for number, line in enumerate(islice(file_lines(path), _LOOKED_AT), start=1):
+        with suppress(AttentioError):  # it is told when the rows are read
+            lines.append(_decoded(path, number, line))
+    if lines and (named := re.fullmatch("(?i)sep=(.)\n", lines[0])):  # as Excel writes it
+        return named[1]
+    rows = {separator: _rows(lines, separator) for separator in (",", ";", "\t")}
+    twos = {separator: sum(len(row) == 2 for row in found) for separator, found in rows.items()}
+    shares = {separator: twos[separator] / max(1, len(found)) for separator, found in rows.items()}
+    most = max(shares.values())
+    if most <= 0.5:  # what makes the most columns is what is told about
+        return max(rows, key=lambda separator: sum(map(len, rows[separator])))
+    best = [separator for separator in rows if shares[separator] == most]
+    if len(best) > 1:
+        names = " and ".join(_NAMES[separator] for separator in best)
+        raise AttentioError(f"{path}: {names} make two columns; say which, such as --data.separator {_NAMES[best[0]]}")
+    return best[0]
+
+
+def _rows(lines: Iterable[str], separator: str) -> list[list[str]]:
+    """The rows up to one that is none."""
+    found: list[list[str]] = []
+    with suppress(csv.Error):
+        found.extend(csv.reader(lines, delimiter=separator, skipinitialspace=True))
+    return found

@@ -1,0 +1,105 @@
+"""The parts of a run's data, and the part of its training data that is held out where it has no dev set. No torch."""
+
+import hashlib
+import heapq
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from attentio import system
+from attentio.config.schema import Config
+from attentio.data.pairs import Pair, read_pairs
+from attentio.data.texts import read_texts
+from attentio.errors import AttentioError
+
+SHARE = 20
+"""One of so many sources is held out."""
+MOST_HELD_OUT = 1000
+HELD_OUT = "held-out.jsonl"
+"""Where a run keeps what was held out."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one data specification names.
+
+    items: pairs, or documents of text. unit: what they are called. header, trimmed, composed: see `Pairs`; None where
+    another part counts them.
+    """
+
+    name: str
+    items: list[Any]
+    skipped: tuple[str, ...]
+    unit: str
+    header: str | None = None
+    trimmed: int | None = None
+    composed: int | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """What is written down of it, so that a resumed run can tell whether it is still the same."""
+        digest = hashlib.sha256()
+        for item in self.items:
+            digest.update(("\t".join(item) if isinstance(item, Pair) else item).encode() + b"\n")
+        return {
+            "name": self.name,
+            self.unit: len(self.items),
+            "sha256": digest.hexdigest(),
+            "skipped": list(self.skipped),
+        }
+
+    def write(self, path: Path) -> None:
+        """As lines of JSON, which `read_part` reads as the same."""
+        rows = (item._asdict() if isinstance(item, Pair) else {"text": item} for item in self.items)
+        system.replace_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def read_part(config: Config, spec: str) -> Part:
+    """Read one part of the data. AttentioError for bad data."""
+    data, normalize = config.data, config.text.normalize
+    if config.model.type == "encoder-decoder":
+        pairs = read_pairs(
+            spec, separator=data.separator, header=data.header, normalize=normalize, bad_lines=data.bad_lines
+        )
+        return Part(pairs.name, pairs.pairs, pairs.skipped, "pairs", pairs.header, pairs.trimmed, pairs.composed)
+    texts = read_texts(spec, document=data.document, normalize=normalize, bad_lines=data.bad_lines)
+    return Part(texts.name, texts.documents, texts.skipped, "documents", trimmed=texts.trimmed, composed=texts.composed)
+
+
+def read_parts(config: Config) -> tuple[Part, Part]:
+    """What a run is trained on and what it is validated on: data.dev, or a part of data.train.
+
+    Raises:
+        AttentioError: bad data, or nothing to hold out.
+    """
+    train = read_part(config, config.data.train)
+    return hold_out(train) if config.data.dev is None else (train, read_part(config, config.data.dev))
+
+
+def hold_out(part: Part) -> tuple[Part, Part]:
+    """What is left to train on, and what is held out: one source in 20, at least one and at most 1,000.
+
+    All pairs of a source stay together, so that none is on both sides. The SHA-256 of a source decides: whatever the
+    order of the data and the seed of the training, the same are held out. Of a single document it is the last lines.
+
+    Raises:
+        AttentioError: a single source, or a single document of one line.
+    """
+    sources = {source_of(item) for item in part.items}
+    if len(sources) > 1:
+        count = min(MOST_HELD_OUT, max(1, len(sources) // SHARE))
+        chosen = set(heapq.nsmallest(count, sources, key=lambda source: hashlib.sha256(source.encode()).digest()))
+        left = [item for item in part.items if source_of(item) not in chosen]
+        held = [item for item in part.items if source_of(item) in chosen]
+    else:
+        lines = part.items[0].split("\n") if part.unit == "documents" else []
+        if len(lines) < 2:
+            raise AttentioError(f"{part.name}: a single source, of which none can be held out; give --data.dev FILE")
+        count = min(MOST_HELD_OUT, max(1, len(lines) // SHARE))
+        left, held = (["\n".join(some)] for some in (lines[:-count], lines[-count:]))
+    return replace(part, items=left), Part(f"{part.name}, held out", held, (), part.unit)
+
+
+def source_of(item: Any) -> str:
+    """What a model is given of a pair; a document itself."""
+    return item.source if isinstance(item, Pair) else item

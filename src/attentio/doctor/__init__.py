@@ -1,0 +1,1 @@
+"""The silent mistakes of attention in a model, found by its behaviour."""

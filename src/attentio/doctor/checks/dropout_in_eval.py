@@ -1,0 +1,75 @@
+"""Two runs of the same model on the same inputs in evaluation mode give two results.
+
+Mostly dropout that does not follow the module's mode: `F.dropout(x, 0.1)` is active always, since its `training` is
+True by default, and `dropout_p` of `F.scaled_dot_product_attention` is active always too. Seen by running twice with
+other random numbers. Results that differ even with the same ones come from something that is kept between two calls.
+"""
+
+from collections.abc import Iterator
+
+from attentio.doctor.diagnosis import Finding
+from attentio.doctor.patient.facts import Facts
+from attentio.doctor.patient.outputs import difference
+from attentio.doctor.patient.subject import Subject
+
+ID = "dropout-in-eval"
+TITLE = "the same inputs give the same outputs in evaluation mode"
+NEEDS = ()
+EXPLAINS = (
+    "batch-dependence",
+    "padding-leak",
+    "positions-ignore-padding",
+    "cached-differs",
+    "encoder-reads-padding",
+    "train-eval-differ",
+    "future-leak",
+    "teacher-forcing-leak",
+    "remembers-calls",
+    "unused-inputs",
+    "unused-parameters",
+    "lost-gradient",
+    "order-blind",
+    "batch-statistics",
+)
+
+
+def check(subject: Subject, facts: Facts) -> Iterator[Finding]:
+    """Run three times: twice with the same random numbers, once with others."""
+    same = _largest(subject, facts, seed=0)
+    other = _largest(subject, facts, seed=1)
+    if same > subject.tolerance:
+        yield Finding(
+            ID,
+            "error",
+            "two runs with the same inputs and the same random numbers differ",
+            "In evaluation mode the model was run twice on the same inputs, with the random generator in the same "
+            "state, and the results differ. Something is kept from one call to the next (a cache or a running "
+            "statistic on the module), so a result depends on what was asked before.",
+            {"largest relative difference": same},
+            "Hand state on as argument and return value: `output, cache = layer(x, cache)`, and reset none in "
+            "`forward`.",
+        )
+    elif other > subject.tolerance:
+        yield Finding(
+            ID,
+            "error",
+            "random numbers change the results in evaluation mode",
+            "`model.eval()` was called, and still two runs on the same inputs differ as soon as the random generator "
+            "does. Usually a functional dropout does not know about the mode: the `training` of `F.dropout` is True "
+            "by default, and `F.scaled_dot_product_attention` drops whatever `dropout_p` says. Scores and "
+            "translations are then noisy, and worse than the model is.",
+            {"largest relative difference": other},
+            "Tell it the mode: `F.dropout(x, self.p, training=self.training)`; "
+            "`dropout_p=self.p if self.training else 0.0`.",
+        )
+
+
+def _largest(subject: Subject, facts: Facts, *, seed: int) -> float:
+    """How far the outputs move, those at padding too."""
+    after = subject.run(seed=seed)
+    moved = [
+        difference(output.batch_first(subject.base[output.path]), output.batch_first(after[output.path]))
+        for output in facts.outputs
+        if output.path in after and after[output.path].shape == subject.base[output.path].shape
+    ]
+    return max((float(one.max()) for one in moved), default=0.0)

@@ -1,0 +1,141 @@
+"""Positions that turn queries and keys do it wrongly: the queries alone, or the keys the other way round.
+
+With the same token everywhere, what scores still differ by is positions. Where these come in within the attention, as
+rotations do, scores must depend on the distance of a query and a key. If they depend on the query's place alone, the
+softmax takes them out again; if on the sum of both places, one of the two is turned the wrong way.
+"""
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from attentio.doctor.diagnosis import Finding, Skip
+from attentio.doctor.patient.edits import all_alike
+from attentio.doctor.patient.facts import Facts
+from attentio.doctor.patient.padding_edits import without_padding
+from attentio.doctor.patient.subject import Subject
+from attentio.doctor.probes.attentions import Attention, watching
+
+ID = "relative-positions"
+TITLE = "scores depend on the distance of query and key"
+NEEDS = ("positions",)
+
+FEWEST = 5
+"""Positions, at least, that tell one pattern from another."""
+_SAME = 1e-4  # of the spread: tables of sines are often of float32
+
+
+def check(subject: Subject, facts: Facts) -> Iterator[Finding]:
+    """Every attention of a sequence to itself, in one run."""
+    values = without_padding(facts)
+    for one in facts.sequences:
+        values |= all_alike(facts, one)
+    lengths = {one.length for one in facts.sequences if one.length >= FEWEST}
+    seen: dict[str, Attention] = {}
+
+    def visit(attention: Attention) -> None:
+        if attention.scores.shape[2] == attention.scores.shape[3] and attention.scores.shape[2] in lengths:
+            seen.setdefault(attention.name, attention)
+
+    with watching(subject, facts, visit):
+        subject.run(values, what="with the same token everywhere")
+    if not seen:
+        raise Skip(f"no attention of a sequence to itself, with {FEWEST} positions or more, was seen")
+    for name, attention in seen.items():
+        kind = _kind(attention)
+        if kind:
+            yield _finding(attention, name, kind, tokens=all(one.kind == "tokens" for one in facts.sequences))
+
+
+def _kind(attention: Attention) -> str:
+    """What is wrong with the scores' pattern; "" if nothing is known to be."""
+    scores, allowed = attention.scores[0], attention.allowed[0]
+    known = scores[allowed]
+    if not known.numel() or not known.isfinite().all():
+        return ""
+    spread = float(known.max() - known.min())
+    if spread <= 1e-7 * float(known.abs().max()):
+        return ""  # blind to positions, as one without any is
+
+    def constant(step_q: int, step_k: int) -> bool:
+        """Whether scores stay the same with so many steps of query and key."""
+        q, k = slice(None, -step_q or None), slice(max(-step_k, 0), -step_k if step_k > 0 else None)
+        q_next, k_next = slice(step_q, None), slice(max(step_k, 0), step_k if step_k < 0 else None)
+        both = allowed[:, q, k] & allowed[:, q_next, k_next]
+        apart = (scores[:, q, k] - scores[:, q_next, k_next])[both].abs()
+        return bool(apart.numel()) and float(apart.max()) <= _SAME * spread
+
+    if constant(1, 1):
+        return ""
+    if constant(0, 1):
+        return "queries"
+    if constant(1, 0):
+        return "keys"
+    if constant(1, -1):
+        return "sum"
+    return "rotation" if _is_rotation(attention) else ""
+
+
+def _is_rotation(attention: Attention) -> bool:
+    """Whether queries and keys differ from place to place, but not in length, and what is brought is the same."""
+    query, key, context = attention.query, attention.key, attention.context
+    if query is None or key is None or query.ndim != 4 or attention.api in ("softmax", "multihead"):
+        return False
+    turned = all(_spread(one.double().norm(dim=-1)) < 1e-5 and _differs(one) for one in (query, key))
+    return turned and context.ndim == 4 and not _differs(context)
+
+
+def _spread(sizes: Tensor) -> float:
+    return float(((sizes - sizes[..., :1]).abs() / sizes.abs().amax().clamp(min=1e-30)).max())
+
+
+def _differs(tensor: Tensor) -> bool:
+    rows = tensor.detach().double()
+    return bool((rows - rows[..., :1, :]).abs().max() > 1e-5 * rows.abs().max().clamp(min=1e-30))
+
+
+_SAID = {
+    "queries": (
+        "positions act on queries alone",
+        "scores change with the place of the query, and not with that of the key. The softmax over keys takes out what "
+        "all keys share: the weights do not know where a key stands. Mostly the rotation was applied to queries only.",
+    ),
+    "keys": (
+        "positions act on keys alone",
+        "scores change with the place of the key, and not with that of the query: a query cannot prefer what is near "
+        "it, only what stands at some place of the whole. Mostly the rotation was applied to keys only.",
+    ),
+    "sum": (
+        "queries and keys are turned in opposite directions",
+        "scores depend on the sum of the two places in place of their difference: a pair that is moved along as it is "
+        "gets another score. The sign of the sine is wrong on one of the two sides.",
+    ),
+    "rotation": (
+        "queries and keys are turned, but not alike",
+        "queries and keys are turned by their places (their lengths stay), and yet scores do not depend on the "
+        "distance "
+        "alone: a pair that is moved along as it is gets another score. Mostly the two are turned by other angles, or "
+        "in other pairs of features (halves in one, neighbours in the other).",
+    ),
+}
+
+
+def _finding(attention: Attention, name: str, kind: str, *, tokens: bool) -> Finding:
+    title, explanation = _SAID[kind]
+    scores = attention.scores[0, 0]
+    last = len(scores) - 1
+    certain = kind in ("queries", "sum")
+    return Finding(
+        ID,
+        "error" if certain else "warning" if tokens else "note",
+        f"{attention.title}: {title}",
+        f"With the same token at every position, {explanation}",
+        {
+            "score of the last query with the first key": float(scores[last, 0]),
+            "of the last with the second": float(scores[last, 1]),
+            "of the one before the last with the first": float(scores[last - 1, 0]),
+        },
+        "Turn both by the same function, with the same places: `q, k = rotate(q, positions), rotate(k, positions)`; "
+        "the product then depends on the difference of the places.",
+        name,
+    )

@@ -1,0 +1,141 @@
+"""Parameters on which nothing depends: attention whose result is thrown away, layers that never run.
+
+They are stored, decayed and counted, and do nothing. Seen by one backward pass of a random mixture of all that the
+model returns, in a copy whose parameters are drawn apart, so that no gate is shut; and by drawing those without a
+gradient anew, which must not move anything.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from attentio.doctor.diagnosis import Finding, Severity, Skip
+from attentio.doctor.patient.facts import Facts
+from attentio.doctor.patient.inputs import parameters_of
+from attentio.doctor.patient.outputs import difference
+from attentio.doctor.patient.subject import Subject
+from attentio.doctor.probes.opened import Opened, is_nothing, opened
+
+ID = "unused-parameters"
+TITLE = "every attention and every parameter reaches an output"
+NEEDS = ("rows",)
+EXPLAINS = ("dead-heads",)
+
+
+def check(subject: Subject, facts: Facts) -> Iterator[Finding]:
+    """Attentions first, then parameters outside of those."""
+    seen = opened(subject, facts)
+    if not seen.gradients and not seen.attentions:
+        raise Skip("there is neither a parameter nor an attention that gradients reach")
+    thrown = _thrown_away(seen)
+    for name in thrown:
+        yield _attention(name)
+    unused = _unused(subject, seen)
+    groups: dict[tuple[Severity, str], list[str]] = {}
+    for place in dict.fromkeys(_outermost(seen.model, name, set(unused)) for name in unused):
+        if not any(_within(place, one) or _within(one, place) for one in thrown if one):
+            groups.setdefault(_judged(subject, seen, place), []).append(place)
+    for (severity, what), places in groups.items():
+        yield _parameters(seen, severity, what, places)
+
+
+def _thrown_away(seen: Opened) -> list[str]:
+    """Modules none of whose attentions reaches an output."""
+    reaches: dict[str, bool] = {}
+    for name, gradient in seen.attentions:
+        reaches[name] = reaches.get(name, False) or not is_nothing(gradient)
+    return [name for name, reached in reaches.items() if not reached]
+
+
+def _unused(subject: Subject, seen: Opened) -> list[str]:
+    """But for biases beside weights that are used: one that all keys share cancels in the softmax."""
+    nothing = [name for name, gradient in seen.gradients.items() if is_nothing(gradient)]
+    unused = {name for name in nothing if not _moves(subject, seen, name)}
+    used = {name.rpartition(".")[0] for name in seen.gradients if name not in unused}
+    parameters = dict(seen.model.named_parameters())
+    return [
+        one for one in nothing if one in unused and (parameters[one].ndim > 1 or one.rpartition(".")[0] not in used)
+    ]
+
+
+def _moves(subject: Subject, seen: Opened, name: str) -> bool:
+    """Whether outputs move when this parameter does: then it is the gradient that is lost, which another check
+    tells."""
+    parameter = seen.model.get_parameter(name)
+    kept, before = parameter.detach().clone(), subject.run(model=seen.model)
+    try:
+        parameter.data.add_(torch.randn_like(parameter))
+        after = subject.run(model=seen.model)
+    finally:
+        parameter.data.copy_(kept)
+    return any(
+        bool((difference(one.reshape(-1, 1), after[path].reshape(-1, 1)) > subject.tolerance).any())
+        for path, one in before.items()
+        if path in after and after[path].shape == one.shape
+    )
+
+
+def _outermost(model: nn.Module, name: str, unused: set[str]) -> str:
+    """The largest module of whose parameters none is used; the parameter itself where there is none."""
+    place = name
+    parent = name.rpartition(".")[0]
+    while parent and all(f"{parent}.{one}" in unused for one, _ in model.get_submodule(parent).named_parameters()):
+        place, parent = parent, parent.rpartition(".")[0]
+    return place
+
+
+def _within(inner: str, outer: str) -> bool:
+    return inner == outer or inner.startswith(f"{outer}.")
+
+
+def _attention(name: str) -> Finding:
+    return Finding(
+        ID,
+        "error",
+        f"{name or 'the model'}: the result of attention reaches no output",
+        "The attention runs, and its result has no gradient from anything that the model returns, although no gate is "
+        "shut: the parameters were drawn apart before. So it is thrown away (not assigned, overwritten, or its "
+        "residual "
+        "sum is lost), multiplied by 0, or detached. The model is one without this attention, and costs as much as "
+        "with it.",
+        {"gradient of its result": 0.0},
+        "Use what comes back: `hidden = hidden + self.attention(hidden)`; not `self.attention(hidden)` alone, and not "
+        "`.detach()`, `.data` or `torch.no_grad()` around it.",
+        name,
+    )
+
+
+def _parameters(seen: Opened, severity: Severity, what: str, places: list[str]) -> Finding:
+    counted = sum(one.numel() for name, one in seen.model.named_parameters() if any(_within(name, p) for p in places))
+    first = places[0]
+    return Finding(
+        ID,
+        severity,
+        f"nothing depends on {first}" + (f" and {len(places) - 1} more" if len(places) > 1 else ""),
+        f"{what} Such parameters are stored, decayed and counted, take part in no result and never learn; "
+        "`DistributedDataParallel` refuses such models.",
+        {"unused": places[:8], "parameters": counted, "gradient": 0.0, "moved by drawing them anew": 0.0},
+        "Use the layer, or remove it; a loop over layers must call each of them: `for layer in self.layers: hidden = "
+        "layer(hidden)`.",
+        first.rpartition(".")[0] if first in seen.gradients else first,
+    )
+
+
+def _judged(subject: Subject, seen: Opened, place: str) -> tuple[Severity, str]:
+    parent = place.rpartition(".")[0]
+    if place in seen.called:
+        return "warning", "It runs, and what it gives reaches no output, although no gate is shut."
+    container = seen.model.get_submodule(parent) if parent else seen.model
+    if isinstance(container, nn.ModuleList | nn.Sequential | nn.ModuleDict):
+        calls = [seen.called.count(f"{parent}.{name}") for name, _ in container.named_children()]
+        if max(calls) > 1:
+            return "error", (
+                f"It never runs, while another layer of {parent} runs {max(calls)} times: one layer does the work of "
+                "all."
+            )
+        if max(calls) == 1:
+            return "note", f"It does not run on this example, while others of {parent} do, as experts that are chosen."
+    if len(subject.inputs.values) < len(parameters_of(subject.model)):
+        return "note", "It does not run on this example; an input that the example does not give may use it."
+    return "warning", "It never runs, in evaluation, on this example."

@@ -1,1 +1,0 @@
-"""Looking into a trained model: its attention in the terminal and as pictures."""

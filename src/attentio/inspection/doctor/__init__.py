@@ -1,1 +1,0 @@
-"""The doctor: finds the silent mistakes of attention code in any PyTorch model, by what the model does."""

@@ -1,1 +1,0 @@
-"""Attention as one HTML file that opens anywhere: numbers and tokens in, a page out."""

@@ -1,0 +1,203 @@
+"""at.view: the attention that was seen, as one HTML file."""
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any, Literal, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from attentio.capturing.record import SeenAttention
+from attentio.capturing.seen import Seen
+from attentio.page.payload import Alternatives, build
+from attentio.page.tokens import TokenLists, Tokens
+from attentio.page.walk import Walk
+
+LANGUAGES = ("en", "ko")
+# app.js comes first, frame.js last; the order of the views is that of their tabs.
+SCRIPTS = (
+    *("app.js", "data.js", "colours.js", "pen.js"),
+    *("overview.js", "heat_drawing.js", "profile.js", "minimap.js", "heat.js", "arcs.js", "translation.js"),
+    *("masks.js", "arithmetic.js", "steps_vectors.js", "steps_table.js", "steps_words.js", "steps_stages.js"),
+    *("steps_picture.js", "steps.js"),
+    *("workshop_terms.js", "workshop_grids.js", "workshop_picture.js", "workshop.js"),
+    *("table.js", "frame.js"),
+)
+STYLES = ("page.css", "steps.css", "workshop.css")
+STRINGS = ("strings", "steps", "workshop")
+FRAME_HEIGHT = 780  # pixels, of a page in a notebook
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page about attention: one HTML file that makes no network request and opens from disk.
+
+    html: the whole file.
+
+    >>> page = at.view(torch.eye(2), ["to", "be"])
+    >>> page
+    <Page of ... MB; .save(path) writes it>
+    >>> page.save("pages/two-words.html").name
+    'two-words.html'
+    """
+
+    html: str
+
+    def __repr__(self) -> str:
+        return f"<Page of {len(self.html.encode()) / 1e6:.1f} MB; .save(path) writes it>"
+
+    def save(self, path: str | Path) -> Path:
+        """Write the file, and its folder if need be; return its path."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.html, encoding="utf-8")
+        return path
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the page in a frame that can reach nothing outside itself."""
+        return (
+            f'<iframe srcdoc="{html.escape(self.html)}" sandbox="allow-scripts allow-downloads allow-modals" '
+            f'width="100%" height="{FRAME_HEIGHT}" style="border: 0"></iframe>'
+        )
+
+
+def view(
+    seen: Seen | Float[Tensor, "*layers_heads q k"],
+    tokens: TokenLists | None = None,
+    *,
+    target_tokens: TokenLists | None = None,
+    decoder_tokens: TokenLists | None = None,
+    alternatives: Alternatives | Sequence[Alternatives] | None = None,
+    walks: Sequence[Walk] | None = (),
+    title: str = "",
+    language: Literal["en", "ko"] | None = None,
+    megabytes: float = 40.0,
+) -> Page:
+    """A page that shows attention: every layer and head, each weight, and what it was computed from.
+
+    Up to a million weights go into the page as captured (float16); more in a byte each, within 0.8 % of a weight of 1
+    and 8 % of one of 0.0001; and where even those are more than `megabytes`, the largest weights of each row. The page
+    and the log say what was left out; the page shows the notes of the capture, too.
+
+    Args:
+        seen: what `capture` saw; or weights [q, k], [heads, q, k] or [layers, heads, q, k] of one sequence.
+        tokens: one for each key, and for each query where these are the same; a list of such lists for a batch, in
+            which shorter ones are taken to end in padding. None: those that were saved with `seen`.
+        target_tokens: of the queries that are another sequence; the row of a token is the attention that produced it.
+        decoder_tokens: what stands at the keys of a decoder's self-attention, where that is not the target tokens
+            themselves but what the decoder read before each, such as <s> and all but the last.
+        alternatives: for each target token, tokens with their probabilities, the likeliest first; a list of such lists
+            where the tokens are one.
+        walks: what a model of one sequence computed around its attentions, as a run records it; None where it was too
+            much, which the page says.
+        title: the heading.
+        language: of the page at first, English or Korean; None: the reader's.
+        megabytes: what the weights may take in the page, before they are compressed.
+
+    Raises:
+        ValueError: tokens, alternatives, walks and weights do not belong together, weights are below 0, or the language
+            is another.
+        AttentioError: the weights are too many; the message says how to choose.
+
+    >>> at.view(torch.full((2, 3, 3), 1 / 3), ["to", "be", "or"], title="Two heads", language="ko", megabytes=1.0)
+    <Page of ... MB; .save(path) writes it>
+    >>> alternatives = [[("sein", 0.9), ("haben", 0.1)]]
+    >>> at.view(torch.tensor([[0.5, 0.5]]), ["to", "be"], target_tokens=["sein"], alternatives=alternatives)
+    <Page of ... MB; .save(path) writes it>
+    >>> model = torch.nn.Transformer(8, 2, 1, 1, 16, batch_first=True).eval()
+    >>> with at.capture(model) as seen:
+    ...     output = model(torch.randn(1, 2, 8), torch.randn(1, 1, 8))
+    >>> at.view(seen, ["to", "be"], target_tokens=["sein"], decoder_tokens=["<s>"])
+    <Page of ... MB; .save(path) writes it>
+    >>> inspected = at.load("dates-bahdanau", device="cpu").inspect("14 March 2026")
+    >>> at.view(inspected.seen, walks=inspected.walks)
+    <Page of ... MB; .save(path) writes it>
+    """
+    if language not in (None, *LANGUAGES):
+        raise ValueError(f"language must be one of {', '.join(map(repr, LANGUAGES))}, or None, got {language!r}")
+    title = title.encode(errors="replace").decode()  # half a surrogate pair cannot be written to a file
+    if isinstance(seen, Tensor):
+        calls: Sequence[SeenAttention] = _calls(seen, "self" if target_tokens is None else "cross")
+        captured: Sequence[str] = ()
+    else:
+        calls, captured = seen, seen.notes
+        if tokens is None:
+            tokens = seen.tokens
+            target_tokens = seen.target_tokens if target_tokens is None else target_tokens
+    if not calls:
+        raise ValueError("seen must hold at least one attention, got none: was the model called within the capture?")
+    if tokens is None:
+        raise ValueError("tokens must be given: one for each key, got None, and none were saved with seen")
+    batched = len(tokens) > 0 and not isinstance(tokens[0], str)
+    payload = build(
+        calls,
+        Tokens(source=tokens, target=target_tokens, decoder=decoder_tokens),
+        alternatives=cast(Any, alternatives if alternatives is None or batched else [alternatives]),
+        megabytes=megabytes,
+        captured=captured,
+        walks=walks,
+        title=title,
+        language=language,
+        strings={each: _strings(each) for each in LANGUAGES},
+    )
+    return Page(_document(payload.head, payload.blobs, title=title, language=language or "en"))
+
+
+def _calls(weights: Tensor, kind: Literal["self", "cross"]) -> list[SeenAttention]:
+    if not 2 <= weights.ndim <= 4:
+        raise ValueError(
+            "weights must be [q, k], [heads, q, k] or [layers, heads, q, k], got shape "
+            f"{tuple(weights.shape)}; batches are shown of what capture saw"
+        )
+    layers = weights.detach().to("cpu", torch.float16)
+    layers = layers.reshape((1,) * (4 - layers.ndim) + layers.shape)
+    heads = tuple(range(layers.shape[1]))
+    return [
+        SeenAttention(
+            name=f"layers.{number}", call=0, kind=kind, heads=heads, weights=layer[None], keys=layer.shape[-1]
+        )
+        for number, layer in enumerate(layers)
+    ]
+
+
+def _document(head: str, blobs: dict[str, str], *, title: str, language: str) -> str:
+    script = "\n".join(map(_asset, SCRIPTS))
+    style = "\n".join(map(_asset, STYLES))
+    policy = (
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+    elements = (f'<script type="text/plain" id="{name}">{text}</script>' for name, text in blobs.items())
+    return Template(_asset("page.html")).substitute(
+        language=language,
+        policy=policy,
+        title=html.escape(title or "attentio"),
+        style=style,
+        payload=head,
+        blobs="\n".join(elements),
+        script=script,
+    )
+
+
+def _strings(language: str) -> dict[str, str]:
+    """All strings of a language by their keys."""
+    return {key: text for name in STRINGS for key, text in json.loads(_asset(f"{name}.{language}.json")).items()}
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("attentio.page").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """The source of a content security policy that lets this text in, and no other."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

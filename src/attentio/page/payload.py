@@ -1,0 +1,201 @@
+"""What a page reads: the captured attention as groups of layers, its tokens, and its numbers as packed text.
+
+The JSON of the page (assets/app.js has the names): groups of calls that differ in their layer only, each with entries,
+one a layer, whose numbers are the names of blobs: `weights[item][head]`, with `indices` where only the largest weights
+were kept, and `thumbs[item]`, all heads in small, where the matrix is large.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from attentio.capturing.record import SeenAttention
+from attentio.page.numbers import (
+    MASKED,
+    THUMB,
+    Kept,
+    codes_of,
+    half,
+    kept,
+    largest,
+    packed,
+    thumb,
+    thumb_of_kept,
+)
+from attentio.page.plan import Plan, notes, plan
+from attentio.page.tokens import Tokens, visible
+from attentio.page.walk import Packer, Walk, walk_json, within_limit
+
+Blob = Callable[[np.ndarray], str]
+Alternatives = Sequence[Sequence[tuple[str, float]]]
+
+
+class Payload(NamedTuple):
+    """head: all but the numbers, as JSON without `<`. blobs: packed numbers, by the names that head uses."""
+
+    head: str
+    blobs: dict[str, str]
+
+
+def build(
+    calls: Sequence[SeenAttention],
+    tokens: Tokens,
+    *,
+    alternatives: Sequence[Alternatives] | None,
+    megabytes: float,
+    captured: Sequence[str] = (),
+    walks: Sequence[Walk] | None = (),
+    **others: Any,
+) -> Payload:
+    """The payload of a page about these calls.
+
+    Args:
+        tokens: of all calls.
+        alternatives: of each sequence of the batch, for each target token.
+        megabytes: what the weights may take, before they are compressed.
+        captured: the notes of the capture.
+        walks: what was computed around some of the calls; None where it was too much.
+        others: what else the page's JSON says: title, language, strings.
+
+    Raises:
+        ValueError: tokens, alternatives, walks and weights do not belong together.
+        AttentioError: the weights are too many.
+    """
+    blobs: dict[str, str] = {}
+
+    def blob(array: np.ndarray) -> str:
+        name = f"b{len(blobs)}"
+        blobs[name] = packed(array)
+        return name
+
+    made = plan(calls, megabytes)
+    pack = Packer(blob)
+    shown = walks if walks is not None and within_limit(walks) else None
+    around = {(walk.attention, walk.call): walk for walk in shown or ()}
+    if strangers := around.keys() - {(call.name, call.call) for call in calls}:
+        raise ValueError(f"walks must be of attentions that were seen, got {sorted(strangers)}")
+    groups: dict[tuple[Any, ...], dict[str, Any]] = {}
+    shares: list[float] = []
+    for call in calls:
+        pattern, layer = split_name(call.name)
+        sides = tokens.sides(call)
+        queries = call.weights.shape[2]
+        group = groups.setdefault(
+            (pattern, call.kind, call.call, queries, call.keys, call.q_start, call.weights.shape[0]),
+            {
+                "name": pattern,
+                "kind": call.kind,
+                "call": call.call,
+                "items": call.weights.shape[0],
+                "queries": queries,
+                "keys": call.keys,
+                "queryStart": call.q_start,
+                "queryTokens": sides.query,
+                "queryFrom": sides.query_from,
+                "keyTokens": sides.key,
+                "entries": [],
+            },
+        )
+        layer = layer or str(len(group["entries"]))
+        walk = around.get((call.name, call.call))
+        entry = {"name": call.name, "layer": layer, "walk": walk and walk_json(walk, pack)}
+        group["entries"].append(entry | _entry(call, made, blob, shares))
+    largest_batch = max(group["items"] for group in groups.values())
+    if tokens.batch != largest_batch:
+        raise ValueError(
+            f"tokens must be a list for each of {largest_batch} sequences of the batch, got {tokens.batch}"
+        )
+    if walks and largest_batch > 1:
+        raise ValueError(f"walks must be of one sequence, got a batch of {largest_batch}")
+    head = {
+        "notes": [
+            *({"key": "notes.captured", "values": {"note": note}} for note in captured),
+            *notes(made, calls, float(np.mean(shares)) if shares else 1.0, megabytes),
+            *([{"key": "notes.walks", "values": {}}] if shown is None else []),
+        ],
+        "items": largest_batch,
+        "groups": list(groups.values()),
+        "tokens": tokens.json(),
+        "alternatives": _alternatives(alternatives, tokens),
+        **others,
+    }
+    # `<` could end the script element that the JSON stands in.
+    return Payload(json.dumps(head, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"), blobs)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """`decoder.layers.3.cross_attention` is `decoder.layers.*.cross_attention` and `3`."""
+    parts = name.split(".")
+    numbers = [part for part in parts if part.isdigit()]
+    return ".".join("*" if part.isdigit() else part for part in parts), ".".join(numbers)
+
+
+def _entry(call: SeenAttention, made: Plan, blob: Blob, shares: list[float]) -> dict[str, Any]:
+    batch, heads = call.weights.shape[:2]
+    small = max(call.weights.shape[2], call.keys) <= THUMB
+    entry: dict[str, Any] = {"heads": list(call.heads), "coding": made.coding, "kept": None, "weights": []}
+    entry |= {"indices": [], "thumbs": [], "parts": _parts(call, blob) if made.parts else None}
+    for item in range(batch):
+        numbers = [_head(call, item, head, made) for head in range(heads)]
+        rows = [each.codes if isinstance(each, Kept) else each for each in numbers]
+        entry["weights"].append([blob(row) for row in rows])
+        sparse = [each for each in numbers if isinstance(each, Kept)]
+        if sparse:
+            entry["kept"] = sparse[0].codes.shape[1]
+            entry["wide"] = sparse[0].indices.itemsize == 4
+            entry["indices"].append([blob(each.indices) for each in sparse])
+            shares += [each.share for each in sparse]
+        if not small:
+            pictures = [thumb_of_kept(each, call.keys) if isinstance(each, Kept) else thumb(each) for each in numbers]
+            entry["thumbs"].append(blob(np.stack(pictures)))
+    return entry
+
+
+def _head(call: SeenAttention, item: int, head: int, made: Plan) -> np.ndarray | Kept:
+    weights = call.weights[item, head].cpu()
+    if call.indices is not None:
+        return kept(weights, call.indices[item, head].cpu(), made.coding)
+    if made.keep is not None and made.keep < call.keys:
+        return largest(weights, made.keep, made.coding)
+    codes = codes_of(weights, made.coding)
+    if call.allowed is not None:
+        allowed = call.allowed.broadcast_to(call.weights.shape)[item, head].cpu().numpy()
+        codes = np.where(allowed, codes, codes.dtype.type(MASKED))
+    return codes
+
+
+def _parts(call: SeenAttention, blob: Blob) -> dict[str, Any] | None:
+    """What the weights were computed from, by item and head; None where it was not captured."""
+    if call.query is None or call.key is None or call.value is None or call.scores is None:
+        return None
+
+    def each(tensor: Tensor) -> list[list[str]]:
+        return [[blob(half(head)) for head in item] for item in tensor]
+
+    parts: dict[str, Any] = {name: each(getattr(call, name)) for name in ("query", "key", "value", "scores")}
+    parts["allowed"] = None
+    if call.allowed is not None:
+        allowed = call.allowed.broadcast_to(call.scores.shape).cpu().numpy().astype(np.uint8)
+        parts["allowed"] = [[blob(head) for head in item] for item in allowed]
+    return parts | {
+        "scale": call.scale,
+        "dimensions": {"query": call.query.shape[-1], "value": call.value.shape[-1]},
+    }
+
+
+def _alternatives(alternatives: Sequence[Alternatives] | None, tokens: Tokens) -> list[Any] | None:
+    if alternatives is None:
+        return None
+    lengths = [len([token for token in each if token is not None]) for each in tokens.lists.get("target", [])]
+    if [len(each) for each in alternatives] != lengths:
+        raise ValueError(
+            f"alternatives must have one list for each target token, {lengths} of them in the sequences of the batch, "
+            f"got {[len(each) for each in alternatives]}"
+        )
+    return [
+        [[[visible(token), round(float(chance), 6)] for token, chance in place] for place in each]
+        for each in alternatives
+    ]

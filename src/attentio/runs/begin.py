@@ -1,0 +1,88 @@
+"""A run directory begun, or taken up again where training stopped."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from attentio import system
+from attentio.config.read import load_run, to_yaml
+from attentio.config.schema import Config
+from attentio.data.part import HELD_OUT, Part
+from attentio.errors import AttentioError
+from attentio.files import read_json
+from attentio.runs.build import Tokenizers
+from attentio.runs.sums import check_sums, flat
+from attentio.runs.tasks import task_of
+from attentio.text.tokenizer import Tokenizer
+from attentio.training.checkpoint import Checkpoints
+
+MAY_CHANGE = {
+    f"training.{key}"
+    for key in ("max_steps", "patience", "checkpoint_every", "log_every", "keep_checkpoints", "samples")
+}
+"""Keys in which a resumed run may differ from its beginning; any other would make it another run."""
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """The run directory, created if need be and held against a second process until the end."""
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0).acquire()
+    except Timeout:
+        raise AttentioError(f"another process is training in {folder}; wait, or choose another --run") from None
+    except OSError as error:
+        raise AttentioError(f"cannot write to {folder}: {error.strerror}; choose another --run") from None
+    with lock:
+        yield
+
+
+def prepare(folder: Path, config: Config, train: Part, dev: Part, *, resuming: bool) -> Tokenizers[Tokenizer]:
+    """Write what the later commands need before training starts, or check that it still holds.
+
+    Raises AttentioError where a run that is resumed had another configuration, other tokenizers or other data.
+    """
+    task, facts = task_of(config), {"train": train.facts(), "dev": dev.facts()}
+    if resuming:
+        _check_config(folder, config)
+        _check_data(folder, facts)
+        check_sums(folder, config, Checkpoints(folder).load("last"))
+        tokenizers = task.blueprint.load_tokenizers(folder / "tokenizer", config)
+    else:
+        tokenizers = task.learn(config, train)
+        tokenizers.save(folder / "tokenizer")
+        if config.data.dev is None:
+            dev.write(folder / HELD_OUT)
+        system.replace_text(folder / "data.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    system.replace_text(folder / "config.yaml", to_yaml(config))
+    return tokenizers
+
+
+def _check_config(folder: Path, config: Config) -> None:
+    if not (folder / "config.yaml").is_file():
+        raise AttentioError(
+            f"{folder} holds checkpoints and no config.yaml; choose another --run, or remove it to begin anew"
+        )
+    begun = flat(asdict(load_run(folder)))
+    different = {key for key, value in flat(asdict(config)).items() if begun.get(key) != value} - MAY_CHANGE
+    if different:
+        raise AttentioError(
+            f"{folder} was begun with another {', '.join(sorted(different))}; "
+            f"choose another --run, or remove {folder} to begin anew"
+        )
+
+
+def _check_data(folder: Path, facts: dict[str, dict[str, Any]]) -> None:
+    try:
+        content = read_json(folder / "data.json")
+        known = {part: content[part]["sha256"] for part in facts}
+    except (AttentioError, KeyError, TypeError):
+        raise AttentioError(f"{folder / 'data.json'} is damaged; choose another --run to begin anew") from None
+    for part, fact in facts.items():
+        if known[part] != fact["sha256"]:
+            raise AttentioError(f"{fact['name']} has changed since {folder} was begun; choose another --run")

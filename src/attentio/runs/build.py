@@ -1,0 +1,142 @@
+"""The one place where the configuration becomes objects."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import torch
+from torch import nn
+
+from attentio.config.schema import Config, ModelConfig, SideConfig
+from attentio.errors import AttentioError
+from attentio.files import parse_json
+from attentio.memory import check_memory, fits
+from attentio.models.causal_lm import CausalLM
+from attentio.models.encoder_decoder import EncoderDecoder
+from attentio.models.masked_lm import MaskedLM
+from attentio.models.presets import Encoder, bahdanau, delayed, luong, plain, recurrent_encoder
+from attentio.models.transformer import TransformerEncoder
+from attentio.models.transformer_presets import causal_lm, masked_lm, transformer_decoder, transformer_encoder
+from attentio.runs.archive import TOKENIZERS
+from attentio.text.protocol import AnyTokenizer
+from attentio.text.tokenizer import Tokenizer
+
+FLOAT = 4  # bytes
+
+AnyT = TypeVar("AnyT", bound=AnyTokenizer, covariant=True)
+
+
+@dataclass(frozen=True)
+class Tokenizers(Generic[AnyT]):
+    """Of the two sides; the same one twice where the vocabulary is shared, and for a language model."""
+
+    source: AnyT
+    target: AnyT
+
+    def save(self: "Tokenizers[Tokenizer]", folder: Path) -> None:
+        """Write one file for each different tokenizer."""
+        folder.mkdir(exist_ok=True)
+        self.source.save(folder / "source.json")
+        if self.target is not self.source:
+            self.target.save(folder / "target.json")
+
+
+def learn_tokenizer(side: SideConfig, texts: Sequence[str], *, mask: bool = False) -> Tokenizer:
+    """Learn the vocabulary of the training text of one side."""
+    return Tokenizer.train(texts, kind=side.tokenizer, vocab_size=side.vocab_size, jamo=side.jamo, mask=mask)
+
+
+class Blueprint(NamedTuple):
+    """How the models of one type are made.
+
+    type: their `model.type`. pairs: whether they are trained on pairs, and may have a tokenizer for each side.
+    build: from the configuration to a fresh model for these vocabularies.
+    """
+
+    type: str
+    pairs: bool
+    build: Callable[[ModelConfig, Tokenizers], Any]
+
+    def load_tokenizers(self, folder: Path, config: Config) -> Tokenizers[Tokenizer]:
+        """Read what `Tokenizers.save` wrote for this configuration; AttentioError for a file missing or damaged."""
+        shared = config.text.shared or not self.pairs
+        names = ("source.json", "source.json" if shared else "target.json")
+        try:
+            loaded = {name: Tokenizer.load(folder / name) for name in names}
+        except AttentioError as error:
+            raise AttentioError(f"{error}; if there is no copy of the run, train again") from None
+        return Tokenizers(*(loaded[name] for name in names))
+
+    def tokenizers_in(self, entries: Mapping[str, bytes], config: Config, path: Path) -> Tokenizers[Tokenizer]:
+        """Those of a bundle, whose entries these are; AttentioError for one missing or damaged."""
+        names = TOKENIZERS[:1] if config.text.shared or not self.pairs else TOKENIZERS
+        if missing := [name for name in names if name not in entries]:
+            raise AttentioError(f"{path}: {missing[0]} is missing, which its config.yaml asks for; copy it again")
+        loaded = [Tokenizer.of(parse_json(entries[name], path / name), path / name) for name in names]
+        return Tokenizers(loaded[0], loaded[-1])
+
+    def build_model(self, config: ModelConfig, tokenizers: Tokenizers, *, seed: int) -> Any:
+        """A fresh model, its first weights a function of the seed.
+
+        Raises AttentioError for sizes that do not go together, or that the memory does not hold.
+        """
+        try:
+            if not fits(FLOAT * _more_than(config, tokenizers)):
+                with torch.device("meta"):  # sizes without memory; torch loads for a second before it can
+                    numbers = parameters_of(self.build(config, tokenizers))
+                remedy = "give smaller sizes or fewer layers in model"
+                check_memory(FLOAT * numbers, f"a model of {numbers:,} parameters", remedy)
+            torch.manual_seed(seed)
+            return self.build(config, tokenizers)
+        except ValueError as error:
+            raise AttentioError(f"model: {error}") from None
+
+
+def _more_than(config: ModelConfig, tokenizers: Tokenizers) -> int:
+    """More parameters than any model of these sizes has: 32 squares a layer are never used up."""
+    transformer = config.transformer
+    size = max(
+        *(config.embedding, config.hidden, 2 * (config.encoder_hidden or 0)),
+        *(transformer.width, transformer.feed_forward),
+    )
+    layers = config.encoder_layers + config.decoder_layers + 1
+    rows = tokenizers.source.size + tokenizers.target.size + transformer.max_length + config.reach
+    return 32 * layers * size**2 + 4 * rows * size
+
+
+def parameters_of(model: nn.Module) -> int:
+    """How many numbers the model has learnt, or will."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _encoder_decoder(config: ModelConfig, tokenizers: Tokenizers) -> EncoderDecoder:
+    make = recurrent_encoder if config.encoder == "recurrent" else transformer_encoder
+    return _with_decoder(config, tokenizers, make(config, vocabulary=tokenizers.source.size))
+
+
+def _masked_lm(config: ModelConfig, tokenizers: Tokenizers) -> MaskedLM:
+    return masked_lm(config, vocabulary=tokenizers.source.size)
+
+
+def _causal_lm(config: ModelConfig, tokenizers: Tokenizers) -> CausalLM:
+    return causal_lm(config, vocabulary=tokenizers.source.size)
+
+
+ENCODER_DECODER = Blueprint("encoder-decoder", True, _encoder_decoder)
+MASKED_LM = Blueprint("masked-lm", False, _masked_lm)
+CAUSAL_LM = Blueprint("causal-lm", False, _causal_lm)
+
+
+def _with_decoder(config: ModelConfig, tokenizers: Tokenizers, encoder: Encoder) -> EncoderDecoder:
+    if config.decoder == "transformer":
+        shared = None
+        one_vocabulary = tokenizers.target is tokenizers.source and config.transformer.tied
+        if one_vocabulary and isinstance(encoder, TransformerEncoder):
+            shared = encoder.embedding.tokens
+        decoder = transformer_decoder(
+            config, vocabulary=tokenizers.target.size, memory_features=encoder.features, tokens=shared
+        )
+        return EncoderDecoder(encoder, decoder)
+    preset = {"none": plain, "bahdanau": bahdanau, "luong": luong, "delayed": delayed}[config.attention]
+    return preset(config, encoder, vocabulary=tokenizers.target.size)

@@ -1,0 +1,66 @@
+"""A bundle's card: what its model is, what it was trained on and how good it was found to be. Light to import."""
+
+from pathlib import Path
+from typing import Any
+
+from attentio.config.schema import Config
+from attentio.errors import AttentioError, harmless
+from attentio.files import parse_json, read_json
+from attentio.runs.archive import CARD, unpack
+
+
+def make_card(config: Config, *, parameters: int, step: int, report: Path | None = None) -> dict[str, Any]:
+    """What can be told of any model. step: of the checkpoint. report: the `scores.json` of an evaluation."""
+    data = {part: getattr(config.data, part) for part in ("train", "dev", "test")}
+    return {
+        "name": config.name,
+        "type": config.model.type,
+        "attention": attention_of(config),
+        "parameters": parameters,
+        "step": step,
+        "seed": config.training.seed,
+        "data": data,
+        "quality": None if report is None else quality_in(report),
+    }
+
+
+def quality_in(report: Path) -> dict[str, Any]:
+    """The figures of an evaluation, and on what they were measured."""
+    content = read_json(report)
+    try:
+        scores = {one["name"]: round(float(one["value"]), 3) for one in content["scores"]}
+        return {"data": content["data"], "beam": content.get("beam"), "scores": scores}
+    except (KeyError, TypeError, ValueError):
+        raise AttentioError(f"{report}: not what `attentio evaluate` writes; evaluate again, or remove it") from None
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """The card of a bundle."""
+    return parse_json(unpack(path, CARD)[CARD], path / CARD)
+
+
+def described(run: Any) -> str:
+    """A run in one line, for a prompt."""
+    parameters = sum(parameter.numel() for parameter in run.model.parameters())
+    return f"<{type(run).__name__} {harmless(str(run.path))}: {attention_of(run.config)}, {parameters:,} parameters>"
+
+
+def described_in_html(run: Any) -> str:
+    """The same for a notebook, with what it was trained on."""
+    from attentio.notebook import frame, line
+
+    config: Config = run.config
+    parts = {part: getattr(config.data, part) for part in ("train", "dev", "test")}
+    given = [line(spec, f"data.{part}") for part, spec in parts.items() if spec is not None]
+    return frame(described(run)[1:-1], line(config.model.type, "model.type"), *given)
+
+
+def attention_of(config: Config) -> str:
+    """Which attention a model has, in a few words."""
+    model = config.model
+    if model.type != "encoder-decoder" or model.decoder == "transformer":
+        return "transformer"
+    if model.attention != "luong":
+        return model.attention
+    local = f", local-{model.local}" if model.local else ""
+    return f"luong {model.score}{local}{', input feeding' if model.input_feeding else ''}"

@@ -1,0 +1,128 @@
+"""A run read back, from its directory or a bundle: its configuration, tokenizers and trained model."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from attentio.config.read import load_run
+from attentio.config.schema import Config, DataConfig, DecodingConfig, ModelConfig, TextConfig
+from attentio.devices import device_called
+from attentio.errors import AttentioError
+from attentio.huggingface import is_directory
+from attentio.runs import bundle
+from attentio.runs.build import Blueprint, Tokenizers
+from attentio.runs.places import resolve
+from attentio.runs.sums import check_sums
+from attentio.training.checkpoint import Checkpoints
+
+
+class Contents(NamedTuple):
+    """What a run holds.
+
+    path: its directory, or the file that is a bundle. model: of the class that belongs to `config.model.type`.
+    """
+
+    path: Path
+    config: Config
+    tokenizers: Tokenizers[Any]
+    model: Any
+
+
+def load_directory(
+    path: str | Path,
+    blueprints: Iterable[Blueprint],
+    *,
+    checkpoint: str = "best",
+    device: str | torch.device = "auto",
+) -> Contents:
+    """Read a run directory, where `checkpoint` is "best" or "last", a bundle, or a model directory of Hugging Face.
+
+    path: of one of these, or the name of a model that comes along.
+    blueprints: of the types of model that are taken. device: see `devices.device_called`.
+
+    Raises AttentioError for what is none of these, that holds a model of another type, or whose files are
+    missing, truncated or altered.
+    """
+    path, device = resolve(path), device_called(device)
+    taken = {blueprint.type: blueprint for blueprint in blueprints}
+    if not path.is_dir() or is_directory(path):
+        contents = _pretrained(path) if path.is_dir() else _bundled(path, taken)
+        _check_type(path, contents.config, taken)
+        return contents._replace(model=contents.model.to(device))
+    if not (path / "config.yaml").is_file():
+        raise AttentioError(f"{path} is not a run directory: it has no config.yaml; `attentio train` makes one")
+    config = load_run(path)
+    _check_type(path, config, taken)
+    blueprint = taken[config.model.type]
+    tokenizers = blueprint.load_tokenizers(path / "tokenizer", config)
+    saved = Checkpoints(path).load(checkpoint, "model.safetensors")
+    check_sums(path, config, saved)
+    with torch.random.fork_rng(devices=[]):  # the first weights are not kept, so no random number is used up
+        model = blueprint.build_model(config.model, tokenizers, seed=0)
+    if not bundle.fits(saved.tensors["model.safetensors"], model):
+        raise AttentioError(
+            f"{saved.path} does not fit {path / 'config.yaml'}: one of them has been changed since training"
+        )
+    _copy(saved.tensors["model.safetensors"], model)
+    check_finite(model, str(saved.path))
+    return Contents(path, config, tokenizers, model.to(device))
+
+
+def _bundled(path: Path, taken: Mapping[str, Blueprint]) -> Contents:
+    found = bundle.read(path)
+    config = found.config
+    _check_type(path, config, taken)
+    blueprint = taken[config.model.type]
+    tokenizers = blueprint.tokenizers_in(found.entries, config, path)
+    with torch.random.fork_rng(devices=[]):
+        with torch.device("meta"):  # sizes without memory: what a stranger's file asks for may be huge
+            try:
+                fits = bundle.fits(found.tensors, blueprint.build(config.model, tokenizers))
+            except ValueError:  # sizes that do not go together
+                fits = False
+        if not fits:
+            raise AttentioError(f"{path}: the weights do not fit its config.yaml; copy the bundle again")
+        model = blueprint.build_model(config.model, tokenizers, seed=0)
+    _copy(found.tensors, model)
+    check_finite(model, str(path))
+    return Contents(path, config, tokenizers, model)
+
+
+def _check_type(path: Path, config: Config, taken: Iterable[str]) -> None:
+    if config.model.type not in taken:
+        raise AttentioError(f"{path} holds a model of type {config.model.type}; attentio.load opens every type")
+
+
+def _pretrained(path: Path) -> Contents:
+    """A model from elsewhere, with a configuration that says how to use it and nothing of how it was made."""
+    from attentio.huggingface.directory import read
+
+    found = read(path)
+    check_finite(found.model, str(path))
+    config = Config(
+        name=path.name,
+        data=DataConfig(train=""),
+        text=TextConfig(block=found.facts.max_length, normalize="none"),  # its tokenizer does what it wants done
+        model=ModelConfig(type=found.kind),
+        decoding=DecodingConfig(beam=found.facts.beam),
+    )
+    return Contents(path, config, Tokenizers(found.tokenizers[0], found.tokenizers[-1]), found.model)
+
+
+def check_finite(model: nn.Module, source: str) -> None:
+    """AttentioError for weights that are infinite or no number; `source` begins the message."""
+    for name, parameter in model.named_parameters():
+        # The sum alone passes over the values, without a copy of them; it can overflow where they are finite.
+        if not parameter.sum().isfinite() and not parameter.isfinite().all():
+            raise AttentioError(
+                f"{source}: the weights are not finite ({name}); train again with a lower training.learning_rate"
+            )
+
+
+def _copy(tensors: Mapping[str, Tensor], model: nn.Module) -> None:
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(tensors[name])

@@ -1,0 +1,52 @@
+"""What a model's weights go with: the tokenizers and the configuration that they were trained with, by their sums.
+
+Every checkpoint holds them, so that neither is changed unnoticed: with two ids swapped a model says other words.
+Checkpoints of before they were written open as well, unchecked.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from attentio.config.schema import Config
+from attentio.errors import AttentioError
+from attentio.training.checkpoint import Checkpoint
+
+DEFINES_THE_MODEL = ("model.", "text.")
+"""Sections of the configuration; the others may be changed after training."""
+
+
+def sums(folder: Path, config: Config) -> dict[str, Any]:
+    """The facts of a run that `check_sums` holds it to."""
+    paths = sorted((folder / "tokenizer").glob("*.json"))
+    return {
+        "tokenizer_sha256": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths},
+        "config": {key: value for key, value in flat(asdict(config)).items() if key.startswith(DEFINES_THE_MODEL)},
+    }
+
+
+def check_sums(folder: Path, config: Config, saved: Checkpoint) -> None:
+    """AttentioError where a tokenizer or the configuration is not the one that the checkpoint was trained with."""
+    now = sums(folder, config)
+    for name, digest in saved.facts.get("tokenizer_sha256", {}).items():
+        if now["tokenizer_sha256"].get(name) != digest:
+            raise AttentioError(
+                f"{folder / 'tokenizer' / name} has been altered since training; copy it again, or train again"
+            )
+    for key, value in saved.facts.get("config", {}).items():
+        # A key that is not there any more is none that the model could have been made with.
+        if key in now["config"] and json.loads(json.dumps(now["config"][key])) != value:
+            raise AttentioError(
+                f"{saved.path} does not fit {folder / 'config.yaml'}: one of them has been changed since training; "
+                f"{key} was {json.dumps(value)} and is {json.dumps(now['config'][key])}; set it back"
+            )
+
+
+def flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}"""
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found

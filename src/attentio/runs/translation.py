@@ -1,0 +1,264 @@
+"""Models that turn one sequence into another: their data, training, use and quality."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from attentio.config.schema import Config
+from attentio.data.part import Part
+from attentio.errors import AttentioError, harmless
+from attentio.runs.build import ENCODER_DECODER, Tokenizers, learn_tokenizer
+from attentio.runs.directory import Contents
+from attentio.runs.fields import NUMBERS_PER_TOKEN, Fields, Question
+from attentio.runs.outputs import AttentionPicture, Translation
+from attentio.runs.translator import Run
+from attentio.runs.vocabulary import random_ids
+from attentio.text.unknown import told
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+    from torch import nn
+
+    from attentio.evaluation.report import Evaluation
+    from attentio.runs.inspected import Inspected
+    from attentio.text.tokenizer import Tokenizer
+    from attentio.training.loop import Corpus, Validation
+
+blueprint = ENCODER_DECODER
+run_class = Run
+verb = "translate"
+options: Mapping[str, frozenset[str]] = {
+    "evaluate": frozenset({"beam", "max_length_ratio", "metrics"}),
+    "look": frozenset({"beam"}),
+}
+
+_SNIPPET = """\
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+    tokenizer, model = AutoTokenizer.from_pretrained("{out}"), AutoModelForSeq2SeqLM.from_pretrained("{out}")
+    {decode}(model.generate(**tokenizer("...", return_tensors="pt"))[0], skip_special_tokens=True)"""
+
+
+def example(folder: str) -> str:
+    return f"translate {folder}"
+
+
+def learn(config: Config, train: Part) -> "Tokenizers[Tokenizer]":
+    sources, targets = [pair.source for pair in train.items], [pair.target for pair in train.items]
+    if config.text.shared:
+        both = learn_tokenizer(config.text.source, sources + targets)
+        return Tokenizers(both, both)
+    return Tokenizers(learn_tokenizer(config.text.source, sources), learn_tokenizer(config.text.target, targets))
+
+
+def corpus(config: Config, part: Part, tokenizers: "Tokenizers[Tokenizer]", *, seed: int) -> "Corpus":
+    from attentio.data.batches import EncodedPairs, PairBatches
+
+    pairs = EncodedPairs.encode(part.items, tokenizers.source, tokenizers.target)
+    return PairBatches(pairs, batch_tokens=config.training.batch_tokens, seed=seed)
+
+
+def notes(contents: Contents, corpus: "Corpus", dev: Part) -> list[str]:
+    """How many targets are longer than outputs may be: no training makes such outputs whole."""
+    from attentio.data.batches import EncodedPairs, PairBatches
+
+    if not isinstance(corpus, PairBatches):
+        raise TypeError(f"corpus must be pairs, got {type(corpus).__name__}")
+    run, decoding, data = Run.of(contents), contents.config.decoding, contents.config.data
+    found = []
+    of_dev = EncodedPairs.encode(dev.items, contents.tokenizers.source, contents.tokenizers.target)
+    for name, pairs in ((data.train, corpus.pairs), (dev.name, of_dev)):
+        most = run.longest(torch.from_numpy(pairs.source_lengths), decoding.max_length_ratio).numpy()
+        if longer := int((pairs.target_lengths - 1 > most).sum()):
+            found.append(
+                f"{name}: {longer:,} of {len(pairs):,} targets are longer than outputs may be, "
+                f"{run.length_limit()}; --decoding.max_length_ratio lets them have more"
+            )
+    return found
+
+
+def metrics(config: Config) -> list[str]:
+    from attentio.evaluation.metrics import check_metrics
+
+    check_metrics(config.evaluation.metrics, config.evaluation.bleu_tokenize)
+    return [*config.evaluation.metrics]
+
+
+def validation(contents: Contents, dev: Part, say: Callable[[str], None]) -> "Callable[[nn.Module], Validation]":
+    """Quality of greedy decoding on a fixed choice of the dev set, and some outputs to look at."""
+    from attentio.data.pairs import group_references
+    from attentio.evaluation.metrics import score
+    from attentio.training.loop import Validation
+
+    training, evaluation = contents.config.training, contents.config.evaluation
+    examples = group_references(dev.items)
+    chosen = np.random.default_rng(training.seed).permutation(len(examples))[: training.validation_size]
+    examples = [examples[i] for i in sorted(chosen)]
+    sources = [example.source for example in examples]
+
+    def validate(_: "nn.Module") -> Validation:
+        found = Run.of(contents).candidates(sources, beam=1, attention=False, compiled=False)
+        outputs = [best[0].text for best in found]
+        scores = score(
+            outputs,
+            [example.references for example in examples],
+            metrics=evaluation.metrics,
+            units=evaluation.units,
+            bleu_tokenize=evaluation.bleu_tokenize,
+        )
+        summary = ", ".join(f"{one.name} {one.value:.2f}" for one in scores)
+        cut = sum(not best[0].finished for best in found)
+        say(f"dev, {len(examples)} decoded greedily: {summary}" + (f"; {cut:,} outputs are cut off" if cut else ""))
+        for example, output in list(zip(examples, outputs, strict=True))[: training.samples]:
+            say(harmless(f"  {example.source} → {output}  ({example.references[0]})"))
+        goal = scores[0].value if scores[0].higher_is_better else -scores[0].value
+        return Validation(goal, {one.name: one.value for one in scores})
+
+    return validate
+
+
+def evaluate(
+    run: Run,
+    part: Part,
+    bar: "Progress",
+    *,
+    beam: int | None = None,
+    max_length_ratio: float | None = None,
+    metrics: list[str] | None = None,
+) -> "Evaluation":
+    """Quality of free decoding, also by the length of the sources."""
+    from attentio.data.pairs import group_references
+    from attentio.evaluation.by_length import by_source_length
+    from attentio.evaluation.metrics import check_metrics, score
+    from attentio.evaluation.report import Evaluation
+
+    config = run.config.evaluation
+    metrics, beam = metrics or [*config.metrics], beam or run.config.decoding.beam
+    check_metrics(metrics, config.bleu_tokenize)
+    examples = group_references(part.items)
+    references = [example.references for example in examples]
+    task = bar.add_task("decoding", total=len(examples))
+    started = time.perf_counter()
+    found = run.candidates(
+        [example.source for example in examples],
+        beam=beam,
+        max_length_ratio=max_length_ratio,
+        attention=False,
+        progress=lambda done: bar.advance(task, done),
+    )
+    seconds = time.perf_counter() - started
+    outputs = [best[0] for best in found]
+    texts = [output.text for output in outputs]
+    lengths = [len(output.source_tokens) - 1 for output in outputs]
+    unknown = [
+        told(one.unknown, f"source {each.source!r}") for one, each in zip(outputs, examples, strict=True) if one.unknown
+    ]
+    cut = sum(not output.finished for output in outputs)
+    ratio = run.config.decoding.max_length_ratio if max_length_ratio is None else max_length_ratio
+    # A beam ends in something short rather than be cut, so what cannot be said whole is counted by itself.
+    most = run.longest(torch.tensor(lengths) + 1, ratio).tolist()
+    shortest = [min(map(len, run.tokenizers.target.encode_all(each))) for each in references]
+    longer = sum(length > limit for length, limit in zip(shortest, most, strict=True))
+    how: dict[str, Any] = {"units": config.units, "bleu_tokenize": config.bleu_tokenize}
+    return Evaluation(
+        title="quality of free decoding",
+        summary=f"{len(examples):,} sources, beam {beam}, {seconds:.1f} s",
+        scores=score(texts, references, metrics=metrics, **how),
+        by_source_length=by_source_length(lengths, texts, references, metric=metrics[0], **how),
+        facts={
+            "sources": len(examples),
+            "beam": beam,
+            "sources_with_unknown": len(unknown),
+            "outputs_cut_off": cut,
+            "targets_too_long": longer,
+            "seconds": seconds,
+            "output_tokens_per_second": sum(len(output.tokens) for output in outputs) / seconds,
+        },
+        notes=_notes(run, len(part.items), len(examples), unknown, (cut, longer), ratio),
+        outputs=[(example.source, text, *example.references) for example, text in zip(examples, texts, strict=True)],
+    )
+
+
+def _notes(run: Run, lines: int, sources: int, unknown: list[str], limited: tuple[int, int], ratio: float) -> list[str]:
+    """What the scores do not say.
+
+    unknown: a line for each source that holds something unknown. limited: outputs cut off, and targets too long.
+    """
+    notes = []
+    if sources < lines:
+        notes.append(
+            f"{sources:,} sources of {lines:,} lines: repeated sources count once, any of their targets is right"
+        )
+    if unknown:
+        notes.append(f"{len(unknown):,} sources hold something unknown; the first: {unknown[0]}")
+    cut, longer = limited
+    if cut or longer:
+        notes.append(
+            f"{cut:,} outputs are cut off, {longer:,} targets are too long: an output may have "
+            f"{run.length_limit(ratio)}; --max-length-ratio lets it have more"
+        )
+    return notes
+
+
+def look(run: Run, text: str, *, beam: int | None = None) -> AttentionPicture:
+    """From the tokens of the translation to those of its source."""
+    output = run.translate([text], beam=beam)[0]
+    if output.attention is None:
+        raise AttentioError(f"{run.path} was trained without attention, so there is none to look at")
+    title, note = f"{run.read(text)} → {output.text}", f"score {output.score:.3f}"
+    return AttentionPicture(title, note, output.attention, output.source_tokens, output.tokens, output.warnings())
+
+
+def example_inputs(run: Run) -> dict[str, torch.Tensor]:
+    source = random_ids(run.tokenizers.source, rows=3, length=11)
+    target = random_ids(run.tokenizers.target, rows=3, length=8)
+    return {"source": source, "lengths": torch.tensor([11, 4, 7]), "target": target}
+
+
+def question(run: Run, fields: Fields) -> Question:
+    text = fields.checked_text()
+    beam = fields.whole("beam", None, least=1, most=50) or run.config.decoding.beam
+    n_best = fields.whole("n_best", 1, least=1, most=beam) or 1
+    attention = fields.flag("attention")
+    fields.end()
+    return Question(text=text, options={"beam": beam, "n_best": n_best, "attention": attention}, together=True)
+
+
+def work(run: Run, question: Question) -> int:
+    tokens, options = run.most_tokens(question.text), question.options
+    weights = options["attention"] * options["n_best"] * tokens**2 // 4  # source and target share the tokens
+    return int(options["beam"] * tokens + weights // NUMBERS_PER_TOKEN)
+
+
+def answers(run: Run, questions: Sequence[Question], each_step: Callable[[], None]) -> list[dict[str, Any]]:
+    options = questions[0].options
+    texts = [question.text for question in questions]
+    return [
+        {
+            "text": text,
+            "unknown": [each._asdict() for each in found[0].unknown],
+            "translations": [_told(one, attention=options["attention"]) for one in found],
+        }
+        for text, found in zip(texts, run.candidates(texts, **options, compiled=True, each_step=each_step), strict=True)
+    ]
+
+
+def _told(one: Translation, *, attention: bool) -> dict[str, Any]:
+    said = {name: getattr(one, name) for name in ("text", "tokens", "source_tokens", "score", "finished")}
+    if attention:
+        said["attention"] = None if one.attention is None else one.attention.tolist()
+    return said
+
+
+def live(run: Run, text: str, each_step: Callable[[], None]) -> "Inspected":
+    return run.inspect(text, each_step=each_step)
+
+
+def transformers_snippet(folder: Path) -> str:
+    decode = "tokenizer.decode"
+    if (folder / "target" / "tokenizer.json").is_file():
+        decode = f'AutoTokenizer.from_pretrained("{folder / "target"}").decode'
+    return _SNIPPET.format(out=folder, decode=decode)

@@ -1,0 +1,295 @@
+"""A trained model, read back from its run directory and ready to use."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from attentio.config.schema import Config, DecodingConfig
+from attentio.data.batches import length_sorted_batches, pad_rows
+from attentio.decoding.search import Hypothesis, search
+from attentio.errors import AttentioError
+from attentio.layers.fused.loops import compiled_loops
+from attentio.layers.packed import PackedWeights
+from attentio.layers.positions import LearnedPositions
+from attentio.memory import check_memory
+from attentio.models.encoder_decoder import EncoderDecoder
+from attentio.models.transformer import TransformerDecoder
+from attentio.runs.build import ENCODER_DECODER, Tokenizers
+from attentio.runs.card import described, described_in_html
+from attentio.runs.directory import Contents, load_directory
+from attentio.runs.outputs import Translation
+from attentio.runs.vocabulary import needed, suppressed_ids
+from attentio.text.normal import normalized
+from attentio.text.protocol import AnyTokenizer
+from attentio.text.unknown import Unknown, unknown_in
+
+if TYPE_CHECKING:
+    from attentio.runs.aligned import Aligned
+    from attentio.runs.inspected import Inspected
+
+WORTH_COMPILING = 500
+"""Steps of decoding from which a call uses compiled loops: loading them takes as long as some hundred steps."""
+
+EXTRA_OUTPUT_TOKENS = 10
+"""What every output may have on top of max_length_ratio times the tokens of its source."""
+
+
+class Run:
+    """What a run directory holds, as one thing that translates.
+
+    >>> run = at.Run.load("dates-luong", checkpoint="best", device="cpu")
+    >>> run.translate(["14 March 2026"], beam=5, compiled=False)
+    [Translation('2026-03-14', score ..., attention [11, 14])]
+    >>> found = run.candidates(
+    ...     ["14 March 2026"], n_best=2, beam=4, length_penalty=0.6, max_length_ratio=2.0, batch_size=8,
+    ...     attention=False, compiled=False, progress=print, each_step=lambda: None,
+    ... )
+    1
+    >>> found[0][0]
+    Translation('2026-03-14', score ...)
+    >>> run.inspect("14 March 2026", beam=1, each_step=lambda: None)
+    Inspected('2026-03-14', 1 attentions; .page() shows them)
+    >>> run.align([("14 March 2026", "2026-03-14")], layer=None)
+    [Aligned(14 tokens of the source, 11 of the target)]
+    >>> run.read(" 14 March 2026 "), run.most_tokens("14 March 2026"), run.longest(torch.tensor([14]), 2.0)
+    ('14 March 2026', 64, tensor([36]))
+    >>> run.length_limit(max_length_ratio=2.0)
+    '2 tokens for each of its source, and 10 more'
+    >>> from attentio.runs.load import read
+    >>> at.Run.of(read("dates-luong"))
+    <Run ...>
+    """
+
+    def __init__(self, path: Path, config: Config, tokenizers: Tokenizers[AnyTokenizer], model: EncoderDecoder) -> None:
+        self.path, self.config, self.tokenizers = path, config, tokenizers
+        self.model = model.eval()
+        self.source_end = needed(tokenizers.source.end, "end", path)
+        self.begin = needed(tokenizers.target.begin, "begin", path)
+        self.end = needed(tokenizers.target.end, "end", path)
+
+    @classmethod
+    def load(cls, path: str | Path, *, checkpoint: str = "best", device: str | torch.device = "auto") -> "Run":
+        """Read a run directory; `checkpoint` is "best" or "last"; `device` as `attentio.load` has it.
+
+        Raises AttentioError for a directory that holds another kind of model, or is damaged.
+        """
+        return cls.of(load_directory(path, [ENCODER_DECODER], checkpoint=checkpoint, device=device))
+
+    @classmethod
+    def of(cls, contents: Contents) -> "Run":
+        """The run of what a directory holds."""
+        return cls(contents.path, contents.config, contents.tokenizers, contents.model)
+
+    def __repr__(self) -> str:
+        return described(self)
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return described_in_html(self)
+
+    def read(self, text: str) -> str:
+        """The text as it is read in training: see `text.normalize`."""
+        return normalized(text, self.config.text.normalize)
+
+    def translate(
+        self, texts: Sequence[str], *, beam: int | None = None, compiled: bool | None = None
+    ) -> list[Translation]:
+        """The best output for each text, in order; `candidates` explains the options and has more."""
+        return [best[0] for best in self.candidates(texts, beam=beam, compiled=compiled)]
+
+    def candidates(
+        self,
+        texts: Sequence[str],
+        *,
+        n_best: int = 1,
+        beam: int | None = None,
+        length_penalty: float | None = None,
+        max_length_ratio: float | None = None,
+        batch_size: int | None = None,
+        attention: bool = True,
+        compiled: bool | None = None,
+        progress: Callable[[int], None] = lambda done: None,
+        each_step: Callable[[], None] = lambda: None,
+    ) -> list[list[Translation]]:
+        """The `n_best` outputs for each text, best first: texts that differ, fewer where the beam ends with fewer.
+
+        Options that are None are as configured. attention: whether the outputs carry it, which takes time.
+        compiled: whether a Transformer decoder's steps run in loops compiled by numba: faster where hypotheses are few,
+            and rounded differently. None for where the texts are many: the longest of each batch, in tokens, sum to at
+            least `WORTH_COMPILING`.
+        progress: told how many more texts are done, as they are.
+        each_step: called before each step of decoding; what it raises ends the call.
+        """
+        asked = {
+            "beam": beam,
+            "length_penalty": length_penalty,
+            "max_length_ratio": max_length_ratio,
+            "batch_size": batch_size,
+        }
+        decoding = DecodingConfig(
+            **{
+                **vars(self.config.decoding),
+                **{key: value for key, value in asked.items() if value is not None},
+            }
+        )
+        if n_best > decoding.beam:
+            raise ValueError(f"n_best must be at most the beam, got {n_best} and a beam of {decoding.beam}")
+        if isinstance(texts, str):
+            raise ValueError(f"texts must be a list of texts, got one text; write [{texts[:30]!r}]")
+        texts = [self.read(text) for text in texts]
+        sources = self._source_ids(texts)
+        found: list[list[Translation]] = [[] for _ in texts]
+        for indices, hypotheses in self._search(sources, decoding, n_best, attention, compiled, each_step):
+            for index, best in zip(indices, hypotheses, strict=True):
+                found[index] = self._distinct(best, texts[index], sources[index])
+            progress(len(indices))
+        # Other pieces of a text that is there already took places: among all that the beam ends with there may be more.
+        short = [index for index, best in enumerate(found) if len(best) < n_best < decoding.beam]
+        again = [sources[index] for index in short]
+        for indices, hypotheses in self._search(again, decoding, decoding.beam, attention, compiled, each_step):
+            for i, best in zip(indices, hypotheses, strict=True):
+                found[short[i]] = self._distinct(best, texts[short[i]], again[i])[:n_best]
+        return found
+
+    def most_tokens(self, text: str) -> int:
+        """Tokens of a text and of the longest output that it may have, the ends counted."""
+        source = torch.tensor([len(ids) for ids in self._source_ids([self.read(text)])])
+        return int(source + self.longest(source, self.config.decoding.max_length_ratio)) + 1
+
+    def length_limit(self, max_length_ratio: float | None = None) -> str:
+        """How many tokens an output may have, in words. max_length_ratio: None for the configured one."""
+        ratio = self.config.decoding.max_length_ratio if max_length_ratio is None else max_length_ratio
+        limits = "" if self._positions is None else f", but {self._positions} at most, the positions that were learnt"
+        return f"{ratio:g} tokens for each of its source, and {EXTRA_OUTPUT_TOKENS} more{limits}"
+
+    def inspect(
+        self, text: str, *, beam: int | None = None, each_step: Callable[[], None] = lambda: None
+    ) -> "Inspected":
+        """The best output for a text with the attention of every layer and head, and what else might have been said.
+
+        `run.inspect(text).page().save("page.html")` writes a page about it. Options as in `candidates`. Raises
+        AttentioError for a model without attention.
+        """
+        from attentio.runs.inspected import inspect_translation
+
+        text = self.read(text)
+        ((output,),) = self.candidates([text], beam=beam, each_step=each_step)
+        if output.attention is None:
+            raise AttentioError(f"{self.path} was trained without attention, so there is none to look at")
+        return inspect_translation(
+            self.model, self.tokenizers, text, self._source_ids([text])[0], output, begin=self.begin
+        )
+
+    def align(self, pairs: Sequence[tuple[str, str]], *, layer: int | None = None) -> "list[Aligned]":
+        """What the model looks at when it is made to say the target of each pair of source and target, in order.
+
+        layer: of a Transformer decoder, from 1; its heads are averaged. None for the last, as in `translate`.
+
+        Raises AttentioError for a model without attention, or without that layer.
+        """
+        from attentio.runs.aligned import align
+
+        return align(
+            self.model,
+            self.tokenizers,
+            self._source_ids([self.read(source) for source, _ in pairs]),
+            [[*ids, self.end] for ids in self.tokenizers.target.encode_all(self.read(target) for _, target in pairs)],
+            begin=self.begin,
+            layer=layer,
+            batch_size=self.config.decoding.batch_size,
+        )
+
+    def _source_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        return [[*ids, self.source_end] for ids in self.tokenizers.source.encode_all(texts)]
+
+    def _search(
+        self,
+        sources: Sequence[Sequence[int]],
+        decoding: DecodingConfig,
+        n_best: int,
+        attention: bool,
+        compiled: bool | None,
+        each_step: Callable[[], None],
+    ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
+        """Translate the sources, the longest first; yields the numbers of each batch and its outputs."""
+        suppressed = suppressed_ids(self.tokenizers.target, self.model.output.out_features, but=self.end)
+        device = next(self.model.parameters()).device
+        all_lengths = np.array([len(source) for source in sources], dtype=np.int64)
+        batches = length_sorted_batches(all_lengths, batch_size=decoding.batch_size)
+        if compiled is None:
+            compiled = sum(int(all_lengths[indices].max()) for indices in batches) >= WORTH_COMPILING
+        transformer = isinstance(self.model.decoder, TransformerDecoder)
+        packed = PackedWeights(compiled_loops() if compiled and transformer and device.type == "cpu" else None)
+        if batches:
+            self._check_memory(len(batches[0]), decoding)
+        for indices in batches:
+            padded = pad_rows([sources[index] for index in indices]).to(device)
+            lengths = torch.from_numpy(all_lengths[indices]).to(device)
+            with torch.inference_mode():
+                hypotheses = search(
+                    self.model,
+                    self.model.start(self.model.encode(padded, lengths), packed=packed),
+                    max_lengths=self.longest(lengths, decoding.max_length_ratio),
+                    begin=self.begin,
+                    end=self.end,
+                    forbidden=suppressed,
+                    beam=decoding.beam,
+                    length_penalty=decoding.length_penalty,
+                    n_best=n_best,
+                    need_weights=attention,
+                    each_step=each_step,
+                )
+            yield indices.tolist(), hypotheses
+
+    def _check_memory(self, texts: int, decoding: DecodingConfig) -> None:
+        """AttentioError where the probabilities of one step alone are too many."""
+        words = self.model.output.out_features
+        check_memory(
+            2 * 4 * texts * decoding.beam * words,  # logits, and their logarithms of probabilities
+            f"a beam of {decoding.beam} for {texts:,} texts at a time, with {words:,} entries in the vocabulary,",
+            "give a smaller beam (--beam) or decoding.batch_size",
+        )
+
+    @property
+    def _positions(self) -> int | None:
+        """Most tokens of any output, its end not counted, where the decoder has learnt so many positions."""
+        decoder = self.model.decoder
+        if isinstance(decoder, TransformerDecoder) and isinstance(decoder.embedding.positions, LearnedPositions):
+            return decoder.embedding.positions.table.num_embeddings - 1
+        return None
+
+    def longest(self, lengths: Int[Tensor, "batch"], ratio: float) -> Int[Tensor, "batch"]:
+        """Most tokens of each output, its end not counted, for sources of these lengths, their ends counted."""
+        longest = ((lengths - 1) * ratio).long() + EXTRA_OUTPUT_TOKENS
+        return longest if self._positions is None else longest.clamp(max=self._positions)
+
+    def _distinct(self, hypotheses: Sequence[Hypothesis], text: str, source: list[int]) -> list[Translation]:
+        """The outputs for a text, each text once: the same may be said in other pieces, with a lower score."""
+        tokens = self.tokenizers.source.tokens(source)
+        known = self.tokenizers.source.unknown not in source
+        unknown = [] if known else unknown_in(text, self.tokenizers.source)
+        outputs: dict[str, Translation] = {}
+        for hypothesis in hypotheses:
+            output = self._translation(hypothesis, tokens, unknown)
+            outputs.setdefault(output.text, output)
+        return list(outputs.values())
+
+    def _translation(self, hypothesis: Hypothesis, source_tokens: list[str], unknown: list[Unknown]) -> Translation:
+        tokenizer = self.tokenizers.target
+        attention = hypothesis.weights
+        ids = [*hypothesis.tokens, self.end]
+        return Translation(
+            text=tokenizer.decode(hypothesis.tokens),
+            tokens=tokenizer.tokens(ids),
+            ids=ids,
+            source_tokens=source_tokens,
+            score=hypothesis.score,
+            attention=None if attention is None else attention[:, : len(source_tokens)].cpu(),
+            finished=hypothesis.finished,
+            unknown=unknown,
+        )

@@ -1,0 +1,39 @@
+"""The OpenAPI document of a served run. What a request may hold is read off the checks themselves."""
+
+import json
+from importlib.resources import files
+from typing import Any
+
+from attentio.runs.fields import Fields
+from attentio.runs.tasks import AnyRun, task_of
+from attentio.version import __version__
+
+
+def openapi(run: AnyRun) -> dict[str, Any]:
+    """As a JSON object."""
+    task = task_of(run.config)
+    fields = Fields({"text": "a"})
+    task.question(run, fields)
+    asked = {"type": "object", "properties": fields.known, "additionalProperties": False}
+    if "default" not in fields.known["text"]:
+        asked["required"] = ["text"]
+    known: dict[str, Any] = json.loads(files("attentio.serving").joinpath("assets", "answers.json").read_text("utf-8"))
+    refusals = {status: _reply(text, known["error"]) for status, text in known["refusals"].items()}
+    post = {
+        "summary": known[task.verb]["summary"],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": asked}}},
+        "responses": {"200": _reply("The answer.", known[task.verb]["answer"]), **refusals},
+    }
+    gets = {
+        path: {"get": {"summary": text, "responses": {"200": {"description": text}}}}
+        for path, text in known["get"].items()
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "attentio", "version": __version__},
+        "paths": {f"/{task.verb}": {"post": post}, **gets},
+    }
+
+
+def _reply(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}

@@ -1,0 +1,160 @@
+"""What Linux, macOS and Windows do each in a way of their own. The rest of attentio asks here."""
+
+import contextlib
+import ctypes
+import io
+import locale
+import multiprocessing
+import multiprocessing.context
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+_SPINS = 30_000  # about as long as the gap between two products: some tens of microseconds
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+_NEVER = 2**31 - 1
+
+
+def settle() -> None:
+    """Make torch quick on a CPU; to be called before torch is loaded, which is when OpenMP reads its settings.
+
+    Threads that wait for each other spin for a moment and then sleep, which leaves the cores to others that want
+    them. Freed memory is kept: by default glibc hands big blocks back to the kernel and gets
+    them again a page at a time, at every step of a training.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", str(_SPINS))
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):  # glibc; musl has none
+            libc.mallopt(_M_MMAP_MAX, 0)
+            libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
+
+
+def write_in_utf8() -> None:
+    """Let standard output and error be UTF-8, as every file is; Windows has another encoding for pipes and files."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors=stream.errors)
+
+
+def silence(stream: int) -> None:
+    """Write what is still to come on a stream, called by its number, to nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+
+
+def language() -> Literal["en", "ko"]:
+    """The first of ours that the user of this system asks for, in the variables that gettext reads; else English."""
+    names = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
+    asked = next((os.environ[name] for name in names if os.environ.get(name)), None) or locale.getlocale()[0] or ""
+    spoken = (re.split(r"[_.@-]", one)[0].lower() for one in asked.split(":"))
+    found = next((one for one in spoken if one in ("en", "english", "c", "posix", "ko", "korean")), "en")
+    return "ko" if found.startswith("ko") else "en"  # Windows says Korean_Korea
+
+
+def process_context() -> multiprocessing.context.BaseContext:
+    """How to begin other processes of Python: from a clean one that is forked, or, on Windows, each anew."""
+    methods = multiprocessing.get_all_start_methods()
+    return multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+
+
+def forward_slashes(path: str) -> str:
+    """A path as every system reads it: Windows takes both slashes, the others only this one."""
+    return path.replace(os.sep, "/")
+
+
+def sync(path: Path) -> None:
+    """Have a file or directory on the disk before going on, as far as the system can."""
+    if path.is_dir():
+        with contextlib.suppress(OSError):  # Windows opens no directory, some file systems sync none
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+    else:
+        with path.open("rb+") as file:  # Windows syncs only what is open for writing
+            os.fsync(file.fileno())
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file of UTF-8, as `replace_bytes` does."""
+    replace_bytes(path, text.encode())
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Write a file that at no moment is half written: beside, synced, renamed."""
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_bytes(content)
+    sync(beside)
+    os.replace(beside, path)
+    sync(path.parent)
+
+
+def peak_megabytes() -> float | None:
+    """The most memory that this process has held; None on Windows, which does not tell it to Python."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes on macOS, else KB
+
+
+def most_open_files() -> int:
+    """How many files, connections among them, this process may have open; Windows has no such limit."""
+    try:
+        import resource
+    except ImportError:
+        return _NEVER
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return _NEVER if limit == resource.RLIM_INFINITY else limit
+
+
+def memory() -> int | None:
+    """Bytes that this process can have at most: the machine's, or less in a container or under a limit.
+
+    None where the system does not tell.
+    """
+    found = []
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # Windows has no sysconf
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # of containers; "max" where there is no limit
+        with contextlib.suppress(OSError, ValueError):
+            found.append(int((Path("/sys/fs/cgroup") / name).read_text(encoding="utf-8")))
+    with contextlib.suppress(ImportError):
+        import resource
+
+        limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+        found += [limit for limit in limits if limit != resource.RLIM_INFINITY]
+    return min((number for number in found if number > 0), default=None)
+
+
+def stop_signals() -> list[signal.Signals]:
+    """What asks this process to end: Ctrl-C, the system, a closed terminal unless nohup ignores it, Ctrl-Break."""
+    found = [signal.SIGINT, signal.SIGTERM]
+    others = [getattr(signal, name) for name in ("SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+    return found + [number for number in others if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+@contextmanager
+def noted_signals() -> Iterator[list[int]]:
+    """Inside, signals to stop are only noted, so that what is in hand can be finished and saved."""
+    received: list[int] = []
+    before = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in stop_signals()}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def pass_on(number: int, child: "subprocess.Popen[bytes]") -> None:
+    """Send a child a signal that this process got. On Windows the console has told both, and sending would kill."""
+    if sys.platform != "win32":
+        child.send_signal(number)

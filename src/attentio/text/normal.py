@@ -1,0 +1,48 @@
+"""One spelling for text that looks the same: no white space around it, and composed letters.
+
+"é" can be one code point or a letter and an accent, "한" one or three: NFC, which keyboards write, against NFD, which
+comes from file names and some tools. Most of what people train on is NFC, so that is what everything becomes.
+
+Reference: Unicode Standard Annex 15, "Unicode Normalization Forms".
+"""
+
+import unicodedata
+
+from attentio.config.schema import Normalize
+
+_OUTER = "".join(chr(code) for code in range(0x3001) if chr(code).isspace()) + "\ufeff"
+"""All white space that there is, and the byte order mark, which is as invisible where files were joined."""
+
+
+def trimmed(text: str) -> str:
+    """Without white space and byte order marks around it."""
+    return text.strip(_OUTER)
+
+
+def composed(text: str) -> str:
+    """In Unicode's normal form C."""
+    return unicodedata.normalize("NFC", text)
+
+
+def normalized(text: str, how: Normalize) -> str:
+    """The text as `text.normalize` has it read, in training and afterwards."""
+    return composed(trimmed(text)) if how == "nfc" else text
+
+
+class Normalizer:
+    """Normalizes texts one by one, and counts those that needed it.
+
+    trimmed: texts with white space around them. composed: texts with letters that are not composed. Both are counted
+    where nothing is changed too.
+    """
+
+    def __init__(self, how: Normalize) -> None:
+        self.how = how
+        self.trimmed = self.composed = 0
+
+    def __call__(self, text: str) -> str:
+        """The text as it is read."""
+        inner = trimmed(text)
+        self.trimmed += inner != text
+        self.composed += not unicodedata.is_normalized("NFC", inner)
+        return normalized(text, self.how)

@@ -1,0 +1,119 @@
+"""Second derivatives: right through every engine, whatever its own backward pass computes."""
+
+import pytest
+import torch
+from attention_oracle import inputs
+from torch.autograd import grad, gradgradcheck
+from torch.autograd.functional import hessian
+
+import attentio as at
+
+Q, K = 5, 6
+MASKS = {
+    "none": lambda: None,
+    "causal": at.causal,
+    "padding, one of it empty": lambda: at.padding(torch.tensor([4, 0])),
+    "window": lambda: at.window(1, 1),
+    "segments": lambda: at.segments(torch.tensor([[0, 0, 1, 1, 2]] * 2), torch.tensor([[0, 1, 1, 2, 2, 2]] * 2)),
+}
+ENGINES = [("short", True), ("short", False), ("blocks", True), ("blocks", False), ("sdpa", False)]
+ENGINES += [("reference", True), ("reference", False), ("additive", True), ("additive", False)]
+
+
+def double(q=Q, k=K):
+    return inputs(q=q, k=k, dtype=torch.float64, grad=True)
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize(("engine", "need_weights"), ENGINES)
+def test_they_are_those_of_finite_differences(seed, engine, need_weights, mask):
+    if engine == "blocks" and mask == "none":
+        pytest.skip("blocks needs a mask")
+    vector = torch.randn(11, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(3, 1, K, dtype=torch.float64, requires_grad=engine != "blocks")
+
+    def attend(query, key, value, vector, bias):
+        score = at.Additive(vector) if engine == "additive" else at.ScaledDot()
+        how = {"mask": MASKS[mask](), "bias": bias, "need_weights": need_weights, "engine": engine}
+        return tuple(t for t in at.attend(query, key, value, score=score, **how) if t is not None)
+
+    assert gradgradcheck(attend, (*double(), vector, bias), fast_mode=True)
+
+
+SCORES = {"scaled dot": lambda vector: at.ScaledDot(), "additive": at.Additive}
+LARGE = {
+    "short, at once": {},
+    "blocks of its own": {"mask": at.window(2, 2)},
+    "blocks by themselves": {"mask": at.window(2, 2), "need_weights": True},
+    "fused": {"engine": "sdpa", "mask": at.causal()},
+}
+
+
+def mixed(attended):
+    return sum(t.sin().square().sum() for t in attended if t is not None)
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("case", LARGE)
+def test_a_hessian_is_that_of_the_equation_where_one_tensor_is_all_three(seed, case, score):
+    tensor, vector = torch.randn(1, 1, 70, 2), torch.randn(2)
+    how = {"score": SCORES[score](vector), **LARGE[case]}
+    if score == "additive":
+        how.pop("engine", None)
+    plain = {**how, "engine": "reference"}
+    expected = hessian(lambda t: mixed(at.attend(t, t, t, **plain)), tensor)
+    assert expected.any()
+    torch.testing.assert_close(hessian(lambda t: mixed(at.attend(t, t, t, **how)), tensor), expected)
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_a_gradient_penalty_reaches_what_the_gradient_was_taken_of(seed, case):
+    query, key, value = (torch.randn(2, 3, 70, 8) for _ in range(3))
+
+    def penalty(**how):
+        scale = torch.ones(8, requires_grad=True)
+        scaled = query * scale
+        (slope,) = grad(mixed(at.attend(scaled, key * scale, value, **how)), scaled, create_graph=True)
+        return grad(slope.square().sum(), scale)[0]
+
+    how = LARGE[case]
+    expected = penalty(**{**how, "engine": "reference"})
+    torch.testing.assert_close(penalty(**how), expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize("engine", ["short", "sdpa", "additive"])
+def test_a_third_derivative_is_right_too(seed, engine):
+    score = at.Additive(torch.randn(11).double()) if engine == "additive" else at.ScaledDot()
+    query, key, value = double(3, 4)
+
+    def third(engine):
+        found = mixed(at.attend(query, key, value, score=score, mask=at.causal(), engine=engine))
+        for _ in range(3):
+            (of_query,) = grad(found, query, create_graph=True)
+            found = of_query.sin().sum()
+        return of_query
+
+    torch.testing.assert_close(third(engine), third("reference"))
+
+
+@pytest.mark.parametrize("engine", ["short", "sdpa"])
+def test_mixed_precision_has_them(seed, engine):
+    query, key, value = (t.detach().float().requires_grad_() for t in double())
+
+    def second(engine):
+        with torch.autocast("cpu", torch.bfloat16):
+            found = at.attend(query, key, value, engine=engine).context.float()
+        (of_query,) = grad(found.sin().sum(), query, create_graph=True)
+        return grad(of_query.square().sum(), query)[0]
+
+    torch.testing.assert_close(second(engine), second("reference"), rtol=0.1, atol=0.1)
+
+
+def test_the_fused_kernel_can_be_differentiated_as_often_as_its_graph_is_kept(seed):
+    query, key, value = double()
+    loss = mixed(at.attend(query, key, value, engine="sdpa"))
+    (first,) = grad(loss, query, retain_graph=True)
+    (again,) = grad(loss, query)
+    torch.testing.assert_close(first, again, rtol=0, atol=0)
+    with pytest.raises(RuntimeError, match="second time"):
+        grad(loss, query)

@@ -1,0 +1,190 @@
+"""What separates the columns of people's files, what is quoted, and which first rows are headings."""
+
+from pathlib import Path
+
+import pytest
+from data_files import message, written
+
+from attentio.data.pairs import Pair, read_pairs
+
+PAIRS = [Pair("안녕, 세상", 'hello; "world"'), Pair("a", "b")]
+COMMAS = '"안녕, 세상","hello; ""world"""\na,b\n'
+SEMICOLONS = '안녕, 세상;"hello; ""world"""\r\na;b\r\n'
+TABS = '안녕, 세상\thello; "world"\na\tb\n'
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("name", ["d.csv", "D.CSV", "d.csv.gz"])
+@pytest.mark.parametrize("content", [COMMAS, SEMICOLONS, TABS], ids=["commas", "semicolons", "tabs"])
+def test_a_csv_file_shows_what_separates_it(tmp_path: Path, content: str, name: str, mark: str) -> None:
+    assert read_pairs(written(tmp_path / name, mark + content)).pairs == PAIRS
+
+
+@pytest.mark.parametrize(
+    ("content", "separator"),
+    [(COMMAS, "comma"), (COMMAS, ","), (SEMICOLONS, "semicolon"), (SEMICOLONS, ";"), (TABS, "tab"), (TABS, "auto")],
+)
+@pytest.mark.parametrize("name", ["d.txt", "d.csv", "d"])
+def test_the_separator_may_be_said(tmp_path: Path, content: str, separator: str, name: str) -> None:
+    assert read_pairs(written(tmp_path / name, content), separator=separator).pairs == PAIRS
+
+
+def test_between_tabs_a_quote_is_a_letter(tmp_path: Path) -> None:
+    for name, separator in (("d.tsv", "auto"), ("d.txt", "tab"), ("d.csv", "tab")):
+        spec = written(tmp_path / name, '"No," he\tsaid"\n"a"\tb\n')
+        assert read_pairs(spec, separator=separator).pairs == [Pair('"No," he', 'said"'), Pair('"a"', "b")]
+    assert read_pairs(written(tmp_path / "d.csv", '"a\tb"\tc\n')).pairs == [Pair("a\tb", "c")]
+
+
+def test_the_line_with_which_excel_names_the_separator_is_no_pair(tmp_path: Path) -> None:
+    assert read_pairs(written(tmp_path / "d.csv", "sep=;\r\na,b;c\r\n")).pairs == [Pair("a,b", "c")]
+    assert read_pairs(written(tmp_path / "d.csv", "SEP=|\na|c\n")).pairs == [Pair("a", "c")]
+    assert read_pairs(written(tmp_path / "d.csv", "sep=\t\na\tc\n")).pairs == [Pair("a", "c")]
+    assert read_pairs(written(tmp_path / "d.txt", "sep=,x\na,b"), separator=",").pairs == [
+        Pair("sep=", "x"),
+        Pair("a", "b"),
+    ]
+
+
+def test_a_quoted_text_may_have_lines_and_rows_stand_where_they_begin(tmp_path: Path) -> None:
+    spec = written(tmp_path / "d.csv", 'a,"b\n\nc"\nd,e\nf\n')
+    assert message(read_pairs, spec) == (f"{spec}:5: 1 column(s) where 2 are expected; write source, one comma, target")
+    assert read_pairs(spec, bad_lines="skip").pairs == [Pair("a", "b\n\nc"), Pair("d", "e")]
+
+
+BAD = {
+    "three": (
+        b"a,b,c",
+        'write source, one comma, target, no other columns, and "quotes" around a text that holds a comma',
+    ),
+    "one": (b"a", "1 column(s) where 2 are expected; write source, one comma, target"),
+    "another separator": (b"a;b", "one comma, target, or say what separates them, such as --data.separator semicolon"),
+    "nothing": (b"", "empty line; fill or remove it"),
+    "white space": (b" , ", "empty line; fill or remove it"),
+    "an empty side": (b'"",a', "source: empty; fill or remove it"),
+    "after a quote": (b'"a" b,c', "a text in quotes goes on after its closing quote; put quotes around a whole text"),
+    "no UTF-8": (b"a,\xff", "invalid UTF-8 at byte 2 of the line (0xff); save the file as UTF-8"),
+    "a carriage return": (b"a\rb,c", "a carriage return within the line; remove it"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_bad_row_stops_or_is_skipped_and_said(tmp_path: Path, what: str) -> None:
+    line, problem = BAD[what]
+    spec = written(tmp_path / "d.csv", b"good,one\n" * 3 + line + b"\nlast,one\n")
+    if what == "no UTF-8":
+        assert problem in message(read_pairs, spec)
+    said = message(read_pairs, spec, separator="comma")
+    assert said.startswith(f"{spec}:4: ")
+    assert problem in said
+    read = read_pairs(spec, separator="comma", bad_lines="skip")
+    assert read.pairs == [Pair("good", "one")] * 3 + [Pair("last", "one")]
+    assert read.skipped == (said,)
+
+
+def test_a_quote_that_is_never_closed_is_named_even_when_skipping(tmp_path: Path) -> None:
+    for length in (3, 100_000):
+        spec = written(tmp_path / "d.csv", 'a,b\nc,"d\n' + "e,f\n" * length)
+        for bad_lines in ("stop", "skip"):
+            assert message(read_pairs, spec, bad_lines=bad_lines).startswith(
+                f"{spec}:2: a text in quotes begins here and never ends"
+            )
+
+
+def test_what_separates_must_be_clear(tmp_path: Path) -> None:
+    spec = written(tmp_path / "d.csv", "a,b;c\nd,e;f\n")
+    assert (
+        message(read_pairs, spec)
+        == f"{spec}: comma and semicolon make two columns; say which, such as --data.separator comma"
+    )
+    spec = written(tmp_path / "d.csv", "Q,A,label\n가,나;다,0\n")
+    assert message(read_pairs, spec).startswith(
+        f"{spec}:1: 3 column(s) where 2 are expected; write source, one comma, target"
+    )
+    spec = written(tmp_path / "d.tsv", "a,b\n")
+    assert message(read_pairs, spec).endswith(
+        "write source, one tab, target, or say what separates them, such as --data.separator comma"
+    )
+
+
+@pytest.mark.parametrize("name", ["d.tsv", "d.csv", "d.jsonl", "d.csv.gz"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_utf_16_is_named(tmp_path: Path, name: str, encoding: str) -> None:
+    mark = "" if encoding == "utf-16" else "\ufeff"
+    spec = written(tmp_path / name, f"{mark}가,나\n가\t나\n".encode(encoding))
+    told = f"{spec}:1: UTF-16, not UTF-8; save the file as UTF-8, in Excel as CSV UTF-8"
+    assert message(read_pairs, spec) == told
+    assert told in message(read_pairs, spec, bad_lines="skip")
+
+
+def test_utf_16_without_a_mark_and_workbooks_are_named(tmp_path: Path) -> None:
+    spec = written(tmp_path / "d.tsv", "a\tb\n".encode("utf-16-le"))
+    assert message(read_pairs, spec).startswith(f"{spec}:1: UTF-16, not UTF-8; save")
+    spec = written(tmp_path / "d.xlsx", b"PK\x03\x04\x14\0\xff\n")
+    assert (
+        message(read_pairs, spec)
+        == f"{spec}:1: an Excel workbook or another zip archive, no text; save it as CSV UTF-8"
+    )
+
+
+HEADINGS = [
+    "source\ttarget",
+    "Word\tPronunciation",
+    " src_text \tTGT-TEXT",
+    "질문\t답변",
+    "한국어\tEnglish",
+    "ko\ten",
+    "Q\tA",
+]
+
+
+@pytest.mark.parametrize("line", HEADINGS)
+def test_well_known_headings_are_left_out_and_told(tmp_path: Path, line: str) -> None:
+    spec = written(tmp_path / "d.tsv", f"{line}\na\tb\n")
+    read = read_pairs(spec)
+    assert read.pairs == [Pair("a", "b")]
+    source, target = line.strip().split("\t")
+    told = f"{spec}:1: {source.strip()!r} and {target!r} are headings and left out; --data.header false keeps them"
+    assert read.header == told
+    kept = read_pairs(spec, header=False)
+    assert (len(kept.pairs), kept.header) == (2, None)
+
+
+@pytest.mark.parametrize(
+    "line", ["a\tb", "word\tW ER D", "the source\tdas Ziel", "word\tword", "target\t42", "x\ttarget"]
+)
+def test_other_first_rows_are_pairs(tmp_path: Path, line: str) -> None:
+    read = read_pairs(written(tmp_path / "d.tsv", f"{line}\na\tb\n"))
+    assert (len(read.pairs), read.header) == (2, None)
+
+
+def test_headings_of_other_files_are_left_out(tmp_path: Path) -> None:
+    assert read_pairs(written(tmp_path / "d.csv", '"Source","Target"\n"a","b"\n')).pairs == [Pair("a", "b")]
+    source, target = written(tmp_path / "s", "english\na\n"), written(tmp_path / "t", "german\nb\n")
+    assert read_pairs(f"{source},{target}").pairs == [Pair("a", "b")]
+    spec = written(tmp_path / "d.jsonl", '{"source": "source", "target": "target"}\n')
+    for header in ("auto", True):
+        assert read_pairs(spec, header=header).pairs == [Pair("source", "target")]  # type: ignore[arg-type]
+
+
+def test_a_first_row_is_left_out_where_that_is_said(tmp_path: Path) -> None:
+    for line in ("x\ty", "a bad line"):
+        spec = written(tmp_path / "d.tsv", f"{line}\na\tb\n")
+        read = read_pairs(spec, header=True)
+        assert (read.pairs, read.header) == ([Pair("a", "b")], f"{spec}:1: left out as the header")
+    assert message(read_pairs, written(tmp_path / "d.tsv", "x\ty\n"), header=True).endswith(
+        ":1: left out as the header; nothing else is there"
+    )
+
+
+def test_a_first_row_in_letters_of_its_own_is_told_and_kept(tmp_path: Path) -> None:
+    rows = "".join(f"가{i}\tga {i}\n" for i in range(20))
+    spec = written(tmp_path / "d.tsv", f"Hangeul\tRoman\n{rows}")
+    read = read_pairs(spec)
+    assert len(read.pairs) == 21
+    assert read.header is not None
+    assert "'Hangeul' and 'Roman', the first row, may be headings" in read.header
+    assert read.header.endswith("--data.header true leaves them out")
+    assert read_pairs(spec, header=False).header is None
+    assert read_pairs(written(tmp_path / "d.tsv", f"{rows}Hangeul\tRoman\n")).header is None
+    assert read_pairs(written(tmp_path / "d.tsv", f"Hangeul\tRoman\nabc\tabc\n{rows}")).header is None

@@ -1,0 +1,81 @@
+"""What the doctor takes inputs and outputs to be, by what the model does: layout, padding, labels, last states."""
+
+import pytest
+import torch
+from examined import errors
+from sequence_models import Decoder, Encoder, rows
+from torch import nn
+
+import attentio as at
+from attentio.doctor.patient.facts import Told
+from attentio.doctor.patient.learn import learn
+from attentio.doctor.patient.padding_edits import lengthened
+from attentio.doctor.patient.subject import Subject
+
+
+def test_positions_first_is_found_by_what_the_model_does(seed: int) -> None:
+    class PositionsFirst(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.decoder = Decoder()
+
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            return self.decoder(tokens.T).transpose(0, 1)
+
+    diagnosis = at.diagnose(PositionsFirst(), rows(9, 9, 9)[0].T)
+    assert diagnosis.healthy, str(diagnosis)
+    assert "[positions, batch]" in diagnosis.concluded["tokens"]
+    assert diagnosis.concluded["causal"].startswith("yes")
+
+
+def test_padding_is_said_by_place_and_unknown_names_are_refused(seed: int) -> None:
+    class Odd(Encoder):
+        def forward(self, tokens: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+            return super().forward(tokens, visible)
+
+    tokens, real = rows(11, 7, 9)
+    diagnosis = at.diagnose(Odd(), (tokens, real.long()), padding=1)
+    assert diagnosis.healthy, str(diagnosis)
+    assert "said by visible" in diagnosis.concluded["tokens"]
+    with pytest.raises(
+        ValueError, match=r"padding must be one of the example inputs \['tokens', 'visible'\], got 'mask'"
+    ):
+        at.diagnose(Odd(), (tokens, real.long()), padding="mask")
+
+
+@pytest.mark.parametrize("layer", [nn.GRU, nn.LSTM])
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_last_states_are_not_rows_though_there_are_as_many(layer: type, batch_first: bool, seed: int) -> None:
+    model = layer(5, 7, bidirectional=True, batch_first=batch_first)
+    values = torch.randn(2, 11, 5)
+    diagnosis = at.diagnose(model, values if batch_first else values.transpose(0, 1))
+    assert errors(diagnosis) == [], str(diagnosis)
+    assert {"batch-dependence", "future-leak"} <= set(diagnosis.checked)
+
+
+def test_added_padding_is_told_as_the_mask_tells_what_there_is(seed: int) -> None:
+    """A mask that is added has -inf at padding, not 1."""
+
+    class Added(Encoder):
+        def forward(self, tokens: torch.Tensor, padding_mask: torch.Tensor) -> torch.Tensor:
+            return super().forward(tokens, padding_mask == 0)
+
+    tokens, real = rows(11, 7, 9)
+    inputs = {"tokens": tokens, "padding_mask": torch.zeros(real.shape).masked_fill(~real, -torch.inf)}
+    facts = learn(Subject(Added(), inputs), Told())
+    assert (lengthened(facts, facts.sequences[0], 3, "end")["padding_mask"][:, 11:] == -torch.inf).all()
+    diagnosis = at.diagnose(Added(), inputs)
+    assert diagnosis.healthy, str(diagnosis)
+
+
+def test_positions_that_are_given_once_for_all_rows_belong_to_the_sequence(seed: int) -> None:
+    class Placed(Encoder):
+        def forward(self, tokens: torch.Tensor, position_ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            assert position_ids.shape == (1, tokens.shape[1])
+            return super().forward(tokens, mask)
+
+    tokens, real = rows(11, 7, 9)
+    inputs = {"tokens": tokens, "position_ids": torch.arange(11)[None], "mask": real}
+    diagnosis = at.diagnose(Placed(), inputs, causal=False)
+    assert diagnosis.healthy, str(diagnosis)
+    assert {"padding-leak", "positions-ignore-padding"} <= set(diagnosis.checked), str(diagnosis)

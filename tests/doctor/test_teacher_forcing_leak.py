@@ -1,0 +1,56 @@
+"""teacher-forcing-leak: a decoder sees the token that it is to predict."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import transformers as hf
+from examined import assert_only_error, diagnosed, errors, found
+from future_mistakes import TEACHER_FORCING_LEAK
+from torch import nn
+
+import attentio as at
+
+
+@pytest.mark.parametrize("mistake", TEACHER_FORCING_LEAK.values(), ids=TEACHER_FORCING_LEAK)
+def test_each_mistake_is_found_and_nothing_else(mistake: Callable[[], tuple], seed: int) -> None:
+    assert_only_error(mistake(), "teacher-forcing-leak")
+
+
+def test_the_module_where_it_happens_is_named(seed: int) -> None:
+    (finding,) = found(diagnosed(TEACHER_FORCING_LEAK["torch-transformer"]()), "teacher-forcing-leak")
+    assert finding.where == "transformer.decoder.layers.0.self_attn"
+
+
+def test_prophetnet_lets_predictions_see_the_answers(seed: int) -> None:
+    """A true finding. transformers' ProphetNet orders the relative scores of its predicting stream (batch, position,
+    n-gram, head) and reads them as (batch, n-gram, head, position), so that a query is given those of another position.
+    """
+    config = hf.ProphetNetConfig(
+        vocab_size=60,
+        hidden_size=16,
+        encoder_ffn_dim=24,
+        num_encoder_layers=3,
+        num_encoder_attention_heads=4,
+        decoder_ffn_dim=24,
+        num_decoder_layers=3,
+        num_decoder_attention_heads=4,
+        pad_token_id=0,
+        decoder_start_token_id=2,
+    )
+    model = hf.ProphetNetForConditionalGeneration(config)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.4)
+    source, target = torch.randint(5, 60, (2, 9)), torch.randint(5, 60, (2, 7))
+    diagnosis = at.diagnose(model, {"input_ids": source, "decoder_input_ids": target})
+    assert errors(diagnosis) == ["teacher-forcing-leak"], str(diagnosis)
+
+    changed = target.clone()
+    changed[:, -1] = 5 + (target[:, -1] - 4) % 55
+    model.double().eval()
+    with torch.no_grad():
+        before, after = (
+            model(input_ids=source, decoder_input_ids=each, use_cache=False).logits[:, :-1]
+            for each in (target, changed)
+        )
+    assert (before - after).abs().max() > 1e-9 * before.abs().max()

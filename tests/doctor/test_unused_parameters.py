@@ -1,0 +1,36 @@
+"""unused-parameters: nothing depends on a parameter, or on an attention."""
+
+from collections.abc import Callable
+
+import pytest
+from examined import assert_only_error, found
+from sequence_models import Decoder, rows
+from torch import Tensor, nn
+from unused_mistakes import UNUSED_PARAMETERS
+
+import attentio as at
+
+
+@pytest.mark.parametrize("mistake", UNUSED_PARAMETERS.values(), ids=UNUSED_PARAMETERS)
+def test_each_mistake_is_found_and_nothing_else(mistake: Callable[[], tuple], seed: int) -> None:
+    assert_only_error(mistake(), "unused-parameters")
+
+
+def test_a_layer_that_never_runs_is_a_warning_and_named(seed: int) -> None:
+    model = Decoder()
+    model.forgotten = nn.Linear(5, 7)
+    (finding,) = found(at.diagnose(model, rows(11, 11)[0]), "unused-parameters")
+    assert (finding.severity, finding.where) == ("warning", "forgotten")
+    assert finding.evidence["parameters"] == 42
+
+
+def test_what_an_input_that_was_not_given_may_use_is_a_note(seed: int) -> None:
+    class Optional(Decoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.prompt = nn.Linear(5, 24)
+
+        def forward(self, tokens: Tensor, prompt: Tensor | None = None) -> Tensor:
+            return super().forward(tokens) + (0 if prompt is None else self.read_out(self.prompt(prompt)))
+
+    assert [one.severity for one in found(at.diagnose(Optional(), rows(11, 11)[0]), "unused-parameters")] == ["note"]

@@ -1,0 +1,189 @@
+"""What the grader says, and what it does with code that cannot be called."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from planted_codes import DropsOut, minus_ten, no_scale, over_queries
+from right_codes import BahdanauThree, bahdanau_function, sdp_drop_mask, sdp_matmul
+from torch import nn
+
+import attentio as at
+from attentio.errors import AttentioError
+from attentio.grading.papers.catalogue import PAPERS
+
+
+class Odd(nn.Module):
+    """Its parameters are no W, U and v."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 5)
+
+    def forward(self, query: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+        return query
+
+
+def test_the_grade_shows_the_line_the_numbers_and_the_seed(seed: int) -> None:
+    grade = at.grade(no_scale, "scaled-dot-product", seed=seed)
+    said = str(grade)
+    assert "e_ij = q_i . k_j / sqrt(d_k)" in said
+    assert "not divided by sqrt(d_k)" in said
+    assert f"seed {seed}" in said
+    assert grade.difference is not None
+    assert f"{grade.difference.yours:.4f}" in said
+    assert f"{grade.difference.paper:.4f}" in said
+    assert repr(grade) == "Grade(scaled-dot-product: no scale)"
+    assert "not divided" in grade._repr_html_()
+    content = json.loads(grade.json())
+    assert (content["right"], content["deviations"]) == (False, ["no scale"])
+
+
+def test_the_same_seed_gives_the_same_grade(seed: int) -> None:
+    assert str(at.grade(no_scale, "scaled-dot-product", seed=seed)) == str(
+        at.grade(no_scale, "scaled-dot-product", seed=seed)
+    )
+
+
+def test_korean(seed: int) -> None:
+    said = str(at.grade(over_queries, "scaled-dot-product", language="ko", seed=seed))
+    assert "소프트맥스가 쿼리 축에서 계산됩니다" in said
+    assert "시드" in said
+
+
+def test_every_sentence_stands_in_both_languages() -> None:
+    for paper in PAPERS.values():
+        for name, one in {**paper.deviations, **paper.conventions}.items():
+            assert one.line in paper.equation, (paper.name, name)
+            assert one.told("en") != one.told("ko")
+            assert any("가" <= letter <= "힣" for letter in one.told("ko")), name
+
+
+def test_require_raises_with_the_report(seed: int) -> None:
+    with pytest.raises(AssertionError, match="the scores are not divided by sqrt"):
+        at.grade(no_scale, "scaled-dot-product", seed=seed).require()
+    assert at.grade(sdp_matmul, "scaled-dot-product", seed=seed).require().right
+
+
+def test_a_mask_that_drops_is_a_note_unless_it_was_said_to_keep(seed: int) -> None:
+    grade = at.grade(sdp_drop_mask, "scaled-dot-product", seed=seed)
+    assert grade.right
+    assert any("your mask means drop" in one for one in grade.remarks)
+    assert at.grade(sdp_drop_mask, "scaled-dot-product", mask_means="keep", seed=seed).deviations == ("polarity",)
+
+
+def test_a_bias_is_told_and_is_no_mistake(seed: int) -> None:
+    grade = at.grade(BahdanauThree, "bahdanau", seed=seed)
+    assert grade.right
+    assert any("bias" in one for one in grade.remarks)
+
+
+def test_the_learners_exception_is_shown_with_its_line(seed: int) -> None:
+    def attention(query: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+        return query.no_such_method(keys)
+
+    grade = at.grade(attention, "luong-dot", seed=seed)
+    assert not grade.right
+    assert grade.raised is not None
+    assert "no_such_method" in grade.raised
+    assert f"line {attention.__code__.co_firstlineno + 1})" in grade.raised
+
+
+def test_an_unknown_difference_is_not_explained_away(seed: int) -> None:
+    def attention(query: torch.Tensor, keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        weights = (query @ keys.mT).softmax(-1)
+        return weights @ keys.sin() * 3, weights
+
+    grade = at.grade(attention, "luong-dot", seed=seed)
+    assert not grade.right
+    assert grade.deviations == ()
+    assert grade.difference is not None
+    assert (grade.difference.name, grade.difference.agreeing) == ("context", ("weights",))
+    assert "no mistake that is known explains the difference" in str(grade)
+
+
+def test_rounding_and_a_guard_against_zero_are_no_difference(seed: int) -> None:
+    def attention(query: np.ndarray, keys: np.ndarray) -> np.ndarray:
+        e = np.exp(np.einsum("bqd,bkd->bqk", query, keys).astype(np.float32))
+        return e / (e.sum(-1, keepdims=True) + 1e-9) @ keys.astype(np.float32)
+
+    assert at.grade(attention, "luong-dot", seed=seed).right
+
+
+def test_the_owners_module_and_random_state_are_left_alone(seed: int) -> None:
+    module = BahdanauThree(8)
+    before = [one.clone() for one in module.parameters()]
+    state = torch.get_rng_state()
+    at.grade(module, "bahdanau", seed=seed)
+    assert torch.equal(state, torch.get_rng_state())
+    assert module.training
+    assert all(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
+
+
+def test_dropout_that_is_always_on_is_told(seed: int) -> None:
+    assert "two calls with the same inputs" in str(at.grade(DropsOut, "scaled-dot-product", seed=seed))
+
+
+def test_parameters_that_a_function_holds_are_told_by_name(seed: int) -> None:
+    w, u, v = torch.randn(6, 4), torch.randn(6, 5), torch.randn(6)
+
+    def attention(query: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+        return bahdanau_function(query, keys, w, u, v)[0]
+
+    assert at.grade(attention, "bahdanau", weights={"W": w, "U": u, "v": v}, seed=seed).right
+    assert not at.grade(attention, "bahdanau", weights={"W": w, "U": u, "v": -v}, seed=seed).right
+
+
+@pytest.mark.parametrize(
+    ("code", "paper", "options", "told"),
+    [
+        (no_scale, "scaled-dot-produkt", {}, "did you mean 'scaled-dot-product'?"),
+        (no_scale, "scaled-dot-product", {"language": "fr"}, 'language must be "en" or "ko"'),
+        (no_scale, "scaled-dot-product", {"mask_means": "add"}, 'mask_means must be "keep" or "drop"'),
+        (3, "bahdanau", {}, "code must be a function or a module, got int"),
+        (lambda: None, "luong-dot", {}, "write it as: def attention(query, keys, mask=None)"),
+        (lambda query, keys, more, other: keys, "luong-dot", {}, "it is not clear what its argument 'other' is"),
+        (lambda query, keys: "text", "luong-dot", {}, "it returned no tensor; expected context"),
+        (Odd(), "bahdanau", {}, "say which is which: weights={'W': .., 'U': .., 'v': ..}"),
+        (BahdanauThree(8), "bahdanau", {"weights": {"W": torch.ones(3)}}, "weights['W'] is no parameter of the module"),
+    ],
+)
+def test_what_cannot_be_graded_is_one_line(code: Callable, paper: str, options: dict, told: str) -> None:
+    with pytest.raises(AttentioError) as caught:
+        at.grade(code, paper, **options)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_additive_mask_must_add_any_number(seed: int) -> None:
+    """(1 - mask) * -10 turns -inf into -inf, and yet is no additive mask."""
+    assert at.grade(minus_ten, "scaled-dot-product", seed=seed).deviations == ("lowered by 10",)
+
+
+def test_what_the_code_prints_is_not_shown(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
+    def attention(query: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+        print("shape", query.shape)
+        return (query @ keys.mT).softmax(-1) @ keys
+
+    assert at.grade(attention, "luong-dot", seed=seed).right
+    assert capsys.readouterr().out == ""
+
+
+def test_code_that_changes_its_inputs_in_place_is_not_confused(seed: int) -> None:
+    def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        q /= q.shape[-1] ** 0.5
+        return (q @ k.mT).softmax(-1) @ v
+
+    assert at.grade(attention, "scaled-dot-product", seed=seed).right
+
+
+def test_a_plain_object_that_can_be_called_is_graded_as_a_function(seed: int) -> None:
+    class Attention:
+        def __call__(self, Q: np.ndarray, K: np.ndarray, V: np.ndarray) -> np.ndarray:  # noqa: N803
+            e = np.exp(Q @ K.transpose(0, 2, 1) / np.sqrt(K.shape[-1]))
+            return e / e.sum(-1, keepdims=True) @ V
+
+    assert at.grade(Attention(), "scaled-dot-product", seed=seed).right
+    assert at.grade(Attention, "scaled-dot-product", seed=seed).right

@@ -1,0 +1,32 @@
+"""Known mistakes are named, and right code is not blamed, whoever's style it is in."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from planted_codes import PLANTED, TOLD
+from right_codes import RIGHT
+
+import attentio as at
+
+
+def _name(code: Any) -> str:
+    return getattr(code, "__name__", type(code).__name__) + "".join(map(str, getattr(code, "changed", {})))
+
+
+@pytest.mark.parametrize(("code", "paper"), RIGHT, ids=[f"{_name(code)}-{paper}" for code, paper in RIGHT])
+def test_right_code_is_not_blamed(code: Callable, paper: str, seed: int) -> None:
+    at.grade(code, paper, seed=seed).require()
+
+
+@pytest.mark.parametrize(
+    ("code", "paper", "options", "deviations"),
+    [(code, paper, {}, deviations) for code, paper, deviations in PLANTED] + TOLD,
+    ids=[f"{_name(code)}-{paper}" for code, paper, *_ in PLANTED + TOLD],
+)
+def test_a_mistake_is_named(
+    code: Callable, paper: str, options: dict[str, Any], deviations: set[str], seed: int
+) -> None:
+    grade = at.grade(code, paper, seed=seed, **options)
+    assert not grade.right
+    assert set(grade.deviations) == deviations, str(grade)

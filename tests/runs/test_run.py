@@ -1,0 +1,333 @@
+"""A run directory read back: what it refuses, and that its translations stand on their own."""
+
+import json
+import random
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from toy_pairs import LETTERS, OPTIONS, as_arguments, reverse, write_task
+from untrained_runs import SMALL, untrained
+
+import attentio as at
+from attentio.commands.main import main
+from attentio.errors import AttentioError
+from attentio.runs import translator
+from attentio.runs.outputs import Translation
+from attentio.runs.translator import Run
+from attentio.text.tokenizer import BOS, EOS, Tokenizer
+from attentio.training.checkpoint import Checkpoints
+
+
+@pytest.fixture
+def copied(toy, tmp_path: Path) -> Path:
+    return shutil.copytree(toy.run, tmp_path / "run")
+
+
+@pytest.fixture
+def words(seed: int) -> list[str]:
+    draw = random.Random(seed)
+    return ["".join(draw.choices(LETTERS, k=draw.randint(1, 11))) for _ in range(29)]
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(AttentioError) as caught:
+        Run.load(path)
+    assert "\n" not in str(caught.value)
+    assert "train" in str(caught.value), "no remedy"
+    return str(caught.value)
+
+
+def same(one: Translation, other: Translation) -> None:
+    assert (one.text, one.tokens, one.source_tokens) == (other.text, other.tokens, other.source_tokens)
+    assert one.score == pytest.approx(other.score, abs=1e-4)
+    torch.testing.assert_close(one.attention, other.attention, atol=1e-4, rtol=0)
+
+
+def test_a_loaded_run_has_learnt_its_task(toy) -> None:
+    run = at.load(toy.run)
+    found = run.translate(["abcd", "hgfe"])
+    assert sum(output.text == reverse(word) for output, word in zip(found, ["abcd", "hgfe"], strict=True)) >= 1
+    assert not run.model.training
+
+
+# Trap 11
+
+
+def test_translations_do_not_depend_on_batch_size_or_neighbours(toy, words: list[str]) -> None:
+    run = Run.load(toy.run)
+    alone = [run.translate([word])[0] for word in words]
+    for batch_size in (1, 7, 64):
+        for one, (other,) in zip(alone, run.candidates(words, batch_size=batch_size), strict=True):
+            same(one, other)
+    for one, other in zip(alone, reversed(run.translate(words[::-1])), strict=True):
+        same(one, other)
+    padded = run.translate([words[0], "a" * 40])[0]
+    same(alone[0], padded)
+
+
+# Traps 17 and 18
+
+
+@pytest.mark.parametrize("beam", [1, 5])
+def test_the_attention_returned_is_that_of_scoring_the_hypothesis_again(toy, words: list[str], beam: int) -> None:
+    run = Run.load(toy.run)
+    candidates = run.candidates(words, beam=beam, n_best=min(beam, 3), batch_size=11)
+    for word, outputs in zip(words, candidates, strict=True):
+        for output in outputs:
+            ids = run.tokenizers.target.encode(output.text)
+            source = torch.tensor([[*run.tokenizers.source.encode(word), EOS]])
+            assert output.tokens == run.tokenizers.target.tokens([*ids, EOS])
+            log_prob, rows = 0.0, []
+            with torch.inference_mode():
+                state = run.model.start(run.model.encode(source, torch.tensor([source.shape[1]])))
+                for token, following in zip([BOS, *ids], [*ids, EOS], strict=True):
+                    step = run.model.step(torch.tensor([[token]]), state)
+                    state = step.state
+                    log_prob += float(step.logits[0, 0].log_softmax(-1)[following])
+                    rows.append(step.weights[0, 0])
+            assert output.attention is not None
+            assert output.attention.shape == (len(output.tokens), len(output.source_tokens))
+            torch.testing.assert_close(output.attention, torch.stack(rows), atol=1e-4, rtol=0)
+            penalty = ((5 + len(ids) + 1) / 6) ** run.config.decoding.length_penalty
+            assert output.score == pytest.approx(log_prob / penalty, abs=1e-3)
+
+
+def test_every_row_of_attention_sums_to_1(toy, words: list[str]) -> None:
+    for output in Run.load(toy.run).translate(words):
+        assert output.attention is not None
+        torch.testing.assert_close(output.attention.sum(1), torch.ones(len(output.tokens)), atol=1e-4, rtol=0)
+
+
+def test_unknown_characters_are_translated_too(toy) -> None:
+    output = Run.load(toy.run).translate(["aZ가"])[0]
+    assert output.source_tokens == ["a", "<unk>", "<unk>", "</s>"]
+    assert "<" not in output.text
+    assert [(each.text, each.place, each.known) for each in output.unknown] == [("Z", 2, None), ("가", 3, None)]
+
+
+def test_no_texts_are_no_translations(toy) -> None:
+    assert Run.load(toy.run).translate([]) == []
+
+
+def test_n_best_above_the_beam_is_the_callers_mistake(toy) -> None:
+    with pytest.raises(ValueError, match="n_best must be at most the beam, got 3 and a beam of 2"):
+        Run.load(toy.run).candidates(["abc"], n_best=3, beam=2)
+
+
+def test_the_outputs_for_a_text_differ_and_keep_their_best_scores() -> None:
+    """Pieces spell one text in several ways; the seed is of a model that finds such."""
+    tokenizer = Tokenizer.train(["ab abc cab bac"] * 3, kind="bpe", vocab_size=14)
+    torch.manual_seed(2)
+    run = untrained(tokenizer=tokenizer)
+    texts = ["ab", "cab", "abc bac", "c", "ba ab"] * 2
+    whole = run.candidates(texts, n_best=8, beam=8)
+    assert any(len(outputs) < 8 for outputs in whole), "no text came in several spellings"
+    for outputs, all_of_them in zip(run.candidates(texts, n_best=4, beam=8), whole, strict=True):
+        assert len({output.text for output in outputs}) == len(outputs) == min(4, len(all_of_them))
+        assert [output.text for output in outputs] == [output.text for output in all_of_them[:4]]
+        for one, other in zip(outputs, all_of_them, strict=False):
+            assert one.score == pytest.approx(other.score, abs=1e-4)
+
+
+def test_an_output_says_whether_the_model_ended_it(toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run.load(toy.run)
+    ((whole,),) = run.candidates(["abcd"])
+    monkeypatch.setattr(translator, "EXTRA_OUTPUT_TOKENS", 0)
+    ((cut,),) = run.candidates(["abcd"], max_length_ratio=0.5)
+    assert cut.tokens == [*whole.tokens[:2], "</s>"]
+    assert whole.finished
+    assert not cut.finished
+    assert whole.warnings() == []
+    assert "cut off" in cut.warnings()[0]
+
+
+def test_the_limit_of_outputs_is_said(seed: int) -> None:
+    assert untrained().length_limit() == "0.5 tokens for each of its source, and 10 more"
+    learnt = replace(SMALL, positions="learned", max_length=9)
+    run = untrained(encoder="transformer", decoder="transformer", transformer=learnt)
+    assert run.length_limit(2.0).endswith(", and 10 more, but 8 at most, the positions that were learnt")
+
+
+def test_progress_is_told_every_text_once(toy, words: list[str]) -> None:
+    told: list[int] = []
+    Run.load(toy.run).candidates(words, batch_size=7, progress=told.append)
+    assert sum(told) == len(words)
+    assert len(told) == 5
+
+
+# Errors
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_what_is_not_a_run_directory_is_told(tmp_path: Path, made: bool) -> None:
+    path = tmp_path / "elsewhere"
+    if made:
+        path.mkdir()
+    makes = "`attentio train` makes one"
+    made_one = f"{path} is not a run directory: it has no config.yaml; {makes}"
+    missing = f"{path}: no such run; {makes}, and `attentio models` lists those that come along"
+    assert refused(path) == (made_one if made else missing)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, Path.unlink])
+def test_a_damaged_checkpoint_is_named(copied: Path, damage: Callable[[Path], None]) -> None:
+    path = Checkpoints(copied).path("best") / "model.safetensors"
+    damage(path)
+    assert str(path) in refused(copied)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.json"])
+@pytest.mark.parametrize("damage", [truncate, Path.unlink])
+def test_damaged_facts_are_named(copied: Path, name: str, damage: Callable[[Path], None]) -> None:
+    path = Checkpoints(copied).path("best") / name
+    damage(path)
+    assert str(path) in refused(copied)
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+@pytest.mark.parametrize("damage", [truncate, Path.unlink])
+def test_a_damaged_tokenizer_is_named(copied: Path, side: str, damage: Callable[[Path], None]) -> None:
+    path = copied / "tokenizer" / f"{side}.json"
+    damage(path)
+    assert str(path) in refused(copied)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [("model", "hidden", 48), ("model", "attention", "bahdanau"), ("model", "cell", "gru"), ("model", "score", "dot")],
+)
+def test_a_configuration_that_was_altered_does_not_fit(copied: Path, section: str, key: str, value: object) -> None:
+    content = yaml.safe_load((copied / "config.yaml").read_text())
+    content[section][key] = value
+    (copied / "config.yaml").write_text(yaml.safe_dump(content))
+    assert re.search(r"does not fit .*/config\.yaml: one of them has been changed since training", refused(copied))
+
+
+def swap_two_letters(path: Path) -> None:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    vocabulary = content["tokenizer"]["model"]["vocab"]
+    vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_tokenizer_swapped_under_a_model_is_named(copied: Path, side: str) -> None:
+    """Trap 33."""
+    path = copied / "tokenizer" / f"{side}.json"
+    swap_two_letters(path)
+    assert refused(copied) == f"{path} has been altered since training; copy it again, or train again"
+    assert main(["train", str(copied)]) == 2, "nor does training go on"
+
+
+def test_a_setting_that_fits_the_weights_and_changes_what_they_say_is_named(copied: Path) -> None:
+    content = yaml.safe_load((copied / "config.yaml").read_text())
+    content["text"]["source"]["tokenizer"] = "whitespace"
+    (copied / "config.yaml").write_text(yaml.safe_dump(content))
+    assert 'text.source.tokenizer was "char" and is "whitespace"; set it back' in refused(copied)
+
+
+def test_runs_made_before_there_were_sums_and_settings_of_decoding_still_open(copied: Path) -> None:
+    expected = Run.load(copied).translate(["abcd"])[0].text
+    path = Checkpoints(copied).path("best") / "checkpoint.json"
+    facts = json.loads(path.read_text())
+    assert set(facts.pop("tokenizer_sha256")) == {"source.json", "target.json"}
+    assert facts.pop("config")
+    path.write_text(json.dumps(facts))
+    content = yaml.safe_load((copied / "config.yaml").read_text())
+    content["decoding"]["batch_size"] = 7
+    (copied / "config.yaml").write_text(yaml.safe_dump(content))
+    assert Run.load(copied).translate(["abcd"])[0].text == expected
+
+
+def test_a_run_that_has_no_checkpoint_yet_is_told(copied: Path) -> None:
+    (copied / "best").unlink()
+    shutil.rmtree(copied / "checkpoints")
+    assert "best is missing, and no checkpoint in" in refused(copied)
+
+
+def test_the_last_checkpoint_can_be_asked_for(toy) -> None:
+    assert Run.load(toy.run, checkpoint="last").translate(["ab"])[0].tokens[-1] == "</s>"
+
+
+def test_outputs_keep_to_the_positions_that_were_learnt(seed: int) -> None:
+    learnt = replace(SMALL, positions="learned", max_length=9)
+    run = untrained(encoder="transformer", decoder="transformer", transformer=learnt)
+    outputs = run.translate(["abcdefgh", "hg", "bad cafe"])
+    assert all(len(output.tokens) <= 9 for output in outputs)
+
+
+TRANSFORMER = {"encoder": "transformer", "decoder": "transformer"}
+
+
+def test_a_translation_has_the_same_numbers_whenever_it_is_asked_for(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(translator, "WORTH_COMPILING", 100)
+    run, words = untrained(**TRANSFORMER), ["abcd", "h", "bad cafe"]
+    before, compiled = run.translate(words), run.translate(words, compiled=True)
+    assert len(run.candidates(words * 20, batch_size=1)) == 60, "more than enough for compiled loops"
+    for first, again in ((before, run.translate(words)), (compiled, run.translate(words, compiled=True))):
+        for one, other in zip(first, again, strict=True):
+            assert (one.text, one.score) == (other.text, other.score)
+            assert torch.equal(one.attention, other.attention)
+    for one, other in zip(before, compiled, strict=True):
+        same(one, other)
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "expected"),
+    [
+        (["abcd"] * 10, {"batch_size": 1}, True),  # five tokens each, the end counted
+        (["abcd"] * 9 + ["abc"], {"batch_size": 1}, False),
+        (["abcd"] * 10, {"batch_size": 2}, False),
+        (["abcd"] * 10, {"batch_size": 1, "compiled": False}, False),
+        (["abcd"], {"compiled": True}, True),
+        ([], {}, False),
+    ],
+)
+def test_compiled_loops_are_for_many_texts_or_where_they_are_asked_for(
+    seed: int, monkeypatch: pytest.MonkeyPatch, texts: list[str], options: dict, expected: bool
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(translator, "WORTH_COMPILING", 50)
+    monkeypatch.setattr(translator, "compiled_loops", lambda: asked.append(True))
+    untrained(**TRANSFORMER).candidates(texts, **options)
+    assert bool(asked) is expected
+    untrained(attention="luong").candidates(texts, **options)
+    assert bool(asked) is expected, "a recurrent decoder has none"
+
+
+def test_a_validation_uses_no_compiled_loops(tmp_path, seed, monkeypatch):
+    """They round differently, and whether numba can compile must not decide which checkpoint is the best."""
+    asked = []
+    monkeypatch.setattr(translator, "WORTH_COMPILING", 0)
+    monkeypatch.setattr(translator, "compiled_loops", lambda: asked.append(True))
+    options = {key: value for key, value in OPTIONS.items() if key not in ("model.embedding", "model.hidden")}
+    options |= write_task(tmp_path, reverse, seed=seed) | {
+        "model.encoder": "transformer",
+        "model.decoder": "transformer",
+        "model.transformer.width": 8,
+        "model.transformer.heads": 2,
+        "training.max_steps": 2,
+        "training.validate_every": 1,
+    }
+    assert main(["train", "luong", "--run", str(tmp_path / "run"), *as_arguments(options)]) == 0
+    assert not asked
+    Run.load(tmp_path / "run").translate(["abcd"])
+    assert asked

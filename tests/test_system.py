@@ -1,0 +1,138 @@
+"""What systems do differently: how threads wait, memory, signals, standard output; and that one file alone asks."""
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import attentio
+from attentio import system
+from attentio.config.read import load_config
+
+PROBE = """
+import os, sys
+from attentio.system import settle
+settle()
+print(os.environ["GOMP_SPINCOUNT"], "torch" in sys.modules)
+"""
+
+
+def said(**environment: str) -> str:
+    kept = {key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE], env=kept | environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_threads_are_told_to_spin_for_a_moment_only_before_torch_is_loaded() -> None:
+    spins, torch_was_loaded = said().split()
+    assert 0 < int(spins) < 300_000
+    assert torch_was_loaded == "False"
+
+
+def test_a_setting_of_the_user_stays() -> None:
+    assert said(GOMP_SPINCOUNT="7").split()[0] == "7"
+
+
+def test_no_other_file_asks_for_the_system_or_for_what_only_some_have() -> None:
+    only_some = re.compile(
+        r"os\.name\b|sys\.platform|\bfcntl\b|import resource\b|os\.(wait|fork|symlink|open\()|signal\.SIG"
+    )
+    folder = Path(attentio.__file__).parent
+    asking = {
+        path.relative_to(folder).as_posix() for path in folder.rglob("*.py") if only_some.search(path.read_text())
+    }
+    assert asking == {"system.py"}
+
+
+def test_the_peak_of_memory_is_in_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux counts in KB, macOS in bytes."""
+    here = system.peak_megabytes()
+    assert here is not None
+    assert 50 < here < 100_000
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert system.peak_megabytes() == pytest.approx(here / 1024, rel=0.1)
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert system.peak_megabytes() is None
+
+
+def test_signals_to_stop_are_noted_and_handled_as_before_afterwards() -> None:
+    before = [signal.getsignal(number) for number in system.stop_signals()]
+    with system.noted_signals() as received:
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+    assert received == [signal.SIGINT, signal.SIGHUP, signal.SIGTERM]
+    assert [signal.getsignal(number) for number in system.stop_signals()] == before
+
+
+def test_a_hang_up_that_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with system.noted_signals() as received:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert received == []
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_output_is_utf8_whatever_the_system_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
+    system.write_in_utf8()
+    print("한 → 글", flush=True)
+    assert written.getvalue().decode("utf-8").strip() == "한 → 글"
+
+
+def test_a_text_is_replaced_whole_with_line_ends_that_are_the_same_everywhere(tmp_path: Path) -> None:
+    system.replace_text(tmp_path / "a.txt", "한\n글\n")
+    system.replace_text(tmp_path / "a.txt", "one\ntwo\n")
+    assert (tmp_path / "a.txt").read_bytes() == b"one\ntwo\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_paths_of_windows_are_kept_as_other_systems_read_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ["--data.train", r"data\a.tsv,data\b.tsv", "--data.dev", r"C:\data\dev.tsv"]
+    assert load_config("luong", options).data.train == r"data\a.tsv,data\b.tsv"  # here a name may hold one
+    monkeypatch.setattr(os, "sep", "\\")
+    data = load_config("luong", options).data
+    assert (data.train, data.dev, data.test) == ("data/a.tsv,data/b.tsv", "C:/data/dev.tsv", None)
+
+
+@pytest.mark.parametrize(
+    ("variables", "language"),
+    [
+        ({}, "en"),
+        ({"LANG": "ko_KR.UTF-8"}, "ko"),
+        ({"LANG": "ko"}, "ko"),
+        ({"LANG": "kok_IN"}, "en"),
+        ({"LANG": "C.UTF-8"}, "en"),
+        ({"LANG": "ko_KR.UTF-8", "LC_MESSAGES": "en_US.UTF-8"}, "en"),
+        ({"LANG": "en_US.UTF-8", "LC_ALL": "ko_KR.EUC-KR"}, "ko"),
+        ({"LANG": "ko_KR.UTF-8", "LANGUAGE": "en"}, "en"),
+        ({"LANG": "ko_KR.UTF-8", "LANGUAGE": "en:ko"}, "en"),
+        ({"LANG": "C", "LANGUAGE": "fr:ko:en"}, "ko"),
+        ({"LANG": "ko_KR.UTF-8", "LANGUAGE": ""}, "ko"),
+    ],
+)
+def test_the_language_is_the_one_that_the_variables_of_gettext_ask_for(
+    variables: dict[str, str], language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("locale.getlocale", lambda: (None, None))
+    assert system.language() == language
+
+
+def test_without_variables_as_on_windows_the_locale_says_the_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("locale.getlocale", lambda: ("Korean_Korea", "949"))
+    assert system.language() == "ko"

@@ -1,0 +1,28 @@
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attentio.text.normal import Normalizer, normalized, trimmed
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufeff")))
+def test_what_is_trimmed_is_what_python_calls_white_space(text: str) -> None:
+    assert trimmed(text) == text.strip()
+
+
+@given(st.text())
+def test_normal_text_stays_as_it_is_and_its_forms_become_it(text: str) -> None:
+    once = normalized(text, "nfc")
+    assert normalized(once, "nfc") == once
+    assert normalized(unicodedata.normalize("NFD", f"\ufeff\t{text} \ufeff"), "nfc") == once
+    assert normalized(text, "none") == text
+
+
+def test_texts_that_are_not_normal_are_counted() -> None:
+    for how, first in (("nfc", "한"), ("none", " 한")):
+        normal = Normalizer(how)  # type: ignore[arg-type]
+        assert [normal(text) for text in (" 한", "한", "a")] == [first, "한", "a"]
+        assert (normal.trimmed, normal.composed) == (1, 0)
+        normal(unicodedata.normalize("NFD", "한 é "))
+        assert (normal.trimmed, normal.composed) == (2, 1)
