@@ -239,6 +239,8 @@ def test_layers_and_heads_are_chosen_by_arrows_and_by_letters(open_page: Open, s
     assert tab.evaluate("[attentio.app.state.layer, attentio.app.state.head]") == [0, 1]
     assert tab.evaluate("document.activeElement.getAttribute('aria-label')") == "layer 0, head 1"
     assert tab.locator("#said").inner_text() == "layer 0, head 1"
+    tab.evaluate("attentio.app.set({ theme: 'dark' })")  # all pictures are drawn anew
+    assert tab.evaluate("document.activeElement.getAttribute('aria-label')") == "layer 0, head 1"
     tab.keyboard.press("]")
     tab.keyboard.press("Shift+}")
     assert tab.evaluate("[attentio.app.state.layer, attentio.app.state.head]") == [1, 2]

@@ -8,7 +8,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attentio.notebook import frame, grid, grids, line, lines
-from attentio.pictures.labels import label
 from attentio.text.unknown import Unknown, told
 
 
@@ -45,6 +44,8 @@ class Translation:
 
     def _repr_html_(self) -> str:
         """For notebooks."""
+        from attentio.pictures.labels import label  # not of the commands that draw nothing
+
         rows, columns = (list(map(label, tokens)) for tokens in (self.tokens, self.source_tokens))
         drawn = "" if self.attention is None else grid(self.attention, rows=rows, columns=columns)
         return frame(self.text, line(f"{self.score:.3f}", "score"), lines(self.warnings()), drawn)
@@ -109,6 +110,8 @@ class SelfAttention(NamedTuple):
 
     def _repr_html_(self) -> str:
         """For notebooks."""
+        from attentio.pictures.labels import label  # not of the commands that draw nothing
+
         return frame(repr(self), grids(self.weights, axes=("layer", "head"), tokens=list(map(label, self.tokens))))
 
 

@@ -29,8 +29,10 @@
       grid.style.setProperty("--side", `${side}px`);
       caption.textContent = app.text("overview.caption",
         { layers: group.entries.length, heads: most, rows: group.queries, columns: group.keys });
+      const focused = grid.contains(document.activeElement);
       grid.replaceChildren(...group.entries.map((entry, layer) => rowOf(entry, layer)));
       choose();
+      if (focused) grid.querySelector("[tabindex='0']")?.focus();
       for (const [layer, entry] of group.entries.entries()) {
         const small = await attentio.data.thumbs(group, entry, app.state.item);
         if (mine !== turn) return;
