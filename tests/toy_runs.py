@@ -1,12 +1,15 @@
 """Tiny trained runs, each made once."""
 
 import io
+import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from filelock import FileLock
 from toy_pairs import OPTIONS, as_arguments, reverse, write_task
 from toy_texts import write_round
 
@@ -26,12 +29,25 @@ class Said(NamedTuple):
     err: str
 
 
+def made_once(name: str, make: Callable[[Path], object], factory: pytest.TempPathFactory) -> Path:
+    """A folder of this test process's own, with what `make(folder)` wrote for the first of the processes that asked."""
+    base = factory.getbasetemp()
+    made = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"made-{name}"
+    with FileLock(f"{made}.lock"):
+        if not made.exists():
+            made.mkdir()
+            make(made)
+    return Path(shutil.copytree(made, factory.mktemp(name) / "made", symlinks=True))
+
+
 @pytest.fixture(scope="session")
 def toy(training_seed: int, tmp_path_factory: pytest.TempPathFactory) -> Toy:
-    folder = tmp_path_factory.mktemp("toy")
-    options = OPTIONS | write_task(folder, reverse, seed=training_seed) | {"training.seed": training_seed}
-    arguments = as_arguments(options | {"model.input_feeding": "false"})
-    assert main(["train", "luong", "--run", str(folder / "run"), *arguments]) == 0
+    def make(folder: Path) -> None:
+        options = OPTIONS | write_task(folder, reverse, seed=training_seed) | {"training.seed": training_seed}
+        arguments = as_arguments(options | {"model.input_feeding": "false"})
+        assert main(["train", "luong", "--run", str(folder / "run"), *arguments]) == 0
+
+    folder = made_once("toy", make, tmp_path_factory)
     return Toy(folder / "run", folder / "dev.tsv")
 
 
@@ -44,10 +60,10 @@ def toy_without_attention(toy: Toy, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def language_run(type: str, seed: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp(type)
-    config = write_round(folder, type=type, seed=seed)
-    assert main(["train", str(config), "--run", str(folder / "run")]) == 0
-    return folder / "run"
+    def make(folder: Path) -> None:
+        assert main(["train", str(write_round(folder, type=type, seed=seed)), "--run", str(folder / "run")]) == 0
+
+    return made_once(type, make, tmp_path_factory) / "run"
 
 
 @pytest.fixture(scope="session")
