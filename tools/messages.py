@@ -121,6 +121,13 @@ OUR_WORDS = (
     "note",
     "→ another token",
     "→ itself",
+    "variant",
+    "training tokens/s",
+    "waits for attention",
+    "minutes",
+    "peak MB",
+    "parameters",
+    "seeds",
 )
 """What no rule finds."""
 

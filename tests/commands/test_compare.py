@@ -1,11 +1,14 @@
 """attentio compare: what a file of variants may hold. That it compares is shown in tests/system."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from attentio.commands.compare import Outcome, _recipes, _variants, _write, waits_for_attention
+from attentio.commands.compare import _recipes, _rows, waits_for_attention
+from attentio.commands.comparison import Measured, Outcome, write
 from attentio.config.read import load_config
 from attentio.models.presets import bahdanau, delayed, luong, plain, recurrent_encoder
 
@@ -40,7 +43,7 @@ def test_an_override_must_do_something_in_one_variant_at_least(tmp_path: Path, a
     said = attentio("compare", path, "--model.reach", 3, "--out", tmp_path / "out")
     assert said.code == 2
     assert "of no variant: model.reach does nothing here" in said.err
-    assert _variants([str(path)], ["--model.score", "location"])["a"].model.score == "location"
+    assert _rows([str(path)], ["--model.score", "location"])["a"].config.model.score == "location"
 
 
 def test_variants_of_another_type_are_not_compared(tmp_path: Path, attentio: Callable) -> None:
@@ -51,14 +54,65 @@ def test_variants_of_another_type_are_not_compared(tmp_path: Path, attentio: Cal
     assert "the variants differ in model.type" in said.err
 
 
+def measured(value: float, speed: float | None = 5.0) -> Measured:
+    return Measured("", {"perplexity": value}, [], 7, speed, speed and 3.0, speed and 60.0)
+
+
 def test_language_models_have_a_table_and_no_curve_by_source_length(tmp_path: Path) -> None:
-    facts = {"by_source_length": [], "parameters": 7, "waits": False, "peak_megabytes": 3.0, "seconds": 60.0}
-    outcomes = [
-        Outcome(variant=name, scores={"perplexity": value}, target_tokens_per_second=5.0, **facts)
-        for name, value in (("a", 3.25), ("b", 4.5))
-    ]
-    assert [path.name for path in _write(tmp_path, outcomes)] == ["compare.json", "compare.md", "compare.png"]
-    assert "| a | 3.25 | 5 | no | 1.0 | 3 | 7 |" in (tmp_path / "compare.md").read_text()
+    outcomes = [Outcome(name, [measured(value)], waits=False) for name, value in (("a_b", 3.25), ("c", 4.5))]
+    names = ["compare.json", "compare.csv", "compare.md", "compare.tex", "compare.png"]
+    assert [path.name for path in write(tmp_path, outcomes)] == names
+    assert "| a_b | 3.25 | 5 | no | 1.0 | 3 | 7 |" in (tmp_path / "compare.md").read_text()
+    assert "a_b,3.25,5,no,1.0,3,7\n" in (tmp_path / "compare.csv").read_text()
+    assert "a\\_b & 3.25 & 5 & no & 1.0 & 3 & 7 \\\\\n" in (tmp_path / "compare.tex").read_text()
+
+
+def test_several_seeds_have_their_mean_and_standard_deviation(tmp_path: Path) -> None:
+    write(tmp_path, [Outcome("a", [measured(3.0), measured(5.0, speed=7.0)], waits=False)])
+    assert "| a | 4.00 ± 1.41 | 2 | 6 |" in (tmp_path / "compare.md").read_text()
+    assert "4.00 $\\pm$ 1.41" in (tmp_path / "compare.tex").read_text()
+
+
+def test_what_is_known_of_no_row_has_no_column(tmp_path: Path) -> None:
+    write(tmp_path, [Outcome("a", [measured(3.0, speed=None)], waits=False)])
+    assert (tmp_path / "compare.csv").read_text() == "variant,perplexity,waits for attention,parameters\na,3.00,no,7\n"
+    write(tmp_path, [Outcome(name, [measured(3.0, speed)], waits=False) for name, speed in (("a", None), ("b", 2.0))])
+    assert "a,3.00,-,no,-,-,7\nb,3.00,2,no,1.0,3,7\n" in (tmp_path / "compare.csv").read_text()
+
+
+def test_runs_that_are_there_are_compared_without_training(
+    toy, toy_without_attention: Path, tmp_path: Path, attentio: Callable
+) -> None:
+    out = tmp_path / "out"
+    without = Path(shutil.copytree(toy_without_attention, tmp_path / "without"))
+    said = attentio("compare", toy.run, without, "--out", out, "--data", toy.dev)
+    assert said.code == 0
+    assert "so great a difference from run" in said.out
+    found = json.loads((out / "compare.json").read_text())
+    assert [outcome["variant"] for outcome in found] == [toy.run.name, "without"]
+    assert found[0]["runs"][0]["scores"]["exact"] > 50
+    assert found[0]["p_value"] is None
+    assert found[1]["p_value"] < 0.01
+    assert (out / "without" / "outputs.tsv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["dates-luong", "cmudict"], "the variants differ in evaluation.metrics"),
+        (["dates-luong", "luong", "--data.test", "a.tsv"], "measured on dates:test, and luong on a.tsv; give --data"),
+        (["dates-luong", "--seeds", "1", "dates-none"], "'dates-none' stands behind the options"),
+        (["dates-luong", "masked-lm"], "the variants differ in model.type"),
+        (["dates-luong", "dates-none", "--seeds", "2"], "--seeds is for variants that are trained"),
+        (["dates-luong", "dates-none", "--model.hidden", "2"], "--model.hidden is for variants that are trained"),
+        (["luong", "--seeds", "0"], "must be a whole number from 1 to 1,000"),
+    ],
+)
+def test_rows_that_cannot_be_compared_are_told(attentio: Callable, given: list[str], told: str, tmp_path: Path) -> None:
+    said = attentio("compare", *given, "--out", tmp_path / "out")
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert told in said.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_variants_need_names_of_their_own(attentio: Callable, tmp_path: Path) -> None:
@@ -90,6 +144,6 @@ def test_a_transformer_waits_for_nothing() -> None:
 
 @pytest.mark.parametrize("recipe", sorted(_recipes()))
 def test_a_recipe_that_comes_along_is_a_comparison_by_its_name(recipe: str) -> None:
-    variants = _variants([recipe], ["--training.batch_tokens", "512"])
-    assert len({config.model for config in variants.values()}) == len(variants) > 1
-    assert {(one.training.max_steps, one.training.batch_tokens) for one in variants.values()} == {(600, 512)}
+    variants = [row.config for row in _rows([recipe], ["--training.batch_tokens", "512"]).values()]
+    assert len({config.model for config in variants}) == len(variants) > 1
+    assert {(one.training.max_steps, one.training.batch_tokens) for one in variants} == {(600, 512)}

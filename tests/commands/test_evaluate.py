@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from attentio.evaluation.report import read_outputs
 from attentio.runs import translator
 from attentio.runs.translator import Run
 
@@ -17,10 +18,12 @@ def report(folder: Path) -> dict:
 def test_scores_are_those_of_the_outputs_it_writes(toy, attentio: Callable, tmp_path: Path) -> None:
     said = attentio("evaluate", toy.run, "--out", tmp_path, "--metrics", "exact,wer,per")
     assert said.code == 0
-    rows = [line.split("\t") for line in (tmp_path / "outputs.tsv").read_text().splitlines()]
+    header, *rows = [line.split("\t") for line in (tmp_path / "outputs.tsv").read_text().splitlines()]
+    assert header == ["source", "output", "right", "score", "references"]
+    assert all((row[2] == "yes") == (row[1] in row[4:]) for row in rows)
     sources = list(dict.fromkeys(line.split("\t")[0] for line in toy.dev.read_text().splitlines()))
     assert [row[0] for row in rows] == sources
-    exact = 100 * sum(row[1] in row[2:] for row in rows) / len(rows)
+    exact = 100 * sum(row[1] in row[4:] for row in rows) / len(rows)
     found = report(tmp_path)
     values = {score["name"]: score["value"] for score in found["scores"]}
     assert list(values) == ["exact", "wer", "per"]
@@ -51,16 +54,17 @@ def test_quality_is_not_that_of_teacher_forcing(toy, attentio: Callable, tmp_pat
     data.write_text("".join(f"{word}\t{word[0]}{word[::-1][1:]}\n" for word in ("abcdef", "bcdefg", "hgfabc")))
     attentio("evaluate", toy.run, "--data", data, "--out", tmp_path, "--metrics", "exact")
     assert report(tmp_path)["scores"][0]["value"] == 0
-    outputs = [line.split("\t")[1] for line in (tmp_path / "outputs.tsv").read_text().splitlines()]
+    outputs = [one.output for one in read_outputs(tmp_path / "outputs.tsv")]
     assert outputs == [one.text for one in Run.load(toy.run).translate(["abcdef", "bcdefg", "hgfabc"])]
 
 
 def test_several_references_of_a_source_count_as_one(toy, attentio: Callable, tmp_path: Path) -> None:
-    output = Run.load(toy.run).translate(["abcd"])[0].text
+    best = Run.load(toy.run).translate(["abcd"])[0]
     data = tmp_path / "two.tsv"
-    data.write_text(f"abcd\tx\nabcd\t{output}\n")
+    data.write_text(f"abcd\tx\nabcd\t{best.text}\n")
     attentio("evaluate", toy.run, "--data", data, "--out", tmp_path)
-    assert (tmp_path / "outputs.tsv").read_text() == f"abcd\t{output}\tx\t{output}\n"
+    row = (tmp_path / "outputs.tsv").read_text().splitlines()[1]
+    assert row == f"abcd\t{best.text}\tyes\t{best.score:.4f}\tx\t{best.text}"
     assert report(tmp_path)["scores"][0]["value"] == 100
 
 
@@ -122,3 +126,22 @@ def test_repeated_sources_are_told(toy, attentio: Callable, tmp_path: Path) -> N
     assert told in attentio("evaluate", toy.run, "--data", data, "--out", tmp_path).out.splitlines()
     data.write_text("ab\tba\ncd\tdc\n")
     assert "count once" not in attentio("evaluate", toy.run, "--data", data, "--out", tmp_path).out
+
+
+def test_a_second_evaluation_overwrites_nothing(toy, attentio: Callable, tmp_path: Path) -> None:
+    for beam in (1, 2, 3):
+        said = attentio("evaluate", toy.run, "--beam", beam, "--out", tmp_path)
+    assert f"the evaluation that was there is now in {tmp_path / 'earlier-2'}" in said.err.replace("\n", "")
+    folders = [tmp_path / "earlier-1", tmp_path / "earlier-2", tmp_path]
+    assert [report(folder)["beam"] for folder in folders] == [1, 2, 3]
+    assert all((folder / "outputs.tsv").is_file() for folder in folders)
+
+
+def test_what_is_said_for_what_is_told_and_written(toy, attentio: Callable, tmp_path: Path) -> None:
+    best = Run.load(toy.run).translate(["abcd"])[0].text
+    data = tmp_path / "one.tsv"
+    data.write_text(f"abcd\t{best[:-1]}\n")  # so that the last is too much
+    said = attentio("evaluate", toy.run, "--data", data, "--out", tmp_path)
+    assert f"most often confused: {best[-1]} too much (1)" in said.out
+    written = (tmp_path / "confusions.tsv").read_text().splitlines()
+    assert written == ["reference\toutput\ttimes\tof", f"\t{best[-1]}\t1\t0"]

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -344,3 +344,44 @@ def test_every_number_has_a_limit_on_both_sides() -> None:
         assert not each.metadata["allows"](-1), each.name
         assert not each.metadata["allows"](10**30), each.name
         assert not each.metadata["allows"](math.nan), each.name
+
+
+@pytest.mark.parametrize(
+    "given",
+    [["--evaluation.metrics", "wer,per"], ["--evaluation.metrics=wer,per"], ["--evaluation.metrics", "[wer,per]"]],
+)
+def test_a_list_may_be_given_with_commas_alone(given: list[str]) -> None:
+    assert load_config("luong", given).evaluation.metrics == ["wer", "per"]
+    assert load_config("luong", ["--evaluation.metrics", "bleu"]).evaluation.metrics == ["bleu"]
+
+
+def test_a_file_has_the_keys_of_its_base_that_it_does_not_give(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("base: luong\nmodel: {hidden: 32}\ntraining.max_steps: 7\n")
+    (tmp_path / "deeper.yaml").write_text("base: mine.yaml\nmodel.cell: gru\n")
+    found, preset = load_config(str(tmp_path / "deeper.yaml")), load_config("luong")
+    assert (found.model.cell, found.model.hidden, found.training.max_steps) == ("gru", 32, 7)
+    assert found.model == replace(preset.model, cell="gru", hidden=32)
+    assert found.data == preset.data
+
+
+def test_a_presets_own_dev_set_is_not_that_of_other_data_in_a_file_based_on_it(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("base: luong\ndata.train: mine.tsv\n")
+    data = load_config(str(tmp_path / "mine.yaml")).data
+    assert (data.train, data.dev, data.test) == ("mine.tsv", None, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("base: loung", "mine.yaml: base: 'loung' is neither a file nor a preset; "),
+        ("base: mine.yaml", "mine.yaml: base: mine.yaml is based on this file"),
+        ("base: other.yaml", "other.yaml: base: mine.yaml is based on this file"),
+        ("base: {a: 1}", "is neither a file nor a preset"),
+        ("base: luong\nmodel.hidden: 3\nmodel: {hidden: 4}", "the key 'model.hidden' a second time"),
+    ],
+)
+def test_a_base_that_cannot_be_is_told(tmp_path: Path, content: str, told: str) -> None:
+    (tmp_path / "mine.yaml").write_text(content)
+    (tmp_path / "other.yaml").write_text("base: mine.yaml")
+    with pytest.raises(AttentioError, match=re.escape(told)):
+        load_config(str(tmp_path / "mine.yaml"))

@@ -27,11 +27,12 @@ def test_two_variants_are_compared_and_the_same_command_goes_on(tmp_path: Path, 
     assert [outcome["variant"] for outcome in outcomes] == ["dot", "none"]
     for outcome in outcomes:
         report = json.loads((out / outcome["variant"] / "evaluation" / "scores.json").read_text())
-        assert outcome["scores"] == {score["name"]: score["value"] for score in report["scores"]}
-        assert outcome["parameters"] == report["parameters"]
-        assert outcome["peak_megabytes"] > 50
-        assert outcome["target_tokens_per_second"] > 0
-    assert outcomes[0]["parameters"] != outcomes[1]["parameters"]
+        (run,) = outcome["runs"]
+        assert run["scores"] == {score["name"]: score["value"] for score in report["scores"]}
+        assert run["parameters"] == report["parameters"]
+        assert run["peak_megabytes"] > 50
+        assert run["target_tokens_per_second"] > 0
+    assert outcomes[0]["runs"][0]["parameters"] != outcomes[1]["runs"][0]["parameters"]
     table = (out / "compare.md").read_text().splitlines()
     assert [line.split(" | ")[0] for line in table] == ["| variant", "| ---", "| dot", "| none"]
     for picture in ("compare.png", "by-length.png"):

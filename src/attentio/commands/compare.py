@@ -7,15 +7,18 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from attentio import system
+from attentio.commands.comparison import Measured, Outcome, table, write
+from attentio.commands.numbers import Seeds
 from attentio.commands.words import said
 from attentio.config.plain_yaml import read_yaml
-from attentio.config.read import check_name, keys_of, load_config, to_yaml
+from attentio.config.read import check_name, keys_of, load_config, load_run, preset_names, to_yaml
 from attentio.config.schema import Config, ModelConfig
 from attentio.config.uses import without_use
 from attentio.errors import AttentioError, extra
@@ -25,21 +28,11 @@ TAKES_OVERRIDES = True
 BUDGET = ("max_steps", "batch_tokens", "accumulate")
 
 
-class Outcome(NamedTuple):
-    """What one variant reached.
+class Row(NamedTuple):
+    """A variant to be trained, or a run that is there, in `run`."""
 
-    waits: whether each step of its training waits for the attention of the one before. peak_megabytes: most memory its
-    training took; None where the system does not tell.
-    """
-
-    variant: str
-    scores: dict[str, float]
-    by_source_length: list[dict[str, Any]]
-    parameters: int
-    target_tokens_per_second: float
-    waits: bool
-    peak_megabytes: float | None
-    seconds: float
+    config: Config
+    run: Path | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,8 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"Such files that come along, by name: {', '.join(_recipes())}.\n"
         "--key.sub value applies to every variant. The same command again resumes where it stopped."
     )
-    parser.add_argument("variants", nargs="+", metavar="VARIANTS", help="a file of variants, or presets")
+    parser.add_argument(
+        "variants",
+        nargs="+",
+        metavar="VARIANTS",
+        help="a file of variants, presets, or runs that are there: they are only measured",
+    )
     parser.add_argument("--out", default="runs/compare", metavar="DIR", help="where to write")
+    parser.add_argument("--seeds", type=Seeds, default=1, metavar="N", help="train each variant with N seeds")
+    parser.add_argument("--data", metavar="FILE", help="pairs or text to measure on (default: as configured)")
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -59,47 +59,104 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         import matplotlib  # noqa: F401
     if not arguments.out:
         raise AttentioError("--out is empty; name a folder, or leave it out for runs/compare")
-    variants = _variants(arguments.variants, overrides)
-    if len({config.model.type for config in variants.values()}) > 1:
-        raise AttentioError("the variants differ in model.type, and so in what is measured; compare one type")
-    budgets = {tuple(getattr(config.training, key) for key in BUDGET) for config in variants.values()}
-    if len(budgets) > 1:
-        raise AttentioError(
-            f"the variants differ in training.{', training.'.join(BUDGET)}; give them one budget, "
-            f"for instance with --training.max_steps N"
-        )
+    rows = _rows(arguments.variants, overrides)
+    _check(rows, arguments)
     console = Console(emoji=False, highlight=False)
     folder = Path(arguments.out)
-    outcomes = []
-    for number, (name, config) in enumerate(variants.items(), start=1):
-        console.rule(said(f"{name} ({number} of {len(variants)})"))
-        outcomes.append(_train_and_measure(name, config, folder / name, arguments.device))
-    written = _write(folder, outcomes)
-    console.print(_table(outcomes))
+    outcomes: list[Outcome] = []
+    for number, (name, row) in enumerate(rows.items(), start=1):
+        console.rule(said(f"{name} ({number} of {len(rows)})"))
+        runs = (
+            [_measure(row.run, folder / name, arguments)] if row.run else _train(row.config, folder / name, arguments)
+        )
+        outcomes.append(Outcome(name, runs, waits_for_attention(row.config.model)))
+    outcomes = _against_first(outcomes, rows)
+    written = write(folder, outcomes)
+    console.print(table(outcomes))
+    if any(outcome.p_value is not None for outcome in outcomes):
+        first = outcomes[0].variant
+        console.print(
+            said(f"p: how probable so great a difference from {first} is if neither is better"), soft_wrap=True
+        )
     console.print(said(f"wrote {', '.join(map(str, written))}"), soft_wrap=True)
     return 0
 
 
-def _variants(given: Sequence[str], overrides: Sequence[str]) -> dict[str, Config]:
-    """The configuration of each variant by its name."""
-    configs: dict[str, Config] = {}
+def _check(rows: Mapping[str, Row], arguments: argparse.Namespace) -> None:
+    """AttentioError for rows whose numbers could not be compared."""
+    configs = [row.config for row in rows.values()]
+    if len({config.model.type for config in configs}) > 1:
+        raise AttentioError("the variants differ in model.type, and so in what is measured; compare one type")
+    if len({tuple(config.evaluation.metrics) for config in configs}) > 1:
+        raise AttentioError("the variants differ in evaluation.metrics; give them the same")
+    trained = [row.config.training for row in rows.values() if row.run is None]
+    if len({tuple(getattr(training, key) for key in BUDGET) for training in trained}) > 1:
+        raise AttentioError(
+            f"the variants differ in training.{', training.'.join(BUDGET)}; give them one budget, "
+            f"for instance with --training.max_steps N"
+        )
+    if not trained and arguments.seeds > 1:
+        raise AttentioError("--seeds is for variants that are trained, and these are all there; leave it out")
+    measured = {name: _measured_on(row.config) for name, row in rows.items()}
+    if not arguments.data and len(set(measured.values())) > 1:
+        (one, first), *others = measured.items()
+        name, other = next((name, data) for name, data in others if data != first)
+        raise AttentioError(f"{one} would be measured on {first}, and {name} on {other}; give --data FILE for both")
+
+
+def _measured_on(config: Config) -> str:
+    data = config.data
+    return data.test or data.dev or f"what is held out of {data.train}"
+
+
+def _rows(given: Sequence[str], overrides: Sequence[str]) -> dict[str, Row]:
+    """Each row by its name."""
+    from attentio.runs.places import run_at
+
+    rows: dict[str, Row] = {}
     for one in given:
-        path = _recipes().get(one, Path(one))
-        content = _variants_file(path) if path.is_file() else None
-        if content is None:
-            content = {"base": one, "variants": {Path(one).stem: {}}}
-        for name, changes in content["variants"].items():
-            check_name(str(name), f"{one}: the variant's name")
-            if str(name) in configs:
+        if (there := None if one in (*preset_names(), *_recipes()) else run_at(one)) is not None:
+            rows_of_one = {there.stem: Row(_config_of(there), there)}
+        else:
+            rows_of_one = {name: Row(config) for name, config in _variants(one, overrides).items()}
+        for name, row in rows_of_one.items():
+            if name in rows:
                 raise AttentioError(f"{one}: a second variant called {name!r}; give each a name of its own")
-            if not isinstance(changes or {}, dict):
-                raise AttentioError(f"{one}: variant {name!r} must hold changes such as model.attention: luong")
-            options = [f"--{key}={'null' if value is None else value}" for key, value in (changes or {}).items()]
-            configs[str(name)] = load_config(str(content["base"]), options, shared=overrides)
+            rows[name] = row
+    trained = [row.config for row in rows.values() if row.run is None]
+    if overrides and not overrides[0].startswith("--"):
+        raise AttentioError(f"{overrides[0]!r} stands behind the options; give it before them, with the other variants")
+    if overrides and not trained:
+        raise AttentioError(f"{overrides[0]} is for variants that are trained, and these are all there; leave it out")
     for key in keys_of(overrides):
-        idle = [without_use(config, [key]) for config in configs.values()]
-        if idle and all(idle):
+        idle = [without_use(config, [key]) for config in trained]
+        if all(idle):
             raise AttentioError(f"of no variant: {idle[0]}")
+    return rows
+
+
+def _config_of(run: Path) -> Config:
+    """Of a run directory or a bundle."""
+    from attentio.runs.bundle import read_config
+
+    if run.is_dir() and not (run / "config.yaml").is_file():
+        raise AttentioError(f"{run} is not a run directory: it has no config.yaml; `attentio train` makes one")
+    return load_run(run) if run.is_dir() else read_config(run)
+
+
+def _variants(given: str, overrides: Sequence[str]) -> dict[str, Config]:
+    """The configuration of each variant that a file or preset names, by its name."""
+    path = _recipes().get(given, Path(given))
+    content = _variants_file(path) if path.is_file() else None
+    if content is None:
+        content = {"base": given, "variants": {Path(given).stem: {}}}
+    configs: dict[str, Config] = {}
+    for name, changes in content["variants"].items():
+        check_name(str(name), f"{given}: the variant's name")
+        if not isinstance(changes or {}, dict):
+            raise AttentioError(f"{given}: variant {name!r} must hold changes such as model.attention: luong")
+        options = [f"--{key}={'null' if value is None else value}" for key, value in (changes or {}).items()]
+        configs[str(name)] = load_config(str(content["base"]), options, shared=overrides)
     return configs
 
 
@@ -119,28 +176,67 @@ def _variants_file(path: Path) -> dict[str, Any] | None:
     return content
 
 
-def _train_and_measure(name: str, config: Config, folder: Path, device: str) -> Outcome:
-    """Train and evaluate one variant, each in a process of its own, so that peak memory is the variant's."""
+def _train(config: Config, folder: Path, arguments: argparse.Namespace) -> list[Measured]:
+    """Train and evaluate one variant, each training in a process of its own, so that peak memory is the training's."""
+    measured = []
+    for seed in range(config.training.seed, config.training.seed + arguments.seeds):
+        place = folder if arguments.seeds == 1 else folder / f"seed-{seed}"
+        place.mkdir(parents=True, exist_ok=True)
+        asked = place / "variant.yaml"
+        asked.write_text(to_yaml(replace(config, training=replace(config.training, seed=seed))), encoding="utf-8")
+        _in_a_process("train", asked, "--run", place, "--device", arguments.device)
+        measured.append(_measure(place, place / "evaluation", arguments))
+    return measured
+
+
+def _measure(run: Path, folder: Path, arguments: argparse.Namespace) -> Measured:
+    """Evaluate a run, and read what is known of its training."""
+    from attentio.commands.main import main
     from attentio.training.records import read_memory
 
-    folder.mkdir(parents=True, exist_ok=True)
-    asked = folder / "variant.yaml"
-    asked.write_text(to_yaml(config), encoding="utf-8")
-    _attentio("train", asked, "--run", folder, "--device", device)
-    _attentio("evaluate", folder, "--device", device)
-    report = json.loads((folder / "evaluation" / "scores.json").read_text(encoding="utf-8"))
-    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return Outcome(
-        variant=name,
+    data = ("--data", arguments.data) if arguments.data else ()
+    if code := main(["evaluate", str(run), "--out", str(folder), "--device", arguments.device, *data]):
+        raise SystemExit(code)
+    report = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    rows: list[dict[str, str]] = []
+    if (records := run / "metrics.csv").is_file():
+        with records.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    return Measured(
+        folder=str(folder),
         scores={one["name"]: one["value"] for one in report["scores"]},
         by_source_length=report["by_source_length"],
         parameters=report["parameters"],
-        target_tokens_per_second=statistics.median(float(row["target_tokens_per_second"]) for row in rows),
-        waits=waits_for_attention(config.model),
-        peak_megabytes=read_memory(folder),
-        seconds=float(rows[-1]["seconds"]),
+        target_tokens_per_second=(
+            statistics.median(float(row["target_tokens_per_second"]) for row in rows) if rows else None
+        ),
+        peak_megabytes=read_memory(run),
+        seconds=float(rows[-1]["seconds"]) if rows else None,
     )
+
+
+def _against_first(outcomes: Sequence[Outcome], rows: Mapping[str, Row]) -> list[Outcome]:
+    """With the probability that a difference from the first is chance, where each has one run and outputs."""
+    from attentio.evaluation.metrics import difference_p_value
+    from attentio.evaluation.report import read_outputs
+
+    evaluation = next(iter(rows.values())).config.evaluation
+    paths = [Path(outcome.runs[0].folder) / "outputs.tsv" for outcome in outcomes]
+    if any(len(outcome.runs) > 1 for outcome in outcomes) or not all(path.is_file() for path in paths):
+        return list(outcomes)
+    first, *others = map(read_outputs, paths)
+    found = [outcomes[0]]
+    for outcome, outputs in zip(outcomes[1:], others, strict=True):
+        p_value = difference_p_value(
+            evaluation.metrics[0],
+            [one.output for one in outputs],
+            [one.output for one in first],
+            [one.references for one in first],
+            units=evaluation.units,
+            bleu_tokenize=evaluation.bleu_tokenize,
+        )
+        found.append(outcome._replace(p_value=p_value))
+    return found
 
 
 def waits_for_attention(model: ModelConfig) -> bool:
@@ -149,7 +245,7 @@ def waits_for_attention(model: ModelConfig) -> bool:
     return recurrent and (model.attention == "bahdanau" or (model.attention == "luong" and model.input_feeding))
 
 
-def _attentio(*words: object) -> None:
+def _in_a_process(*words: object) -> None:
     """Run a verb to its end. Leaves with its exit code if it fails, and after it when told to stop."""
     with system.noted_signals() as received:
         child = subprocess.Popen([sys.executable, "-m", "attentio", *map(str, words)])
@@ -162,62 +258,3 @@ def _attentio(*words: object) -> None:
         raise SystemExit(128 + received[0])
     if code:
         raise SystemExit(code if code > 0 else 128 - code)
-
-
-def _cells(outcome: Outcome) -> list[str]:
-    return [
-        outcome.variant,
-        *(f"{value:.2f}" for value in outcome.scores.values()),
-        f"{outcome.target_tokens_per_second:,.0f}",
-        "yes" if outcome.waits else "no",
-        f"{outcome.seconds / 60:.1f}",
-        "-" if outcome.peak_megabytes is None else f"{outcome.peak_megabytes:,.0f}",
-        f"{outcome.parameters:,}",
-    ]
-
-
-def _headings(outcomes: Sequence[Outcome]) -> list[str]:
-    return [
-        "variant",
-        *outcomes[0].scores,
-        "training tokens/s",
-        "waits for attention",
-        "minutes",
-        "peak MB",
-        "parameters",
-    ]
-
-
-def _table(outcomes: Sequence[Outcome]) -> Any:
-    from rich.table import Table
-
-    table = Table()
-    for number, heading in enumerate(_headings(outcomes)):
-        table.add_column(said(heading), justify="right" if number else "left", no_wrap=number == 0)
-    for outcome in outcomes:
-        table.add_row(*_cells(outcome))
-    return table
-
-
-def _write(folder: Path, outcomes: Sequence[Outcome]) -> list[Path]:
-    """The table as JSON and Markdown, and one or two pictures."""
-    from attentio.evaluation.by_length import LengthBin
-    from attentio.evaluation.metrics import Score
-    from attentio.pictures.curves import save_comparison, save_quality_by_length
-
-    as_json, as_markdown = folder / "compare.json", folder / "compare.md"
-    content = json.dumps([outcome._asdict() for outcome in outcomes], indent=1, ensure_ascii=False)
-    as_json.write_text(content + "\n", encoding="utf-8")
-    headings = _headings(outcomes)
-    lines = [headings, ["---", *["--:"] * (len(headings) - 1)], *map(_cells, outcomes)]
-    as_markdown.write_text("".join(f"| {' | '.join(line)} |\n" for line in lines), encoding="utf-8")
-    metric = next(iter(outcomes[0].scores))
-    bins = {
-        outcome.variant: [LengthBin(**{**each, "score": Score(**each["score"])}) for each in outcome.by_source_length]
-        for outcome in outcomes
-    }
-    rows = [(one.variant, one.scores[metric], one.target_tokens_per_second) for one in outcomes]
-    written = [as_json, as_markdown, save_comparison(folder / "compare.png", rows, quality=metric)]
-    if any(bins.values()):  # not of language models
-        written.append(save_quality_by_length(folder / "by-length.png", bins))
-    return written

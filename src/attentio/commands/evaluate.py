@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,9 @@ from attentio.commands.numbers import Beam, Documents, MaxLengthRatio
 from attentio.commands.words import said
 
 TAKES_OVERRIDES = False
+
+WRITTEN = ("scores.json", "outputs.tsv", "confusions.tsv")
+MOST_CONFUSED = 5  # that are shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +46,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
     from attentio.data.part import HELD_OUT, read_part
     from attentio.errors import AttentioError
-    from attentio.evaluation.report import as_json, length_table, score_table
+    from attentio.evaluation.report import as_json, length_table, score_table, write_confusions, write_outputs
     from attentio.runs.build import parameters_of
     from attentio.runs.load import load
     from attentio.runs.places import outputs_folder
@@ -69,19 +71,18 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         found = task.evaluate(trained, part, bar, **options)
 
     folder = arguments.out or outputs_folder(arguments.run, "evaluation")
-    folder.mkdir(parents=True, exist_ok=True)
     report = as_json(found.scores, found.by_source_length) | {
         "data": part.name,
         "skipped_lines": len(part.skipped),
         "parameters": parameters_of(trained.model),
         **found.facts,
     }
+    earlier = _set_aside(folder)
     written = [folder / "scores.json"]
     written[0].write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if found.outputs:
-        written.append(folder / "outputs.tsv")
-        rows = ("\t".join(re.sub(r"[\t\n]", " ", column) for column in columns) for columns in found.outputs)
-        written[1].write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+        written.append(write_outputs(folder / "outputs.tsv", found.outputs))
+        written.append(write_confusions(folder / "confusions.tsv", found.confusions))
 
     table = Console(emoji=False, highlight=False)
     notes = [f"{part.name}: {found.summary}"]
@@ -92,5 +93,25 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     table.print(score_table(found.scores, title=found.title, say=said))
     if found.by_source_length:
         table.print(length_table(found.by_source_length, say=said))
+    if found.confusions:
+        most = "; ".join(map(str, found.confusions[:MOST_CONFUSED]))
+        table.print(said(f"most often confused: {most}"), markup=False, soft_wrap=True)
     console.print(said(f"wrote {', '.join(map(str, written))}"), soft_wrap=True)
+    if earlier:
+        console.print(said(f"the evaluation that was there is now in {earlier}"), soft_wrap=True)
     return 0
+
+
+def _set_aside(folder: Path) -> Path | None:
+    """Move what an evaluation wrote there into a folder of its own inside, and tell which."""
+    folder.mkdir(parents=True, exist_ok=True)
+    there = [path for name in WRITTEN if (path := folder / name).is_file()]
+    if not there:
+        return None
+    number = 1
+    while (earlier := folder / f"earlier-{number}").exists():
+        number += 1
+    earlier.mkdir()
+    for path in there:
+        path.rename(earlier / path.name)
+    return earlier

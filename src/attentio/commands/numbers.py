@@ -54,6 +54,7 @@ Count = Whole(1, 10**6)
 CountFromZero = Whole(0, 10**6)
 Documents = Whole(1, 10**9)
 Seed = Whole(0, 2**63 - 1)
+Seeds = Whole(1, 1000)
 Port = Whole(0, 65535)
 
 LengthPenalty = Real(0.0, 100.0)

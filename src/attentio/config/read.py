@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict, replace
 from importlib import resources
 from pathlib import Path
@@ -33,6 +33,7 @@ def check_name(name: str, where: str) -> None:
 def load_config(preset_or_file: str, overrides: Sequence[str] = (), *, shared: Sequence[str] = ()) -> Config:
     """A preset's or a YAML file's configuration with `--key.sub value` (or `--key.sub=value`) on top.
 
+    A file's `base`, a preset or another file beside it, has the keys that the file itself does not give.
     Given another data.train, a preset's own data.dev and data.test are no longer there: they belong to its own data.
 
     shared: overrides that other configurations get as well, so that they need not do anything in this one.
@@ -40,28 +41,59 @@ def load_config(preset_or_file: str, overrides: Sequence[str] = (), *, shared: S
     Raises AttentioError for an unknown preset, file, key or value, with the nearest name, and for an override that does
     nothing.
     """
-    path = Path(preset_or_file)
-    if preset_or_file in preset_names():
-        path = _preset(preset_or_file)
-    elif is_missing(path):
-        raise AttentioError(
-            f"{preset_or_file!r} is neither a file nor a preset; the presets are {', '.join(preset_names())}"
-            f"{did_you_mean(preset_or_file, preset_names())}"
-        )
-    content = read_yaml(path)
-    if not isinstance(content, dict):
-        raise AttentioError(f"{preset_or_file} must hold keys such as data.train and model.attention")
+    path = _path(preset_or_file)
+    content = _content(path)
     config = _parse(content, path, [*overrides, *shared])
     # What was written on the command line must do something; a file is complete and has every key.
     if idle := without_use(config, keys_of(overrides)):
         raise AttentioError(idle)
-    given, own = keys_of([*overrides, *shared]), dict(_leaves(content))
+    given, own = keys_of([*overrides, *shared]), content
     if "data.train" in given and config.data.train != own.get("data.train"):
-        of_presets = [data[part] for data in map(_preset_data, preset_names()) for part in PARTS]
-        left = [part for part in PARTS[1:] if f"data.{part}" not in given and own.get(f"data.{part}") in of_presets]
+        left = [part for part in PARTS[1:] if f"data.{part}" not in given and own.get(f"data.{part}") in _of_presets()]
         without: dict[str, Any] = dict.fromkeys(left)
         return replace(config, data=replace(config.data, **without))
     return config
+
+
+def _path(preset_or_file: str, beside: Path | None = None) -> Path:
+    """Of a preset or a file. beside: the file that names it."""
+    if preset_or_file in preset_names():
+        return _preset(preset_or_file)
+    path = Path(preset_or_file) if beside is None else beside.parent / preset_or_file
+    if is_missing(path):
+        where = "" if beside is None else f"{beside}: base: "
+        raise AttentioError(
+            f"{where}{preset_or_file!r} is neither a file nor a preset; the presets are {', '.join(preset_names())}"
+            f"{did_you_mean(preset_or_file, preset_names())}"
+        )
+    return path
+
+
+def _content(path: Path, above: Sequence[Path] = ()) -> dict[str, Any]:
+    """What a file gives, with dots in its keys, over what its `base` gives. above: the files that it is the base of."""
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise AttentioError(f"{path} must hold keys such as data.train and model.attention")
+    base = content.pop("base", None)
+    own = _flat(content, path)
+    if base is None:
+        return own
+    below = _path(str(base), path)
+    if below.resolve() in {one.resolve() for one in (*above, path)}:
+        raise AttentioError(f"{path}: base: {base} is based on this file; a circle has no first values")
+    inherited = _content(below, (*above, path))
+    if own.get("data.train", inherited.get("data.train")) != inherited.get("data.train"):
+        left = [key for part in PARTS[1:] if inherited.get(key := f"data.{part}") in _of_presets()]
+        inherited = {key: value for key, value in inherited.items() if key not in left}
+    return {**inherited, **own}
+
+
+def _flat(content: dict[str, Any], origin: Path) -> dict[str, Any]:
+    """With dots in the keys."""
+    leaves = _leaves(content)
+    if twice := [key for key, count in Counter(key for key, _ in leaves).items() if count > 1]:
+        raise AttentioError(f"{origin}: the key {twice[0]!r} a second time, with dots and without; leave one out")
+    return dict(leaves)
 
 
 def load_run(folder: Path, overrides: Sequence[str] = ()) -> Config:
@@ -95,9 +127,9 @@ def _preset(name: str) -> Path:
     return Path(str(resources.files("attentio"))) / "presets" / f"{name}.yaml"
 
 
-def _preset_data(name: str) -> dict[str, Any]:
-    data: dict[str, Any] = read_yaml(_preset(name))["data"]
-    return data
+def _of_presets() -> list[str | None]:
+    """The data that presets name."""
+    return [read_yaml(_preset(name))["data"].get(part) for name in preset_names() for part in PARTS]
 
 
 def config_in(text: str, origin: Path) -> Config:
@@ -105,10 +137,11 @@ def config_in(text: str, origin: Path) -> Config:
     content = checked_yaml(text, origin)
     if not isinstance(content, dict):
         raise AttentioError(f"{origin} must hold keys such as data.train and model.attention")
-    return _parse(content, origin, _before(content, []))
+    return _parse(_flat(content, origin), origin, _before(content, []))
 
 
 def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> Config:
+    """content: by keys with dots."""
     from jsonargparse import ArgumentError, ArgumentParser, set_loader
     from yaml import YAMLError
 
@@ -118,9 +151,7 @@ def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> C
     parser.add_argument("--config", action="config")
     names = {action.dest for action in parser._actions} - {"help", "config", "print_config"}
     known = sorted(key for key in names if not any(name.startswith(key + ".") for name in names))
-    keys = [(key, str(origin)) for key, _ in _leaves(content)]
-    if twice := [key for key, count in Counter(key for key, _ in keys).items() if count > 1]:
-        raise AttentioError(f"{origin}: the key {twice[0]!r} a second time, with dots and without; leave one out")
+    keys = [(key, str(origin)) for key in content]
     keys += [(key, "the command line") for key in keys_of(overrides)]
     for key, where in keys:
         inside = [name for name in known if name.startswith(key + ".")]
@@ -130,7 +161,9 @@ def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> C
             raise AttentioError(f"unknown key {key!r} in {where}{did_you_mean(key, known)}")
     try:
         # Not the file's name: the parser would read it in the encoding of the system, which may be ASCII.
-        parsed = parser.parse_args([f"--config={write_yaml(content, ascii_only=True)}", *overrides])
+        lists = {action.dest for action in parser._actions if "list[" in str(getattr(action, "_typehint", ""))}
+        given = [f"--config={write_yaml(content, ascii_only=True)}", *_with_lists(overrides, lists)]
+        parsed = parser.parse_args(given)
         parsed.pop("config")
         config = Config(**vars(parser.instantiate(parsed)))
         named = {part: getattr(config.data, part) for part in PARTS}
@@ -140,6 +173,17 @@ def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> C
     except (ArgumentError, TypeError, ValueError) as error:
         where = f"{origin.name} or the command line" if overrides else str(origin)
         raise AttentioError(f"{where}: {_readable(error)}") from None
+
+
+def _with_lists(overrides: Sequence[str], lists: Container[str]) -> list[str]:
+    """`a,b` as `[a,b]` where a list is meant. lists: the keys of such."""
+    words, key = [], ""
+    for word in overrides:
+        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        key = option[2:] or key
+        with_commas = key in lists and (equals or not option) and not value.startswith("[") and value != "null"
+        words.append(f"{option}{equals}[{value}]" if with_commas else word)
+    return words
 
 
 def to_yaml(config: Config) -> str:

@@ -1,15 +1,28 @@
 """Scores for a person (tables for the terminal) and for a program (a dictionary for JSON)."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from rich.table import Table
 from rich.text import Text
 
 from attentio.evaluation.by_length import LengthBin
+from attentio.evaluation.confusions import Confusion
 from attentio.evaluation.language import LANGUAGE_METRICS
 from attentio.evaluation.metrics import METRICS, Score
+
+
+class Output(NamedTuple):
+    """What a model said for one source, and its log-probability divided by the length penalty."""
+
+    source: str
+    output: str
+    right: bool
+    score: float
+    references: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +30,7 @@ class Evaluation:
     """What was measured of a model on held-out data.
 
     title: of the table of scores. summary: on how much, and how, in a few words. facts: more numbers for a program.
-    notes: lines for a person. outputs: rows of source, output and references, where there are outputs.
+    notes: lines for a person. outputs: what was said, where there are outputs. confusions: see `confusions`.
     """
 
     title: str
@@ -26,7 +39,8 @@ class Evaluation:
     by_source_length: list[LengthBin] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    outputs: list[tuple[str, ...]] = field(default_factory=list)
+    outputs: list[Output] = field(default_factory=list)
+    confusions: list[Confusion] = field(default_factory=list)
 
 
 def as_json(scores: Sequence[Score], length_bins: Sequence[LengthBin] = ()) -> dict[str, Any]:
@@ -59,16 +73,48 @@ def score_table(
     table = Table(title=say(title), title_justify="left")
     table.add_column(say("metric"))
     table.add_column(say("value"), justify="right")
+    if any(each.margin is not None for each in scores):
+        table.add_column("± 95%", justify="right")
     table.add_column(say("better"))
     table.add_column(say("meaning, or signature"), overflow="fold")
     for each in scores:
+        off = [] if each.margin is None else [f"{each.margin:.2f}"]
         table.add_row(
             each.name,
             f"{each.value:.3f}" if each.name in LANGUAGE_METRICS else f"{each.value:.2f}",
+            *off,
             say("higher" if each.higher_is_better else "lower"),
             Text(each.signature or say({**METRICS, **LANGUAGE_METRICS}[each.name])),
         )
     return table
+
+
+def write_outputs(path: Path, outputs: Sequence[Output]) -> Path:
+    """Tab-separated, with a header; references from the fifth column on. A tab or line end inside a text is a space."""
+    rows: list[tuple[str, ...]] = [("source", "output", "right", "score", "references")]
+    for source, output, right, score, references in outputs:
+        texts = (re.sub(r"[\t\r\n]", " ", text) for text in (source, output, *references))
+        rows.append((next(texts), next(texts), "yes" if right else "no", f"{score:.4f}", *texts))
+    return _write(path, rows)
+
+
+def read_outputs(path: Path) -> list[Output]:
+    """What `write_outputs` wrote."""
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").split("\n")[1:-1]]
+    return [
+        Output(source, output, right == "yes", float(score), references)
+        for source, output, right, score, *references in rows
+    ]
+
+
+def write_confusions(path: Path, found: Sequence[Confusion]) -> Path:
+    """Tab-separated, with a header; see `Confusion`."""
+    return _write(path, [Confusion._fields, *(tuple(map(str, each[:4])) for each in found)])
+
+
+def _write(path: Path, rows: Sequence[Sequence[str]]) -> Path:
+    path.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
+    return path
 
 
 def length_table(length_bins: Sequence[LengthBin], *, say: Callable[[str], str] = str) -> Table:

@@ -15,12 +15,12 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 MARKERS = "osD^vP"
 
 
-def save_comparison(path: Path, rows: Sequence[tuple[str, float, float]], *, quality: str = "quality") -> Path:
+def save_comparison(path: Path, rows: Sequence[tuple[str, float, float | None]], *, quality: str = "quality") -> Path:
     """Draw the variants' quality and speed as two panels of bars and save the picture; return its path.
 
     Args:
         path: of the picture, ending in .png or .svg.
-        rows: (name of the variant, its quality, tokens per second), drawn from top to bottom.
+        rows: (name of the variant, its quality, tokens per second if known), drawn from top to bottom.
         quality: what the quality is, for the heading; for instance "WER in per cent, lower is better".
 
     Raises:
@@ -48,9 +48,11 @@ def save_comparison(path: Path, rows: Sequence[tuple[str, float, float]], *, qua
     return path
 
 
-def _bars(axes: "Axes", values: Sequence[float], *, heading: str, number: str, color: str) -> None:
-    bars = axes.barh(range(len(values)), values, height=0.62, color=color)
-    axes.bar_label(bars, [number.format(value) for value in values], padding=4, color=INK, fontsize=10)
+def _bars(axes: "Axes", values: Sequence[float | None], *, heading: str, number: str, color: str) -> None:
+    bars = axes.barh(range(len(values)), [value or 0 for value in values], height=0.62, color=color)
+    axes.bar_label(
+        bars, ["-" if value is None else number.format(value) for value in values], padding=4, color=INK, fontsize=10
+    )
     axes.set_title(heading, loc="left", color=INK, fontsize=11)
     axes.margins(x=0.2)
     axes.tick_params(length=0, labelbottom=False)

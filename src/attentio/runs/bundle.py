@@ -32,7 +32,7 @@ class Bundle(NamedTuple):
 def read(path: Path) -> Bundle:
     """Read a bundle; AttentioError for a file that is none, or is damaged or altered."""
     entries = unpack(path)
-    config = config_in(_text(entries[CONFIG], path / CONFIG), path / CONFIG)
+    config = _config(entries, path)
     try:
         tensors = load(entries[WEIGHTS])
     except SafetensorError as error:
@@ -40,6 +40,11 @@ def read(path: Path) -> Bundle:
     if strange := [name for name, tensor in tensors.items() if not tensor.is_floating_point()]:
         raise AttentioError(f"{path / WEIGHTS}: {strange[0][:60]!r} holds no fractions; copy it again")
     return Bundle(config, entries, {name: tensor.float() for name, tensor in tensors.items()})
+
+
+def read_config(path: Path) -> Config:
+    """The configuration alone; errors as of `read`."""
+    return _config(unpack(path), path)
 
 
 def write(path: Path, config: Config, tokenizers: Tokenizers[Any], model: nn.Module, card: Mapping[str, Any]) -> None:
@@ -65,6 +70,10 @@ def fits(tensors: Mapping[str, Tensor], model: nn.Module) -> bool:
     return {name: tensor.shape for name, tensor in tensors.items()} == {
         name: parameter.shape for name, parameter in model.named_parameters()
     }
+
+
+def _config(entries: Mapping[str, bytes], path: Path) -> Config:
+    return config_in(_text(entries[CONFIG], path / CONFIG), path / CONFIG)
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

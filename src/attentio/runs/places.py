@@ -16,6 +16,14 @@ def along() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))}
 
 
+def run_at(run: str) -> Path | None:
+    """The directory, the bundle, or the model that comes along, if there is one of this path or name."""
+    path = Path(run)
+    if path.is_dir() or (path.suffix == SUFFIX and path.is_file()):
+        return path
+    return along().get(run)
+
+
 def resolve(run: str | Path) -> Path:
     """The path that is meant: the one given if anything is there, else that of the model of this name.
 

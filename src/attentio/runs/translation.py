@@ -132,8 +132,9 @@ def evaluate(
     """Quality of free decoding, also by the length of the sources."""
     from attentio.data.pairs import group_references
     from attentio.evaluation.by_length import by_source_length
-    from attentio.evaluation.metrics import check_metrics, score
-    from attentio.evaluation.report import Evaluation
+    from attentio.evaluation.confusions import confusions
+    from attentio.evaluation.metrics import check_metrics, score, tokens_of
+    from attentio.evaluation.report import Evaluation, Output
 
     config = run.config.evaluation
     metrics, beam = metrics or [*config.metrics], beam or run.config.decoding.beam
@@ -163,10 +164,15 @@ def evaluate(
     shortest = [min(map(len, run.tokenizers.target.encode_all(each))) for each in references]
     longer = sum(length > limit for length, limit in zip(shortest, most, strict=True))
     how: dict[str, Any] = {"units": config.units, "bleu_tokenize": config.bleu_tokenize}
+    split = tokens_of(config.units)
+    said = [
+        Output(each.source, one.text, split(one.text) in map(split, each.references), one.score, each.references)
+        for each, one in zip(examples, outputs, strict=True)
+    ]
     return Evaluation(
         title="quality of free decoding",
         summary=f"{len(examples):,} sources, beam {beam}, {seconds:.1f} s",
-        scores=score(texts, references, metrics=metrics, **how),
+        scores=score(texts, references, metrics=metrics, margins=True, **how),
         by_source_length=by_source_length(lengths, texts, references, metric=metrics[0], **how),
         facts={
             "sources": len(examples),
@@ -178,7 +184,8 @@ def evaluate(
             "output_tokens_per_second": sum(len(output.tokens) for output in outputs) / seconds,
         },
         notes=_notes(run, len(part.items), len(examples), unknown, (cut, longer), ratio),
-        outputs=[(example.source, text, *example.references) for example, text in zip(examples, texts, strict=True)],
+        outputs=said,
+        confusions=confusions(texts, references, units=config.units),
     )
 
 
