@@ -1,14 +1,18 @@
 """attentio evaluate: quality by free decoding, as a table, as JSON, and by source length."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+import attentio as at
 from attentio.evaluation.report import read_outputs
 from attentio.runs import translator
 from attentio.runs.translator import Run
+from attentio.text.tokenizer import BOS, EOS
 
 
 def report(folder: Path) -> dict:
@@ -45,7 +49,21 @@ def test_the_numbers_shown_are_named_as_free_decoding(toy, attentio: Callable) -
     assert "exact" in said.out
     assert "nrefs:1" in said.out, "sacreBLEU's signature stands beside its number"
     header = (toy.run / "metrics.csv").read_text().splitlines()[0].split(",")
-    assert header[-2:] == ["exact", "per"], "validation's columns are the metrics of free decoding"
+    assert header[-3:] == ["dev_loss", "exact", "per"], "validation's columns are the metrics of free decoding"
+
+
+def test_the_loss_on_dev_is_that_of_its_right_tokens(toy) -> None:
+    last = at.load(toy.run, checkpoint="last")
+    both = last.tokenizers
+    tokens, nats = 0, 0.0
+    for source, target in {tuple(line.split("\t")) for line in toy.dev.read_text().splitlines()}:
+        inputs, outputs = [*both.source.encode(source), EOS], [*both.target.encode(target), EOS]
+        logits = last.model(torch.tensor([inputs]), torch.tensor([len(inputs)]), torch.tensor([[BOS, *outputs[:-1]]]))
+        chosen = logits.log_softmax(-1)[0, range(len(outputs)), outputs]
+        tokens, nats = tokens + len(outputs), nats - chosen.sum().item()
+    with (toy.run / "metrics.csv").open() as file:
+        row = [row for row in csv.DictReader(file) if row["dev_loss"]][-1]
+    assert float(row["dev_loss"]) == pytest.approx(nats / tokens, rel=1e-4)
 
 
 def test_quality_is_not_that_of_teacher_forcing(toy, attentio: Callable, tmp_path: Path) -> None:

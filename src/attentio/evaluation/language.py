@@ -57,10 +57,14 @@ class TokenScores(NamedTuple):
     correct: int
 
     @property
+    def mean(self) -> float:
+        """Nats a token."""
+        return self.nats / self.tokens
+
+    @property
     def perplexity(self) -> float:
         """exp(nats / tokens): as unsure as among so many equally probable tokens; inf where that overflows."""
-        mean = self.nats / self.tokens
-        return math.exp(mean) if mean < 700 else math.inf
+        return math.exp(self.mean) if self.mean < 700 else math.inf
 
     @property
     def accuracy(self) -> float:

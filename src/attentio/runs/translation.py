@@ -36,6 +36,9 @@ options: Mapping[str, frozenset[str]] = {
     "look": frozenset({"beam"}),
 }
 
+DEV_LOSS = "dev_loss"
+"""Nats a token, teacher-forced and without label smoothing."""
+
 _SNIPPET = """\
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
     tokenizer, model = AutoTokenizer.from_pretrained("{out}"), AutoModelForSeq2SeqLM.from_pretrained("{out}")
@@ -84,12 +87,18 @@ def metrics(config: Config) -> list[str]:
     from attentio.evaluation.metrics import check_metrics
 
     check_metrics(config.evaluation.metrics, config.evaluation.bleu_tokenize)
-    return [*config.evaluation.metrics]
+    return [DEV_LOSS, *config.evaluation.metrics]
 
 
 def validation(contents: Contents, dev: Part, say: Callable[[str], None]) -> "Callable[[nn.Module], Validation]":
-    """Quality of greedy decoding on a fixed choice of the dev set, and some outputs to look at."""
-    from attentio.data.pairs import group_references
+    """Quality of greedy decoding on a fixed choice of the dev set, and some outputs to look at.
+
+    Also the mean loss of the right tokens of its references, each after the right ones before it: no quality, but
+    beside the training's loss it tells learning from remembering.
+    """
+    from attentio.data.batches import EncodedPairs, PairBatches
+    from attentio.data.pairs import Pair, group_references
+    from attentio.evaluation.language import score_tokens
     from attentio.evaluation.metrics import score
     from attentio.training.loop import Validation
 
@@ -98,8 +107,12 @@ def validation(contents: Contents, dev: Part, say: Callable[[str], None]) -> "Ca
     chosen = np.random.default_rng(training.seed).permutation(len(examples))[: training.validation_size]
     examples = [examples[i] for i in sorted(chosen)]
     sources = [example.source for example in examples]
+    pairs = [Pair(example.source, reference) for example in examples for reference in example.references]
+    encoded = EncodedPairs.encode(pairs, contents.tokenizers.source, contents.tokenizers.target)
+    batches = PairBatches(encoded, batch_tokens=training.batch_tokens, seed=training.seed)
 
     def validate(_: "nn.Module") -> Validation:
+        loss = score_tokens(contents.model, (batches.load(one, 0) for one in batches.epoch_batches(0))).mean
         found = Run.of(contents).candidates(sources, beam=1, attention=False, compiled=False)
         outputs = [best[0].text for best in found]
         scores = score(
@@ -109,13 +122,13 @@ def validation(contents: Contents, dev: Part, say: Callable[[str], None]) -> "Ca
             units=evaluation.units,
             bleu_tokenize=evaluation.bleu_tokenize,
         )
-        summary = ", ".join(f"{one.name} {one.value:.2f}" for one in scores)
+        summary = ", ".join([*(f"{one.name} {one.value:.2f}" for one in scores), f"loss {loss:.3f}"])
         cut = sum(not best[0].finished for best in found)
         say(f"dev, {len(examples)} decoded greedily: {summary}" + (f"; {cut:,} outputs are cut off" if cut else ""))
         for example, output in list(zip(examples, outputs, strict=True))[: training.samples]:
             say(harmless(f"  {example.source} → {output}  ({example.references[0]})"))
         goal = scores[0].value if scores[0].higher_is_better else -scores[0].value
-        return Validation(goal, {one.name: one.value for one in scores})
+        return Validation(goal, {DEV_LOSS: loss, **{one.name: one.value for one in scores}})
 
     return validate
 
