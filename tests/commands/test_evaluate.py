@@ -5,10 +5,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import attentio as at
+from attentio.data.pairs import group_references, read_pairs
 from attentio.evaluation.report import read_outputs
 from attentio.runs import translator
 from attentio.runs.translator import Run
@@ -55,8 +57,11 @@ def test_the_numbers_shown_are_named_as_free_decoding(toy, attentio: Callable) -
 def test_the_loss_on_dev_is_that_of_its_right_tokens(toy) -> None:
     last = at.load(toy.run, checkpoint="last")
     both = last.tokenizers
+    examples = group_references(read_pairs(str(toy.dev)).pairs)
+    training = last.config.training
+    chosen = np.random.default_rng(training.seed).permutation(len(examples))[: training.validation_size]
     tokens, nats = 0, 0.0
-    for source, target in {tuple(line.split("\t")) for line in toy.dev.read_text().splitlines()}:
+    for source, target in [(examples[i].source, target) for i in chosen for target in examples[i].references]:
         inputs, outputs = [*both.source.encode(source), EOS], [*both.target.encode(target), EOS]
         logits = last.model(torch.tensor([inputs]), torch.tensor([len(inputs)]), torch.tensor([[BOS, *outputs[:-1]]]))
         chosen = logits.log_softmax(-1)[0, range(len(outputs)), outputs]
