@@ -1,5 +1,6 @@
 """What Linux, macOS and Windows do each in a way of their own. The rest of attentio asks here."""
 
+import codecs
 import contextlib
 import ctypes
 import io
@@ -34,6 +35,28 @@ def settle() -> None:
         if hasattr(libc, "mallopt"):  # glibc; musl has none
             libc.mallopt(_M_MMAP_MAX, 0)
             libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
+
+
+def begin_in_utf8() -> None:
+    """Begin this command again in Python's UTF-8 mode where the locale has another encoding.
+
+    Texts and file names that come as arguments would be other letters, or none: it is decided before they are read.
+    """
+    if codecs.lookup(sys.getfilesystemencoding()).name != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def keep_standard_numbers() -> None:
+    """Let standard streams that are closed lead nowhere: the next file that is opened would get their numbers.
+
+    What a library in C says on standard error would then be written into that file.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
 
 
 def write_in_utf8() -> None:

@@ -142,13 +142,12 @@ def test_gold_that_does_not_fit_the_pairs_is_told(
     ("words", "given", "told"),
     [
         ([], b"ab\tba\nab ba\n", "<stdin>:2: 1 column(s) where 2 are expected"),
-        ([], b"ab\tba\n\n", "<stdin>:2: 1 column(s) where 2 are expected"),
         ([], b"ab\t \n", "<stdin>:1: target: empty"),
         (["--one-based"], b"", "--one-based says how --gold counts"),
         (["--soft", "--mutual"], b"", "--mutual chooses among the best links"),
         (["--layer", "1"], b"ab\tba", "a layer can be chosen in Transformer decoders only"),
     ],
-    ids=range(6),
+    ids=range(5),
 )
 def test_what_cannot_be_aligned_is_told(toy, attentio: Callable, words: list[str], given: bytes, told: str) -> None:
     said = attentio("align", toy.run, *words, given=given)
@@ -160,6 +159,18 @@ def test_a_run_without_attention_aligns_nothing(toy_without_attention: Path, att
     said = attentio("align", toy_without_attention, given=b"ab\tba\n")
     assert said.code == 2
     assert "was trained without attention, so it aligns nothing" in said.err
+
+
+def test_blank_lines_stay_where_they_are_and_are_told(toy, attentio: Callable, tmp_path: Path) -> None:
+    first, second = attentio("align", toy.run, given=PAIRS).out.splitlines()[:2]
+    pairs = PAIRS.splitlines(keepends=True)
+    given = b"\n" + pairs[0] + b" \t \n\n" + pairs[1]
+    (tmp_path / "gold").write_text("\n0-0\n\n\n0-0\n")
+    said = attentio("align", toy.run, "--gold", tmp_path / "gold", given=given)
+    assert said.out.split("\n") == ["", first, "", "", second, ""]
+    assert said.err.splitlines()[0] == "blank lines, which have no links: 3"
+    (tmp_path / "gold").write_text("1-1\n0-0\n\n\n0-0\n")
+    assert "gold:1: source 1 and target 1" in attentio("align", toy.run, "--gold", tmp_path / "gold", given=given).err
 
 
 def test_text_that_the_model_does_not_know_is_told_on_either_side(toy, attentio: Callable) -> None:

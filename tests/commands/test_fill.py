@@ -37,7 +37,8 @@ def test_lines_of_standard_input_are_filled_one_by_one(masked: Path, attentio: C
     lines = b"one two [MASK] four five\n\n  \r\nfour five six [MASK] one two three"
     said = attentio("fill", masked, "--json", given=lines)
     found = [json.loads(line) for line in said.out.splitlines()]
-    assert [one["holes"][0][0]["token"] for one in found] == ["three", "seven"]
+    assert [[best["token"] for best, *_ in one["holes"]] for one in found] == [["three"], [], [], ["seven"]]
+    assert said.err == "blank lines, which have no holes: 2\n"
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,13 @@ SHOUT = "import sys; sys.argv[1:] = ['look', 'run', 'text']; from attentio.comma
         ("sys.stdin.buffer", "<&-", 2, "attentio: standard input is closed, and this needs it"),
         ("print('of no use', file=sys.stderr)", "<&- >&-", 0, "of no use"),
         ("print('unheard', file=sys.stderr)", "2>&-", 0, ""),
+        ("(sys.stdout.isatty(), getattr(sys.stdout, 'encoding', None))", ">&-", 0, ""),
+        (
+            "open(sys.executable).fileno() > 2 or print('a file as a standard stream', file=sys.stderr)",
+            "<&- >&-",
+            0,
+            "",
+        ),
         ("__import__('rich.console').console.Console().print('result')", ">&-", 2, "attentio: standard output is"),
         ("print('result')", "> /dev/full", 2, "attentio: writing: No space left on device"),
     ],
@@ -206,9 +213,10 @@ MISTYPED = {
     "translate runs/cmudct": "runs/cmudct: no such run; `attentio train` makes one, and `attentio models` lists those "
     "that come along; did you mean 'cmudict'?",
     "look cmudict": "the following arguments are required: text; see attentio look --help",
-    "train g2p --model.hidden abc": "g2p.yaml or the command line: model.hidden must be a whole number; got 'abc'",
+    "train g2p --model.hidden abc": "g2p.yaml or the command line: model.hidden must be a whole number, "
+    "from 1 to 65,536; got 'abc'",
     "train g2p --evaluation.metrics wer": "g2p.yaml or the command line: evaluation.metrics must be a list, such as "
-    "[a, b]; got 'wer'",
+    "[wer], of wer, per, exact, bleu, chrf, ter; got 'wer'",
 }
 
 

@@ -35,6 +35,7 @@ def test_empty_lines_stay_where_they_are(
     without = attentio("translate", toy.run, given=lines("abc", "fed", "hg")).out.splitlines()
     said = attentio("translate", toy.run, given=b"\nabc\n  \n\nfed\r\n\t\nhg")
     assert said.out.splitlines() == ["", without[0], "", "", without[1], "", without[2]]
+    assert said.err == "lines that are blank or were skipped, and so are their outputs: 4\n"
 
 
 def test_nothing_in_is_nothing_out(toy, attentio: Callable) -> None:
@@ -123,7 +124,7 @@ print(sorted(rooms & unneeded), "attentio.huggingface.directory" in sys.modules)
 
 
 def test_text_that_the_model_does_not_know_is_told_with_its_place(toy, attentio: Callable) -> None:
-    said = attentio("translate", toy.run, given=lines("abc", "", "CAb", "가", "abc "))
+    said = attentio("translate", toy.run, given=lines("abc", "d", "CAb", "가", "abc "))
     outputs = said.out.splitlines()
     assert len(outputs) == 5
     assert outputs[4] == outputs[0], "a space after the text is no part of it"
@@ -145,15 +146,15 @@ def test_the_first_ten_texts_with_something_unknown_are_told_and_then_their_numb
 def test_outputs_cut_off_are_counted_and_can_be_longer(
     toy, attentio: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = attentio("translate", toy.run, given=lines("", "abcd", "fedc"))
+    whole = attentio("translate", toy.run, given=lines("abcd", "fedc"))
     assert whole.err == ""
     monkeypatch.setattr(translator, "EXTRA_OUTPUT_TOKENS", 0)
-    cut = attentio("translate", toy.run, "--max-length-ratio", "0.5", given=lines("", "abcd", "fedc"))
-    assert [len(line) for line in cut.out.splitlines()] == [0, 2, 2]
+    cut = attentio("translate", toy.run, "--max-length-ratio", "0.5", given=lines("abcd", "fedc"))
+    assert [len(line) for line in cut.out.splitlines()] == [2, 2]
     limit = "0.5 tokens for each of its source, and 0 more"
     lifted = "--max-length-ratio lets it have more, at training --decoding.max_length_ratio"
     assert cut.err == f"2 of 2 outputs are cut off. An output may have {limit}; {lifted}\n"
-    longer = attentio("translate", toy.run, "--max-length-ratio", "3", given=lines("", "abcd", "fedc"))
+    longer = attentio("translate", toy.run, "--max-length-ratio", "3", given=lines("abcd", "fedc"))
     assert (longer.out, longer.err) == (whole.out, "")
 
 
@@ -162,6 +163,6 @@ def test_lists_with_fewer_outputs_than_asked_for_are_told(
 ) -> None:
     kept = Run._distinct
     monkeypatch.setattr(Run, "_distinct", lambda *arguments: kept(*arguments)[:2])
-    said = attentio("translate", toy.run, "--n-best", "3", given=lines("abc", "", "fed"))
-    assert [line.split("\t")[0] for line in said.out.splitlines()] == ["1", "1", "3", "3"]
+    said = attentio("translate", toy.run, "--n-best", "3", given=lines("abc", "fed"))
+    assert [line.split("\t")[0] for line in said.out.splitlines()] == ["1", "1", "2", "2"]
     assert said.err == "2 lines have fewer than 3 outputs that differ; a larger --beam may find more\n"

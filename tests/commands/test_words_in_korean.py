@@ -158,7 +158,7 @@ def test_korean_waits_for_nothing_but_the_catalogue() -> None:
         (["translate", "x", "--beam"], "인자 --beam: 값이 하나 필요합니다. attentio translate --help를 보십시오"),
         (
             ["train", "luong", "--training.seed", "x"],
-            "luong.yaml 또는 명령줄: training.seed에 쓸 수 있는 값: 정수. 받은 값: 'x'",
+            "luong.yaml 또는 명령줄: training.seed에 쓸 수 있는 값: 정수 (0 이상 ",
         ),
         (["evaluate", "nowhere"], "nowhere: 그런 실행 폴더는 없습니다"),
     ],

@@ -308,6 +308,29 @@ def test_a_choice_that_does_not_exist_is_told_with_those_that_do() -> None:
         masking.__post_init__()
 
 
+WRONG = {
+    "model.hidden=1e400": "model.hidden must be a whole number, from 1 to 65,536; got 'inf'",
+    "model.encoder_hidden=nan": "model.encoder_hidden must be null or a whole number, from 1 to 65,536; got 'nan'",
+    "model.dropout=x": "model.dropout must be a number, 0 or more, and below 1 (at most 0.999); got 'x'",
+    f"training.clip={'1' * 5000}": "training.clip must be a number, from 1e-12 to 1,000,000; "
+    "got a number of too many digits",
+    f"training.seed={'9' * 30}": f"training.seed must be from 0 to 9,223,372,036,854,775,807; got {'9' * 30}",
+    "data.header=often": "data.header must be true, false or auto; got 'often'",
+    "model.local=q": "model.local must be null or one of m, p; got 'q'",
+    "model.cell=lst": "model.cell must be one of lstm, gru; got 'lst'; did you mean 'lstm'?",
+    "evaluation.metrics=[bleu2]": "evaluation.metrics must be a list, such as [wer], of wer, per, exact, bleu, chrf, "
+    "ter; got 'bleu2'; did you mean 'bleu'?",
+    f"text.normalize={'x' * 1000}": f"text.normalize must be one of nfc, none; got {'x' * 40!r}",
+}
+
+
+@pytest.mark.parametrize("given", WRONG, ids=range(len(WRONG)))
+def test_a_value_of_another_kind_is_told_with_what_the_key_takes(given: str) -> None:
+    with pytest.raises(AttentioError) as caught:
+        load_config("luong", [f"--{given}"])
+    assert str(caught.value) == f"luong.yaml or the command line: {WRONG[given]}"
+
+
 EXTREME = {
     "decoding.beam": "300000",
     "decoding.length_penalty": ".inf",

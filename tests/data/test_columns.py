@@ -1,5 +1,6 @@
 """What separates the columns of people's files, what is quoted, and which first rows are headings."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,74 @@ def test_a_first_row_in_letters_of_its_own_is_told_and_kept(tmp_path: Path) -> N
     assert read_pairs(spec, header=False).header is None
     assert read_pairs(written(tmp_path / "d.tsv", f"{rows}Hangeul\tRoman\n")).header is None
     assert read_pairs(written(tmp_path / "d.tsv", f"Hangeul\tRoman\nabc\tabc\n{rows}")).header is None
+
+
+TABLE = [["id", "Word", "lang", "Sounds"], ["1", "가, 나", "ko", "K A"], ["2", "b", "en", "B IY"]]
+WANTED = [Pair("가, 나", "K A"), Pair("b", "B IY")]
+
+
+@pytest.mark.parametrize("columns", [["Word", "Sounds"], [2, 4], ["Word", 4], [2, "Sounds"]], ids=str)
+@pytest.mark.parametrize(("name", "separator"), [("d.csv", ","), ("d.csv", ";"), ("d.csv.gz", "\t"), ("d.tsv", "\t")])
+def test_two_columns_of_a_table_can_be_chosen(tmp_path: Path, columns: list, name: str, separator: str) -> None:
+    rows = [separator.join(f'"{text}"' if separator in text else text for text in row) for row in TABLE]
+    spec = written(tmp_path / name, "\ufeff" + "\r\n".join(rows))
+    read = read_pairs(spec, columns=columns, header="auto" if "Word" in columns or "Sounds" in columns else True)
+    assert read.pairs == WANTED
+    turned = read_pairs(spec, columns=columns[::-1], header=True)
+    assert turned.pairs == [Pair(target, source) for source, target in WANTED]
+
+
+def test_columns_without_a_header_have_numbers(tmp_path: Path) -> None:
+    spec = written(tmp_path / "d.tsv", "a\tx\tb\nc\td\te\tf\n")
+    assert read_pairs(spec, columns=[1, 3]).pairs == [Pair("a", "b"), Pair("c", "e")]
+
+
+def test_names_are_compared_as_people_see_them(tmp_path: Path) -> None:
+    spec = written(tmp_path / "d.csv", f"{unicodedata.normalize('NFD', '낱말')} ,n, 발음\n국물,1,궁물\n")
+    assert read_pairs(spec, columns=["낱말", "발음"]).pairs == [Pair("국물", "궁물")]
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "told"),
+    [
+        (
+            "Word,n,Sounds\na,1,b\n",
+            ["word", "Sounds"],
+            "1: no column is called 'word'; there are 'Word', 'n', 'Sounds'",
+        ),
+        ("w,w,s\na,1,b\n", ["w", "s"], "1: 2 columns are called 'w'; give their numbers"),
+        ("w,s\na,b\nc\n", ["w", "s"], "3: 1 column(s), and data.columns asks for column 2; fill or remove it"),
+        ("a,b\n", [1, 3], "1: 2 column(s), and data.columns asks for column 3; fill or remove it"),
+        ("w,s\n", ["w", "s"], " the data set is empty"),
+        ("a,b,c\n", None, "1: 3 column(s) where 2 are expected; write source, one comma, target, no other columns"),
+    ],
+    ids=range(6),
+)
+def test_columns_that_are_not_there_are_told(tmp_path: Path, content: str, columns: list | None, told: str) -> None:
+    spec = written(tmp_path / "d.csv", content)
+    assert message(read_pairs, spec, columns=columns).startswith(f"{spec}:{told}")
+
+
+def test_a_table_of_more_columns_is_told_how_to_choose(tmp_path: Path) -> None:
+    choose = "; or say which two of these, such as --data.columns [1,3]"
+    for name in ("d.csv", "d.tsv"):
+        content = "a,b,c\nd,e,f\n".replace(",", "\t" if name == "d.tsv" else ",")
+        assert message(read_pairs, written(tmp_path / name, content)).endswith(choose)
+        stray = written(tmp_path / name, "a\tb\nc\td\te\n")
+        assert not message(read_pairs, stray).endswith(choose), "a stray row is no table"
+
+
+def test_rows_without_the_columns_can_be_skipped(tmp_path: Path) -> None:
+    spec = written(tmp_path / "d.tsv", "w\tn\ts\na\t1\tb\nc\n\nd\t2\te\n")
+    read = read_pairs(spec, columns=["w", "s"], bad_lines="skip")
+    assert read.pairs == [Pair("a", "b"), Pair("d", "e")]
+    assert [line.partition(": ")[0] for line in read.skipped] == [f"{spec}:3", f"{spec}:4"]
+
+
+def test_the_columns_of_json_are_called_by_name(tmp_path: Path) -> None:
+    spec = written(tmp_path / "d.jsonl", '{"w": "a", "n": 1, "s": "b"}\n')
+    assert read_pairs(spec, columns=["w", "s"]).pairs == [Pair("a", "b")]
+    assert message(read_pairs, spec, columns=["w", "n"]).startswith(f'{spec}:1: "n" is not a string')
+    assert message(read_pairs, spec, columns=[1, 3]) == (
+        f"{spec}:1: its columns have names, not numbers; give those as data.columns"
+    )

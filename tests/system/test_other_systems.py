@@ -16,7 +16,7 @@ STEPS = 300
 
 @pytest.fixture
 def environment(tmp_path: Path, environment: dict[str, str]) -> dict[str, str]:
-    """Python asks for the encoding of the locale, ASCII here, wherever none is given, and warns of it."""
+    """The encoding of the locale is ASCII, and Python warns wherever it is asked for, none being given."""
     (tmp_path / "startup").mkdir()
     shutil.copy(Path(__file__).with_name("without_linux.py"), tmp_path / "startup" / "sitecustomize.py")
     path = os.pathsep.join([str(tmp_path / "startup"), *filter(None, [environment.get("PYTHONPATH")])])
@@ -61,7 +61,10 @@ def test_train_kill_resume_translate_look_and_compare(
     shown = attentio("look", "run", "abc")
     assert shown.returncode == 0
     assert " → ".encode() in shown.stdout
-    for done in (said, looked, shown):
+    korean = attentio("look", "run", "한a")
+    assert korean.returncode == 0
+    assert "한a → ".encode() in korean.stdout
+    for done in (said, looked, shown, korean):
         assert not encoding_forgotten(done.stderr.decode())
 
 

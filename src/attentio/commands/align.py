@@ -11,8 +11,6 @@ from attentio.commands.numbers import Count, Weight
 from attentio.commands.words import said
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from attentio.evaluation.alignment import Gold, Link
 
 TAKES_OVERRIDES = False
@@ -60,22 +58,31 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     least = {} if arguments.threshold is None else {"threshold": float(arguments.threshold)}
     trained = load_as(Run, arguments.run, device=arguments.device)
     found: list[list[Link]] = []
+    blank = 0
     lines, unknown = enumerate(_pairs(sys.stdin.buffer), start=1), UnknownTexts()
     while chunk := list(itertools.islice(lines, 1 if sys.stdin.isatty() else LINES_AT_A_TIME)):
-        pairs = [(trained.read(source), trained.read(target)) for _, (source, target) in chunk]
-        found_here = zip(chunk, pairs, trained.align(pairs, layer=arguments.layer), strict=True)
-        for (number, _), (source, target), one in found_here:
-            unknown.note(unknown_in(source, trained.tokenizers.source), f"line {number}, source")
-            unknown.note(unknown_in(target, trained.tokenizers.target), f"line {number}, target")
-            matrix = one.matrix(words=arguments.words, shift=arguments.shift)
-            end = matrix.shape[1] - 1
-            links = [link for link in hard_links(matrix, mutual=arguments.mutual, **least) if link.source < end]
-            print(format_soft(soft_links(matrix[:, :end], **least)) if arguments.soft else format_hard(links))
+        pairs = [(trained.read(source), trained.read(target)) for _, (source, target) in chunk if source]
+        aligned = zip(pairs, trained.align(pairs, layer=arguments.layer), strict=True)
+        for number, (given, _) in chunk:
+            if given:
+                (source, target), one = next(aligned)
+                unknown.note(unknown_in(source, trained.tokenizers.source), f"line {number}, source")
+                unknown.note(unknown_in(target, trained.tokenizers.target), f"line {number}, target")
+                matrix = one.matrix(words=arguments.words, shift=arguments.shift)
+                end = matrix.shape[1] - 1
+                links = [link for link in hard_links(matrix, mutual=arguments.mutual, **least) if link.source < end]
+                sizes = (len(matrix), end)
+                print(format_soft(soft_links(matrix[:, :end], **least)) if arguments.soft else format_hard(links))
+            else:  # one line in stays one line out
+                blank, links, sizes = blank + 1, [], (0, 0)
+                print()
             if arguments.gold:
-                _check_gold(gold, len(found), matrix[:, :end], arguments.gold)
+                _check_gold(gold, len(found), sizes, arguments.gold)
                 found.append(links)
         sys.stdout.flush()
     unknown.end()
+    if blank:
+        print(said(f"blank lines, which have no links: {blank:,}"), file=sys.stderr)
     if arguments.gold:
         if len(found) < len(gold):
             raise AttentioError(f"{arguments.gold} has {len(gold)} lines, but {len(found)} pairs were given")
@@ -84,13 +91,18 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 
 def _pairs(stream: Iterable[bytes]) -> Iterator[tuple[str, str]]:
-    """Source and target of each line; AttentioError for one that is something else."""
+    """Source and target of each line, "" and "" of a blank one; AttentioError for one that is something else."""
     from attentio.data.lines import bounded_lines, check_text, decode_line
     from attentio.errors import AttentioError
+    from attentio.text.normal import trimmed
 
     for number, line in enumerate(bounded_lines(stream), start=1):
         where = f"<stdin>:{number}"
-        columns = decode_line(line, where).split("\t")
+        text = decode_line(line, where)
+        if not trimmed(text):
+            yield "", ""
+            continue
+        columns = text.split("\t")
         if len(columns) != 2:
             raise AttentioError(
                 f"{where}: {len(columns)} column(s) where 2 are expected; write source, one tab, target"
@@ -100,13 +112,13 @@ def _pairs(stream: Iterable[bytes]) -> Iterator[tuple[str, str]]:
         yield columns[0], columns[1]
 
 
-def _check_gold(gold: "list[Gold]", index: int, matrix: "Tensor", path: Path) -> None:
-    """AttentioError where the gold alignments do not fit the pairs."""
+def _check_gold(gold: "list[Gold]", index: int, sizes: tuple[int, int], path: Path) -> None:
+    """AttentioError where the gold alignments do not fit the pairs. sizes: of the target and the source."""
     from attentio.errors import AttentioError
 
     if index >= len(gold):
         raise AttentioError(f"{path} has {len(gold)} lines, but more pairs were given")
-    target, source = matrix.shape
+    target, source = sizes
     for link in sorted(gold[index].possible):
         if link.source >= source or link.target >= target:
             raise AttentioError(

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from attentio.data.part import HELD_OUT, read_part
+    from attentio.data.part import read_held_out, read_part
     from attentio.errors import AttentioError
     from attentio.evaluation.report import as_json, length_table, score_table, write_confusions, write_outputs
     from attentio.runs.build import parameters_of
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     data = arguments.data or config.data.test or config.data.dev
     if not data and not config.data.train:
         raise AttentioError(f"{arguments.run} was not trained by attentio and names no data; give --data FILE")
-    part = read_part(config, data or str(arguments.run / HELD_OUT))
+    part = read_part(config, data) if data else read_held_out(config, arguments.run)
     console = Console(stderr=True, emoji=False, highlight=False)
     with Progress(console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal) as bar:
         found = task.evaluate(trained, part, bar, **options)

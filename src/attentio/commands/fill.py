@@ -41,30 +41,34 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
     trained = load_as(MaskedRun, arguments.run, device=arguments.device)
     console = Console(emoji=False, highlight=False)
+    blank = 0
     for where, text in _texts(arguments.text):
+        blank += text is None
         try:
-            holes = trained.fill(text, top=arguments.top)
+            holes = [] if text is None else trained.fill(text, top=arguments.top)
         except AttentioError as error:
             raise AttentioError(f"{where}{error}") from None
         if arguments.json:
             found = [[vars(candidate) for candidate in candidates] for candidates in holes]
-            print(json.dumps({"text": text, "holes": found}, ensure_ascii=False), flush=True)
-        else:
+            print(json.dumps({"text": text or "", "holes": found}, ensure_ascii=False), flush=True)
+        elif text is not None:
             _show(console, text, holes)
+    if blank:
+        print(said(f"blank lines, which have no holes: {blank:,}"), file=sys.stderr)
     return 0
 
 
-def _texts(given: str | None) -> Iterator[tuple[str, str]]:
-    """Each text, and what an error about it begins with. Empty lines are passed over."""
+def _texts(given: str | None) -> Iterator[tuple[str, str | None]]:
+    """Each text, None for a blank line; and what an error about it begins with."""
     from attentio.data.lines import bounded_lines, decode_line
+    from attentio.text.normal import trimmed
 
     if given is not None:
         yield "", given
         return
     for number, line in enumerate(bounded_lines(sys.stdin.buffer), start=1):
         text = decode_line(line, f"<stdin>:{number}")
-        if text.strip():
-            yield f"<stdin>:{number}: ", text
+        yield f"<stdin>:{number}: ", text if trimmed(text) else None
 
 
 def _show(console: "Console", text: str, holes: "list[list[Candidate]]") -> None:

@@ -4,13 +4,14 @@ So are its own mistakes, with the place in the code and exit code 1; `--tracebac
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any, NoReturn, TextIO, cast
+from typing import Any, BinaryIO, NoReturn, TextIO, cast
 
 from attentio import system
 from attentio.commands.words import said, speak
@@ -51,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns the exit code: 0, 1 for a mistake of the program, 2 for a user's mistake, 128 + n when stopped by signal n.
     """
+    if argv is None:
+        system.begin_in_utf8()
     system.settle()
     system.write_in_utf8()
     speak()
@@ -130,19 +133,23 @@ def _run_verb(argv: Sequence[str]) -> int:
     return int(verb.run(arguments, rest))
 
 
-class _Closed:
+class _Closed(io.TextIOBase):
     """Stands for a standard stream that is closed: whoever needs it learns that, whoever does not never asks."""
-
-    closed = True  # nothing to flush when Python ends
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def flush(self) -> None:
-        """Nothing was written."""
+    def write(self, text: str) -> int:
+        """Raises AttentioError."""
+        raise self._needed()
 
-    def __getattr__(self, attribute: str) -> Any:
-        raise AttentioError(f"{self.name} is closed, and this needs it; leave it open, or give it a file")
+    @property
+    def buffer(self) -> BinaryIO:
+        """Raises AttentioError."""
+        raise self._needed()
+
+    def _needed(self) -> AttentioError:
+        return AttentioError(f"{self.name} is closed, and this needs it; leave it open, or give it a file")
 
 
 class _Aside:
@@ -172,8 +179,9 @@ class _Aside:
 
 def _notice_closed_streams() -> None:
     """Python says None for a stream that is closed, and print() then writes nothing without a word."""
-    sys.stdin = sys.stdin or _Closed("standard input")
-    sys.stdout = sys.stdout or _Closed("standard output")
+    system.keep_standard_numbers()
+    sys.stdin = sys.stdin or cast(TextIO, _Closed("standard input"))
+    sys.stdout = sys.stdout or cast(TextIO, _Closed("standard output"))
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, else print() takes standard output
     if not isinstance(sys.stderr, _Aside):
         sys.stderr = cast(TextIO, _Aside(sys.stderr))

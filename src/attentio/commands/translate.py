@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     lines = read_sources(sys.stdin.buffer, "<stdin>", bad_lines=arguments.bad_lines)
     at_a_time = 1 if sys.stdin.isatty() else LINES_AT_A_TIME
     console, unknown = Console(stderr=True), UnknownTexts()
-    cut = written = few = 0
+    cut = written = few = blank = 0
     # On a terminal the translations themselves show how far it is; elsewhere standard output is theirs alone.
     shown = console.is_terminal and not (sys.stdin.isatty() or sys.stdout.isatty())
     with Progress(console=console, transient=True, redirect_stdout=False, disable=not shown) as bar:
@@ -73,6 +73,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
             )
             for number, text in chunk:
                 candidates = next(found) if text else []
+                blank += not text
                 if candidates:
                     unknown.note(candidates[0].unknown, f"line {number}")
                 cut += sum(not one.finished for one in candidates)
@@ -87,6 +88,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
                     print(outputs[0] if outputs else "")
             sys.stdout.flush()
     unknown.end()
+    if blank:
+        print(said(f"lines that are blank or were skipped, and so are their outputs: {blank:,}"), file=sys.stderr)
     if cut:
         told = (
             f"{cut:,} of {written:,} outputs are cut off. An output may have "

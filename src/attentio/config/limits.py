@@ -24,7 +24,7 @@ def check(section: Any, key: str) -> None:
             if type(None) not in get_args(each.type):
                 raise AttentioError(f"{name} must be {each.metadata.get('said', 'given')}; got null")
         elif each.metadata and not each.metadata["allows"](value):
-            raise AttentioError(f"{name} must be {each.metadata['said']}; got {value}")
+            raise AttentioError(f"{name} must be {each.metadata['said']}; got {str(value)[:60]}")
 
 
 def whole(least: int, most: int) -> Callable[[Any], Any]:

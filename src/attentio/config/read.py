@@ -3,10 +3,11 @@
 import re
 from collections import Counter
 from collections.abc import Container, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from attentio.config.plain_yaml import checked_yaml, parse_yaml, read_yaml, write_yaml
 from attentio.config.schema import Config
@@ -204,18 +205,44 @@ def keys_of(overrides: Sequence[str]) -> list[str]:
     return [word[2:].split("=", 1)[0] for word in overrides if word.startswith("--")]
 
 
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list, such as [a, b]"}
+LONGEST_VALUE = 40
+"""Characters that are shown of a value that is wrong."""
 
 
 def _readable(error: Exception) -> str:
-    """jsonargparse's message on one line: a wrong type in words, a wrong choice with the choices and the nearest."""
+    """jsonargparse's message on one line: what the key takes, within which limits, and the nearest of its choices."""
     message = " ".join(str(error).split())
-    wrong = re.search(r'key "(?P<key>[^"]+)": .*?Literal\[(?P<choices>[^]]+)\].* value: (?P<value>.*)', message)
-    kind = re.search(r'"(?P<key>[^"]+)": Expected an? <class \'(?P<type>\w+)\'>\. Got value: (?P<value>.*)', message)
-    if kind is not None and kind["type"] in _KINDS:
-        return f"{kind['key']} must be {_KINDS[kind['type']]}; got {kind['value']!r}"
+    wrong = re.match(r'Parser key "(?P<key>[\w.]+)": (?:.*(?:Got|Given) value: ?(?P<value>.*))?', message)
     if wrong is None:
         return message.replace("Parser key ", "")
-    choices = re.findall(r"'([^']+)'", wrong["choices"])
-    said = f"{wrong['key']} must be one of {', '.join(choices)}; got {wrong['value']!r}"
-    return said + did_you_mean(wrong["value"], choices)
+    kinds, choices = _kinds(wrong["key"])
+    value = wrong["value"]
+    if value is None:
+        return f"{wrong['key']} must be {kinds}; got a number of too many digits"
+    hint = "" if value in choices else did_you_mean(value, choices)
+    return f"{wrong['key']} must be {kinds}; got {value[:LONGEST_VALUE]!r}" + hint
+
+
+def _kinds(key: str) -> tuple[str, list[str]]:
+    """What may be a key's value, in words; and the choices, where it has some."""
+    kind: Any = Config
+    for name in key.split("."):
+        found = next(each for each in fields(kind) if each.name == name)
+        kind = found.type
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    choices = list(dict.fromkeys(choice for each in (*kinds, *get_args(kind)) for choice in _choices(each)))
+    if int in kinds:
+        said = f"a whole number, {found.metadata['said']}"
+    elif float in kinds:
+        said = f"a number, {found.metadata['said']}"
+    elif bool in kinds:
+        said = f"true, false or {choices[0]}" if choices else "true or false"
+    elif any(get_origin(each) is list for each in kinds):
+        said = f"a list, such as [{choices[0]}], of {', '.join(choices)}" if choices else found.metadata["said"]
+    else:
+        said = f"one of {', '.join(choices)}" if choices else "a text"
+    return f"null or {said}" if NoneType in kinds else said, choices
+
+
+def _choices(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) is Literal else ()

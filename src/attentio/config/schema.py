@@ -31,6 +31,7 @@ DocumentUnit = Literal["line", "file"]
 TokenizerKind = Literal["char", "whitespace", "bpe", "unigram"]
 ModelType = Literal["encoder-decoder", "masked-lm", "causal-lm"]
 Decay = Literal["constant", "linear", "cosine", "inverse-sqrt"]
+Columns = list[int | str]
 Header = bool | Literal["auto"]
 Normalize = Literal["nfc", "none"]
 
@@ -39,6 +40,10 @@ MOST_HYPOTHESES = 1000
 """Of a beam."""
 
 SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";"}
+
+
+def _is_column(column: int | str) -> bool:
+    return column >= 1 if isinstance(column, int) else bool(column)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +56,8 @@ class DataConfig:
     test: what `evaluate` measures on, given as train is; without it, dev. `--data.test test.tsv`
     separator: between the columns of a FILE of pairs; `auto` for a tab, and in a .csv for what its first lines show.
         Texts may be quoted as CSV has it there, and around any separator but a tab. `--data.separator semicolon`
+    columns: the two of a table that are source and target, by their names or numbers from 1, where it has others; of
+        JSON and the hub by name. `--data.columns [word,sounds]`
     header: whether the first line of a FILE of pairs names its columns and is left out; `auto` for where it does so in
         well-known words. `--data.header true`
     document: in a file of text, a document is a line or the whole file. `--data.document file`
@@ -67,12 +74,21 @@ class DataConfig:
             "said": f"auto, {', '.join(SEPARATORS)}, or one of ,;|:",
         },
     )
+    columns: Columns | None = field(
+        default=None,
+        metadata={
+            "allows": lambda columns: len({*columns}) == len(columns) == 2 and all(map(_is_column, columns)),
+            "said": "a list of two different names or numbers from 1, such as [1, 3]",
+        },
+    )
     header: Header = "auto"
     document: DocumentUnit = "line"
     bad_lines: BadLines = "stop"
 
     def __post_init__(self) -> None:
         check(self, "data")
+        if self.header is False and any(isinstance(column, str) for column in self.columns or ()):
+            raise AttentioError("data.columns has names, and data.header false says that nothing names the columns")
 
 
 @dataclass(frozen=True, kw_only=True)

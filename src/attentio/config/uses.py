@@ -38,8 +38,8 @@ def _parts(config: Config) -> set[str]:
 
 _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     (
-        "data.separator data.header text.shared text.target. model.encoder model.decoder decoding. evaluation. "
-        "training.samples",
+        "data.separator data.columns data.header text.shared text.target. model.encoder model.decoder "
+        "decoding. evaluation. training.samples",
         _pairs,
         "model.type encoder-decoder",
     ),

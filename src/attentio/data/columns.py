@@ -7,52 +7,102 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from attentio.config.schema import SEPARATORS
+from attentio.config.schema import SEPARATORS, Columns
 from attentio.data.lines import decode_line, file_lines
 from attentio.data.rows import Row
-from attentio.errors import AttentioError
+from attentio.errors import AttentioError, did_you_mean
+from attentio.text.normal import normalized
 
 _LOOKED_AT = 1000
 """Lines that show what separates the columns of a .csv file."""
+
+_MOST_NAMED = 20
+"""Columns that are named of those that are there."""
 
 _DOUBLED = 'put quotes around a whole text, and write twice ("") those within it'
 _NAMES = {separator: name for name, separator in SEPARATORS.items()}
 
 
-def column_rows(path: Path, separator: str) -> Iterator[Row]:
+def column_rows(path: Path, separator: str, columns: Columns | None = None) -> Iterator[Row]:
     """The two texts of each row, or what is wrong with it, an AttentioError.
 
     separator: a name or character of `data.separator`. `auto` is a tab; in a .csv file, whatever makes two columns of
-    most of the first lines.
+    most of the first lines, or all of `columns`.
+    columns: which two, by their names in the first row, which is then no row, or numbers from 1; None for the only two.
 
     Raises:
-        AttentioError: as `file_lines`; it is not clear what separates; a quote is never closed.
+        AttentioError: as `file_lines`; it is not clear what separates; a quote is never closed; no column has the name.
     """
     is_csv = path.name.lower().removesuffix(".gz").endswith(".csv")
     chosen = SEPARATORS.get(separator, separator)
     if separator == "auto":
-        chosen = _sniffed(path) if is_csv else "\t"
+        chosen = _sniffed(path, columns) if is_csv else "\t"
     quoted = chosen != "\t" or (is_csv and separator == "auto")
+    names = has_names(columns)
+    places = None
     for number, (where, found) in enumerate(_quoted(path, chosen) if quoted else _plain(path)):
         if number == 0 and isinstance(found, list) and [text.lower() for text in found] == ["sep=", ""]:
             continue  # Excel's, which names the separator
+        if columns and places is None:
+            places = _places(columns, _whole(found, where), where)
+            if names:
+                continue
         try:
-            yield Row(_two(found, where, chosen), where)
+            yield Row(_two(_whole(found, where), where, chosen, places, first=number == 0), where)
         except AttentioError as error:
             yield Row(error, where)
 
 
-def _two(found: list[str] | AttentioError, where: str, separator: str) -> list[str]:
+def has_names(columns: Columns | None) -> bool:
+    """Whether columns are called by names, which the first row must have."""
+    return any(isinstance(column, str) for column in columns or ())
+
+
+def _places(columns: Columns, header: list[str], where: str) -> list[int]:
+    """Where in a row the columns stand, from 0."""
+    names = [normalized(text, "nfc") for text in header]
+    places = []
+    for column in columns:
+        if isinstance(column, str):
+            name = normalized(column, "nfc")
+            if names.count(name) > 1:
+                raise AttentioError(f"{where}: {names.count(name)} columns are called {name!r}; give their numbers")
+            if name not in names:
+                there = ", ".join(map(repr, names[:_MOST_NAMED]))
+                raise AttentioError(
+                    f"{where}: no column is called {name!r}; there are {there}{did_you_mean(name, names)}"
+                )
+            places.append(names.index(name))
+        else:
+            places.append(column - 1)
+    return places
+
+
+def _whole(found: list[str] | AttentioError, where: str) -> list[str]:
     if isinstance(found, AttentioError):
         raise found
     if not any(text.strip() for text in found):
         raise AttentioError(f"{where}: empty line; fill or remove it")
+    return found
+
+
+def _two(found: list[str], where: str, separator: str, places: list[int] | None, *, first: bool) -> list[str]:
+    """The two texts of a row. first: what is wrong may be all of the table, not this row."""
+    if places is not None:
+        if max(places) >= len(found):
+            raise AttentioError(
+                f"{where}: {len(found)} column(s), and data.columns asks for column {max(places) + 1}; "
+                f"fill or remove it"
+            )
+        return [found[place] for place in places]
     if len(found) == 2:
         return found
     name = _NAMES.get(separator, repr(separator))
     more = ""
     if len(found) > 2 and separator != "\t":
         more = f', no other columns, and "quotes" around a text that holds a {name}'
+    if len(found) > 2 and first:
+        more += f"; or say which two of these, such as --data.columns [1,{len(found)}]"
     others = [other for character, other in _NAMES.items() if character != separator and character in found[0]]
     if len(found) == 1 and others:
         more = f", or say what separates them, such as --data.separator {others[0]}"
@@ -100,7 +150,7 @@ def _decoded(path: Path, number: int, line: bytes) -> str:
     return decode_line(line, f"{path}:{number}") + "\n"
 
 
-def _sniffed(path: Path) -> str:
+def _sniffed(path: Path, columns: Columns | None) -> str:
     """What separates the columns of a .csv file; AttentioError where two things may."""
     lines = []
     for number, line in enumerate(islice(file_lines(path), _LOOKED_AT), start=1):
@@ -109,8 +159,7 @@ def _sniffed(path: Path) -> str:
     if lines and (named := re.fullmatch("(?i)sep=(.)\n", lines[0])):  # as Excel writes it
         return named[1]
     rows = {separator: _rows(lines, separator) for separator in (",", ";", "\t")}
-    twos = {separator: sum(len(row) == 2 for row in found) for separator, found in rows.items()}
-    shares = {separator: twos[separator] / max(1, len(found)) for separator, found in rows.items()}
+    shares = {separator: _share(found, columns) for separator, found in rows.items()}
     most = max(shares.values())
     if most <= 0.5:  # what makes the most columns is what is told about
         return max(rows, key=lambda separator: sum(map(len, rows[separator])))
@@ -119,6 +168,19 @@ def _sniffed(path: Path) -> str:
         names = " and ".join(_NAMES[separator] for separator in best)
         raise AttentioError(f"{path}: {names} make two columns; say which, such as --data.separator {_NAMES[best[0]]}")
     return best[0]
+
+
+def _share(rows: list[list[str]], columns: Columns | None) -> float:
+    """Of the rows, how many have the two columns."""
+    if not rows:
+        return 0.0
+    if columns is None:
+        return sum(len(row) == 2 for row in rows) / len(rows)
+    try:
+        last = max(_places(columns, rows[0], ""))
+    except AttentioError:  # a header without the names
+        return 0.0
+    return sum(len(row) > last for row in rows) / len(rows)
 
 
 def _rows(lines: Iterable[str], separator: str) -> list[list[str]]:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attentio.config.schema import BadLines, Header, Normalize
-from attentio.data.columns import column_rows
+from attentio.config.schema import BadLines, Columns, Header, Normalize
+from attentio.data.columns import column_rows, has_names
 from attentio.data.headers import names_columns, stands_apart
 from attentio.data.lines import check_text, decode_line, file_lines
 from attentio.data.rows import (
@@ -71,6 +72,7 @@ def read_pairs(
     spec: str,
     *,
     separator: str = "auto",
+    columns: Columns | None = None,
     header: Header = "auto",
     normalize: Normalize = "nfc",
     bad_lines: BadLines = "stop",
@@ -93,7 +95,7 @@ def read_pairs(
 
     Args:
         spec: see the table.
-        separator: see `column_rows`.
+        separator, columns: see `column_rows`; of JSON and the hub the columns are names.
         header: whether the first row of a FILE of columns, or of two files, is no pair: it is left out if True, or
             if "auto" where it consists of well-known headings, and then told.
         normalize: "nfc" reads text without white space around it, in NFC; "none" as it is.
@@ -103,7 +105,7 @@ def read_pairs(
     Raises:
         AttentioError: no such data, or a bad line (see `check_text`) that may not be skipped.
     """
-    rows, parse, may_have_header = _open(spec, separator)
+    rows, parse, may_have_header = _open(spec, separator, columns)
     normal = Normalizer(normalize)
 
     def checked(row: _PairRow) -> Pair:
@@ -145,19 +147,21 @@ def group_references(pairs: Iterable[Pair]) -> list[Example]:
     return [Example(source, tuple(targets)) for source, targets in references.items()]
 
 
-def _open(spec: str, separator: str) -> tuple[Iterator[_PairRow], Callable[[_PairRow], Pair], bool]:
+def _open(
+    spec: str, separator: str, columns: Columns | None
+) -> tuple[Iterator[_PairRow], Callable[[_PairRow], Pair], bool]:
     """The rows that the specification names, how to parse one, and whether the first may be a header."""
     path = Path(spec)
     if spec.startswith("hub:") and not path.exists():
-        return _with_sides(hub_rows(spec)), _parse_hub, False
+        return _with_sides(hub_rows(spec)), partial(_parse_hub, columns=columns), False
     if names_embedded(spec) and not path.exists():
         return _with_sides(embedded_rows(spec)), _parse_embedded, False
     if "," in spec and not path.exists():
         source_file, _, target_file = spec.partition(",")
         return _parallel_rows(Path(source_file), Path(target_file)), _parse_parallel, True
     if is_json(path):
-        return _with_sides(file_rows(path)), _parse_json, False
-    return _with_sides(column_rows(path, separator)), _parse_columns, True
+        return _with_sides(file_rows(path)), partial(_parse_json, columns=columns), False
+    return _with_sides(column_rows(path, separator, columns)), _parse_columns, not has_names(columns)
 
 
 def _without_header(
@@ -193,10 +197,18 @@ def _parse_columns(row: _PairRow) -> Pair:
     return Pair(*row.raw)
 
 
-def _parse_json(row: _PairRow) -> Pair:
-    remedy = 'write one object a line, {"source": "...", "target": "..."}'
+def _parse_json(row: _PairRow, *, columns: Columns | None) -> Pair:
+    source, target = _names(columns, row)
+    remedy = f'write one object a line, {{"{source}": "...", "{target}": "..."}}'
     content = json_object(row.raw, row.where, remedy)
-    return _sides(content, ("source", "target"), row, remedy)
+    return _sides(content, (source, target), row, remedy)
+
+
+def _names(columns: Columns | None, row: _PairRow) -> tuple[str, str]:
+    source, target = columns or ("source", "target")
+    if isinstance(source, str) and isinstance(target, str):
+        return source, target
+    raise AttentioError(f"{row.where}: its columns have names, not numbers; give those as data.columns")
 
 
 def _sides(content: dict[str, Any], keys: tuple[str, str], row: _PairRow, remedy: str) -> Pair:
@@ -222,7 +234,10 @@ def _parse_parallel(row: _PairRow) -> Pair:
     return Pair(decode_line(source, row.source), decode_line(target, row.target))
 
 
-def _parse_hub(row: _PairRow) -> Pair:
+def _parse_hub(row: _PairRow, *, columns: Columns | None) -> Pair:
+    if columns:
+        named = _names(columns, row)
+        return _sides(row.raw, named, row, f"there are {', '.join(row.raw)}")
     remedy = 'it needs the columns "source" and "target", or "translation" with two languages'
     translation = row.raw.get("translation")
     if not isinstance(translation, dict):

@@ -59,11 +59,21 @@ def read_part(config: Config, spec: str) -> Part:
     data, normalize = config.data, config.text.normalize
     if config.model.type == "encoder-decoder":
         pairs = read_pairs(
-            spec, separator=data.separator, header=data.header, normalize=normalize, bad_lines=data.bad_lines
+            spec,
+            separator=data.separator,
+            columns=data.columns,
+            header=data.header,
+            normalize=normalize,
+            bad_lines=data.bad_lines,
         )
         return Part(pairs.name, pairs.pairs, pairs.skipped, "pairs", pairs.header, pairs.trimmed, pairs.composed)
     texts = read_texts(spec, document=data.document, normalize=normalize, bad_lines=data.bad_lines)
     return Part(texts.name, texts.documents, texts.skipped, "documents", trimmed=texts.trimmed, composed=texts.composed)
+
+
+def read_held_out(config: Config, run: Path) -> Part:
+    """What was held out of a run's training data: it is kept in a form of its own, whatever the data's columns are."""
+    return read_part(replace(config, data=replace(config.data, columns=None)), str(run / HELD_OUT))
 
 
 def read_parts(config: Config) -> tuple[Part, Part]:
