@@ -27,7 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Gold: one line per pair, i-j for sure links and i?j for possible ones; the error rate is reported on\n"
         "standard error (Och & Ney 2003)."
     )
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run, of a model that translates")
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        type=Path,
+        help="a run, of a model that translates; several with commas between answer together",
+    )
     parser.add_argument("--soft", action="store_true", help="every link with its weight, i-j:p, instead of the best")
     parser.add_argument("--words", action="store_true", help="link words between spaces instead of the model's tokens")
     parser.add_argument(

@@ -15,7 +15,12 @@ MOST_CONFUSED = 5  # that are shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory, a bundle, or a model that comes along")
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        type=Path,
+        help="a run directory, a bundle, or a model that comes along; several with commas between answer together",
+    )
     parser.add_argument(
         "--data",
         metavar="FILE",
@@ -64,7 +69,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     options = options_for("evaluate", config, given)
     data = arguments.data or config.data.test or config.data.dev
     if not data and not config.data.train:
-        raise AttentioError(f"{arguments.run} was not trained by attentio and names no data; give --data FILE")
+        raise AttentioError(f"{arguments.run} names no data that it was not trained on; give --data FILE")
     part = read_part(config, data or str(arguments.run / HELD_OUT))
     console = Console(stderr=True, emoji=False, highlight=False)
     with Progress(console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal) as bar:

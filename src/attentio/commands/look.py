@@ -21,7 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "another.\n"
         "A page, one HTML file for any browser, shows every layer and head, the alternatives, and what was computed."
     )
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory, a bundle, or a model that comes along")
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        type=Path,
+        help="a run directory, a bundle, or a model that comes along; several with commas between answer together",
+    )
     parser.add_argument("text", help="a source text; for a language model, any text")
     parser.add_argument(
         "--out",

@@ -16,7 +16,12 @@ LINES_AT_A_TIME = 2048
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory, a bundle, or a model that comes along")
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        type=Path,
+        help="a run directory, a bundle, or a model that comes along; several with commas between answer together",
+    )
     parser.add_argument("--beam", type=Beam, help="hypotheses per text; 1 is greedy (default: as configured)")
     parser.add_argument(
         "--length-penalty", type=LengthPenalty, help="alpha of the length penalty (default: as configured)"

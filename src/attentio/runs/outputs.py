@@ -18,7 +18,7 @@ class Translation:
     tokens: those of the output, the end token last; source_tokens: those of the input, its end token last.
     ids: of tokens, in the vocabulary of the target.
     score: log-probability (natural) divided by the length penalty. attention: [tokens, source_tokens]; row t is the
-    attention that token t came from; None for a model without attention.
+    attention that token t came from; None for a model without attention, and the mean of those of several together.
     finished: whether the model ended the output; otherwise it is cut off at the longest that outputs may be.
     unknown: what of the input the vocabulary does not know, in order; the model read the unknown token there.
 

@@ -18,6 +18,7 @@ from attentio.layers.packed import PackedWeights
 from attentio.layers.positions import LearnedPositions
 from attentio.memory import check_memory
 from attentio.models.encoder_decoder import EncoderDecoder
+from attentio.models.ensemble import Ensemble
 from attentio.models.transformer import TransformerDecoder
 from attentio.runs.build import ENCODER_DECODER, Tokenizers
 from attentio.runs.card import described, described_in_html
@@ -40,7 +41,9 @@ EXTRA_OUTPUT_TOKENS = 10
 
 
 class Run:
-    """What a run directory holds, as one thing that translates.
+    """What a run directory holds, or several together, as one thing that translates.
+
+    members: its models, of which there is one, or those of an `Ensemble`.
 
     >>> run = at.Run.load("dates-luong", checkpoint="best", device="cpu")
     >>> run.translate(["14 March 2026"], beam=5, compiled=False)
@@ -65,9 +68,13 @@ class Run:
     <Run ...>
     """
 
-    def __init__(self, path: Path, config: Config, tokenizers: Tokenizers[AnyTokenizer], model: EncoderDecoder) -> None:
+    def __init__(
+        self, path: Path, config: Config, tokenizers: Tokenizers[AnyTokenizer], model: EncoderDecoder | Ensemble
+    ) -> None:
         self.path, self.config, self.tokenizers = path, config, tokenizers
         self.model = model.eval()
+        self.members: list[EncoderDecoder] = [model] if isinstance(model, EncoderDecoder) else [*model]
+        self.words = self.members[0].output.out_features
         self.source_end = needed(tokenizers.source.end, "end", path)
         self.begin = needed(tokenizers.target.begin, "begin", path)
         self.end = needed(tokenizers.target.end, "end", path)
@@ -173,10 +180,12 @@ class Run:
         """The best output for a text with the attention of every layer and head, and what else might have been said.
 
         `run.inspect(text).page().save("page.html")` writes a page about it. Options as in `candidates`. Raises
-        AttentioError for a model without attention.
+        AttentioError for a model without attention, and for several together.
         """
         from attentio.runs.inspected import inspect_translation
 
+        if not isinstance(self.model, EncoderDecoder):
+            raise AttentioError(f"{self.path}: the inside of one model can be shown, and these are several; give one")
         text = self.read(text)
         ((output,),) = self.candidates([text], beam=beam, each_step=each_step)
         if output.attention is None:
@@ -217,13 +226,13 @@ class Run:
         each_step: Callable[[], None],
     ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
         """Translate the sources, the longest first; yields the numbers of each batch and its outputs."""
-        suppressed = suppressed_ids(self.tokenizers.target, self.model.output.out_features, but=self.end)
+        suppressed = suppressed_ids(self.tokenizers.target, self.words, but=self.end)
         device = next(self.model.parameters()).device
         all_lengths = np.array([len(source) for source in sources], dtype=np.int64)
         batches = length_sorted_batches(all_lengths, batch_size=decoding.batch_size)
         if compiled is None:
             compiled = sum(int(all_lengths[indices].max()) for indices in batches) >= WORTH_COMPILING
-        transformer = isinstance(self.model.decoder, TransformerDecoder)
+        transformer = any(isinstance(member.decoder, TransformerDecoder) for member in self.members)
         packed = PackedWeights(compiled_loops() if compiled and transformer and device.type == "cpu" else None)
         if batches:
             self._check_memory(len(batches[0]), decoding)
@@ -248,20 +257,18 @@ class Run:
 
     def _check_memory(self, texts: int, decoding: DecodingConfig) -> None:
         """AttentioError where the probabilities of one step alone are too many."""
-        words = self.model.output.out_features
         check_memory(
-            2 * 4 * texts * decoding.beam * words,  # logits, and their logarithms of probabilities
-            f"a beam of {decoding.beam} for {texts:,} texts at a time, with {words:,} entries in the vocabulary,",
+            (len(self.members) + 1) * 4 * texts * decoding.beam * self.words,  # logits, and log-probabilities
+            f"a beam of {decoding.beam} for {texts:,} texts at a time, with {self.words:,} entries in the vocabulary,",
             "give a smaller beam (--beam) or decoding.batch_size",
         )
 
     @property
     def _positions(self) -> int | None:
         """Most tokens of any output, its end not counted, where the decoder has learnt so many positions."""
-        decoder = self.model.decoder
-        if isinstance(decoder, TransformerDecoder) and isinstance(decoder.embedding.positions, LearnedPositions):
-            return decoder.embedding.positions.table.num_embeddings - 1
-        return None
+        decoders = [one.decoder for one in self.members if isinstance(one.decoder, TransformerDecoder)]
+        learnt = [one.embedding.positions for one in decoders if isinstance(one.embedding.positions, LearnedPositions)]
+        return min((one.table.num_embeddings - 1 for one in learnt), default=None)
 
     def longest(self, lengths: Int[Tensor, "batch"], ratio: float) -> Int[Tensor, "batch"]:
         """Most tokens of each output, its end not counted, for sources of these lengths, their ends counted."""
