@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         raise AttentioError("--mutual chooses among the best links; leave it or --soft out")
     gold = read_gold(arguments.gold, first=int(arguments.one_based)) if arguments.gold else []
     least = {} if arguments.threshold is None else {"threshold": float(arguments.threshold)}
-    trained = load_as(Run, arguments.run, device=arguments.device)
+    trained = load_as(Run, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
     found: list[list[Link]] = []
     lines, unknown = enumerate(_pairs(sys.stdin.buffer), start=1), UnknownTexts()
     while chunk := list(itertools.islice(lines, 1 if sys.stdin.isatty() else LINES_AT_A_TIME)):

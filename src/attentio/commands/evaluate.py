@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.runs.places import outputs_folder
     from attentio.runs.tasks import options_for, task_of
 
-    trained = load(arguments.run, device=arguments.device)
+    trained = load(arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
     config, task = trained.config, task_of(trained.config)
     metrics = arguments.metrics.split(",") if arguments.metrics else None
     given = {
@@ -78,6 +78,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     folder = arguments.out or outputs_folder(arguments.run, "evaluation")
     report = as_json(found.scores, found.by_source_length) | {
         "data": part.name,
+        "checkpoint": arguments.checkpoint,
         "skipped_lines": len(part.skipped),
         "parameters": parameters_of(trained.model),
         **found.facts,

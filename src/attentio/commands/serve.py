@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.serving.server import Server
 
     names = names_of(arguments.host, arguments.allow_host)
-    trained = load(resolve(arguments.run), device=arguments.device)
+    trained = load(resolve(arguments.run), checkpoint=arguments.checkpoint, device=arguments.device)
     limits, metrics = Limits(deadline=float(arguments.deadline)), Metrics()
     queue = ModelQueue(limits, metrics)
     door = Answers(trained, queue, metrics, limits).door(page=arguments.page, names=names)

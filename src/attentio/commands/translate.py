@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.runs.load import load_as
     from attentio.runs.translator import Run
 
-    trained = load_as(Run, arguments.run, device=arguments.device)
+    trained = load_as(Run, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
     n_best, beam = arguments.n_best or 1, arguments.beam or trained.config.decoding.beam
     if not 1 <= n_best <= beam:
         raise AttentioError(f"--n-best {n_best} needs a --beam of at least as many; the beam is {beam}")

@@ -52,7 +52,7 @@ class CausalRun:
 
     @classmethod
     def load(cls, path: str | Path, *, checkpoint: str = "best", device: str | torch.device = "auto") -> "CausalRun":
-        """Read a run directory; `checkpoint` is "best" or "last"; `device` as `attentio.load` has it.
+        """Read a run directory; `checkpoint` and `device` as `attentio.load` has them.
 
         Raises AttentioError for one that holds another kind of model, or is damaged.
         """

@@ -23,7 +23,7 @@ def load(
     path: of a run directory or a bundle, or the name of a model that comes along, such as "cmudict". Several of them,
         in a list or with commas between them, answer together: their log-probabilities are averaged at each token, and
         so is their attention. All options, such as the beam, are then those of the first.
-    checkpoint: of a run directory, "best" or "last".
+    checkpoint: of a run directory, "best", "last", or "average:N", the mean of the weights of the last N.
     device: where it runs: "cpu", "cuda", "cuda:1", "mps", ..; "auto" is a CUDA device where there is one, else the CPU.
 
     Raises AttentioError for what is none of these, or whose files are missing, truncated or altered, and for a
@@ -38,9 +38,9 @@ def load(
     return task_of(contents.config).run_class.of(contents)
 
 
-def load_as(kind: type[OneRun], path: str | Path, *, device: str) -> OneRun:
+def load_as(kind: type[OneRun], path: str | Path, *, checkpoint: str, device: str) -> OneRun:
     """`load` for a verb that takes one kind of run; AttentioError for another, with the verb that takes that."""
-    run = load(path, device=device)
+    run = load(path, checkpoint=checkpoint, device=device)
     if not isinstance(run, kind):
         type, verb = run.config.model.type, task_of(run.config).verb
         raise AttentioError(f"{path} holds a model of type {type}; use `attentio {verb}`")

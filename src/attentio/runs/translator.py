@@ -81,7 +81,7 @@ class Run:
 
     @classmethod
     def load(cls, path: str | Path, *, checkpoint: str = "best", device: str | torch.device = "auto") -> "Run":
-        """Read a run directory; `checkpoint` is "best" or "last"; `device` as `attentio.load` has it.
+        """Read a run directory; `checkpoint` and `device` as `attentio.load` has them.
 
         Raises AttentioError for a directory that holds another kind of model, or is damaged.
         """
