@@ -21,6 +21,7 @@ VERBS = {
     "demo": "train on English pronunciation, evaluate, translate, look: each step is a command, shown and run",
     "train": "train a model; the same command again resumes where it stopped",
     "translate": "translate lines from standard input to standard output, one by one, in order",
+    "score": "tell how probable a model finds given outputs, line by line",
     "fill": "fill the holes, written [MASK], of a text",
     "generate": "continue a text",
     "mask": "show the holes that training draws in a text for a masked language model to fill",
@@ -40,7 +41,7 @@ VERBS = {
 _TOO_LITTLE_MEMORY = ("not enough memory", "t allocate memory", "out of memory")
 """Of torch's messages, which come as RuntimeError from a CPU."""
 
-USE_A_RUN = ("translate", "fill", "generate", "evaluate", "look", "align", "serve")
+USE_A_RUN = ("translate", "score", "fill", "generate", "evaluate", "look", "align", "serve")
 
 _DEVICES = "cpu, cuda, cuda:1, mps, ..; auto (default): a CUDA device where there is one, else the CPU"
 

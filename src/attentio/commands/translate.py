@@ -38,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="R",
         help="most tokens of an output for each of its source, besides ten more (default: as configured)",
     )
+    parser.add_argument(
+        "--json", action="store_true", help="a JSON object for each line, with every token's probability"
+    )
     parser.add_argument("--bad-lines", choices=("stop", "skip"), default="stop", help="skip: leave their output empty")
 
 
@@ -45,6 +48,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
+    from attentio.commands.translating import written
     from attentio.commands.unknown import UnknownTexts
     from attentio.data.lines import read_sources
     from attentio.errors import AttentioError
@@ -58,7 +62,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     lines = read_sources(sys.stdin.buffer, "<stdin>", bad_lines=arguments.bad_lines)
     at_a_time = 1 if sys.stdin.isatty() else LINES_AT_A_TIME
     console, unknown = Console(stderr=True), UnknownTexts()
-    cut = written = few = 0
+    cut = outputs = few = 0
     # On a terminal the translations themselves show how far it is; elsewhere standard output is theirs alone.
     shown = console.is_terminal and not (sys.stdin.isatty() or sys.stdout.isatty())
     with Progress(console=console, transient=True, redirect_stdout=False, disable=not shown) as bar:
@@ -81,20 +85,15 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
                 if candidates:
                     unknown.note(candidates[0].unknown, f"line {number}")
                 cut += sum(not one.finished for one in candidates)
-                written += len(candidates)
+                outputs += len(candidates)
                 few += 0 < len(candidates) < n_best
-                # A model trained on JSON can say a line feed; one line in stays one line out.
-                outputs = [one.text.replace("\n", " ") for one in candidates]
-                if arguments.n_best:
-                    for one, output in zip(candidates, outputs, strict=True):
-                        print(f"{number}\t{one.score:.4f}\t{output}")
-                else:
-                    print(outputs[0] if outputs else "")
+                for line in written(number, text, candidates, listed=bool(arguments.n_best), as_json=arguments.json):
+                    print(line)
             sys.stdout.flush()
     unknown.end()
     if cut:
         told = (
-            f"{cut:,} of {written:,} outputs are cut off. An output may have "
+            f"{cut:,} of {outputs:,} outputs are cut off. An output may have "
             f"{trained.length_limit(arguments.max_length_ratio)}; --max-length-ratio lets it have more, "
             f"at training --decoding.max_length_ratio"
         )

@@ -23,7 +23,7 @@ from attentio.models.transformer import TransformerDecoder
 from attentio.runs.build import ENCODER_DECODER, Tokenizers
 from attentio.runs.card import described, described_in_html
 from attentio.runs.directory import Contents, load_directory
-from attentio.runs.outputs import Translation
+from attentio.runs.outputs import Scored, Translation
 from attentio.runs.vocabulary import needed, suppressed_ids
 from attentio.text.normal import normalized
 from attentio.text.protocol import AnyTokenizer
@@ -59,6 +59,8 @@ class Run:
     Inspected('2026-03-14', 1 attentions; .page() shows them)
     >>> run.align([("14 March 2026", "2026-03-14")], layer=None)
     [Aligned(14 tokens of the source, 11 of the target)]
+    >>> run.score([("14 March 2026", "2026-03-14")], progress=lambda done: None)
+    [Scored(11 tokens, ...)]
     >>> run.read(" 14 March 2026 "), run.most_tokens("14 March 2026"), run.longest(torch.tensor([14]), 2.0)
     ('14 March 2026', 64, tensor([36]))
     >>> run.length_limit(max_length_ratio=2.0)
@@ -194,6 +196,26 @@ class Run:
             self.model, self.tokenizers, text, self._source_ids([text])[0], output, begin=self.begin
         )
 
+    def score(
+        self, pairs: Sequence[tuple[str, str]], *, progress: Callable[[int], None] = lambda done: None
+    ) -> list[Scored]:
+        """How probable the model finds the target of each pair of source and target, in order.
+
+        Probabilities are the model's own, as in `translate`; a target that its vocabulary does not know in part is
+        scored with the unknown token there. progress: told how many more pairs are done, as they are.
+        """
+        from attentio.runs.scoring import score_pairs
+
+        return score_pairs(
+            self.model,
+            self.tokenizers.target,
+            self._source_ids([self.read(source) for source, _ in pairs]),
+            self._target_ids([self.read(target) for _, target in pairs]),
+            begin=self.begin,
+            batch_size=self.config.decoding.batch_size,
+            progress=progress,
+        )
+
     def align(self, pairs: Sequence[tuple[str, str]], *, layer: int | None = None) -> "list[Aligned]":
         """What the model looks at when it is made to say the target of each pair of source and target, in order.
 
@@ -207,7 +229,7 @@ class Run:
             self.model,
             self.tokenizers,
             self._source_ids([self.read(source) for source, _ in pairs]),
-            [[*ids, self.end] for ids in self.tokenizers.target.encode_all(self.read(target) for _, target in pairs)],
+            self._target_ids([self.read(target) for _, target in pairs]),
             begin=self.begin,
             layer=layer,
             batch_size=self.config.decoding.batch_size,
@@ -215,6 +237,9 @@ class Run:
 
     def _source_ids(self, texts: Sequence[str]) -> list[list[int]]:
         return [[*ids, self.source_end] for ids in self.tokenizers.source.encode_all(texts)]
+
+    def _target_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        return [[*ids, self.end] for ids in self.tokenizers.target.encode_all(texts)]
 
     def _search(
         self,
@@ -299,4 +324,5 @@ class Run:
             attention=None if attention is None else attention[:, : len(source_tokens)].cpu(),
             finished=hypothesis.finished,
             unknown=unknown,
+            log_probs=hypothesis.log_probs,
         )
