@@ -1,8 +1,9 @@
 """A trained model, read back from its run directory and ready to use."""
 
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from attentio.config.schema import Config, DecodingConfig
 from attentio.data.batches import length_sorted_batches, pad_rows
+from attentio.decoding.drawn import generator_of, joined
+from attentio.decoding.sampling import Sampling, sample
 from attentio.decoding.search import Hypothesis, search
 from attentio.errors import AttentioError
 from attentio.layers.fused.loops import compiled_loops
@@ -55,6 +58,12 @@ class Run:
     1
     >>> found[0][0]
     Translation('2026-03-14', score ...)
+    >>> run.sample(
+    ...     ["14 March 2026"], at.Sampling(top_p=0.9), samples=2, seed=1, numbers=[7], max_length_ratio=2.0,
+    ...     batch_size=8, attention=False, progress=print, each_step=lambda: None,
+    ... )
+    1
+    [[Translation('2026-03-14', score ...), Translation('2026-03-14', score ...)]]
     >>> run.inspect("14 March 2026", beam=1, each_step=lambda: None)
     Inspected('2026-03-14', 1 attentions; .page() shows them)
     >>> run.align([("14 March 2026", "2026-03-14")], layer=None)
@@ -80,6 +89,7 @@ class Run:
         self.source_end = needed(tokenizers.source.end, "end", path)
         self.begin = needed(tokenizers.target.begin, "begin", path)
         self.end = needed(tokenizers.target.end, "end", path)
+        self.suppressed = suppressed_ids(tokenizers.target, self.words, but=self.end)
 
     @classmethod
     def load(cls, path: str | Path, *, checkpoint: str = "best", device: str | torch.device = "auto") -> "Run":
@@ -134,23 +144,12 @@ class Run:
         progress: told how many more texts are done, as they are.
         each_step: called before each step of decoding; what it raises ends the call.
         """
-        asked = {
-            "beam": beam,
-            "length_penalty": length_penalty,
-            "max_length_ratio": max_length_ratio,
-            "batch_size": batch_size,
-        }
-        decoding = DecodingConfig(
-            **{
-                **vars(self.config.decoding),
-                **{key: value for key, value in asked.items() if value is not None},
-            }
+        decoding = self._decoding(
+            beam=beam, length_penalty=length_penalty, max_length_ratio=max_length_ratio, batch_size=batch_size
         )
         if n_best > decoding.beam:
             raise ValueError(f"n_best must be at most the beam, got {n_best} and a beam of {decoding.beam}")
-        if isinstance(texts, str):
-            raise ValueError(f"texts must be a list of texts, got one text; write [{texts[:30]!r}]")
-        texts = [self.read(text) for text in texts]
+        texts = self._read_all(texts)
         sources = self._source_ids(texts)
         found: list[list[Translation]] = [[] for _ in texts]
         for indices, hypotheses in self._search(sources, decoding, n_best, attention, compiled, each_step):
@@ -163,6 +162,58 @@ class Run:
         for indices, hypotheses in self._search(again, decoding, decoding.beam, attention, compiled, each_step):
             for i, best in zip(indices, hypotheses, strict=True):
                 found[short[i]] = self._distinct(best, texts[short[i]], again[i])[:n_best]
+        return found
+
+    def sample(
+        self,
+        texts: Sequence[str],
+        sampling: Sampling | None = None,
+        *,
+        samples: int = 1,
+        seed: int | None = None,
+        numbers: Sequence[int] | None = None,
+        max_length_ratio: float | None = None,
+        batch_size: int | None = None,
+        attention: bool = True,
+        progress: Callable[[int], None] = lambda done: None,
+        each_step: Callable[[], None] = lambda: None,
+    ) -> list[list[Translation]]:
+        """Draw `samples` outputs for each text independently, in the order in which they were drawn; some may be equal.
+
+        sampling: how tokens are drawn; None for the model's plain probabilities.
+        seed: the same draws the same, within rounding, whatever the other texts and the size of the batches; None draws
+            differently each time.
+        numbers: of the texts; a text's random numbers are those of the seed and its number. None counts from 1.
+        Other options as in `candidates`.
+        """
+        decoding = self._decoding(beam=samples, max_length_ratio=max_length_ratio, batch_size=batch_size)
+        texts = self._read_all(texts)
+        sources = self._source_ids(texts)
+        numbers = numbers or range(1, len(texts) + 1)
+        seed = secrets.randbits(63) if seed is None else seed
+        found: list[list[Translation]] = [[] for _ in texts]
+        for indices, state, limits in self._started(sources, decoding, compiled=False):
+            first = torch.full_like(limits[:, None], self.begin).expand(-1, samples)
+            steps = []
+            with torch.inference_mode():
+                for step in sample(
+                    self.model,
+                    state.reorder(torch.zeros_like(first)),
+                    first,
+                    sampling=sampling or Sampling(),
+                    max_tokens=int(limits.max()) + 1,
+                    end=self.end,
+                    forbidden=self.suppressed,
+                    generator=[generator_of(seed, numbers[index]) for index in indices],
+                    limits=limits,
+                    need_weights=attention,
+                ):
+                    steps.append(step)
+                    each_step()
+            drawn = joined(steps, limits, length_penalty=decoding.length_penalty)
+            for index, hypotheses in zip(indices, drawn, strict=True):
+                found[index] = self._translations(hypotheses, texts[index], sources[index])
+            progress(len(indices))
         return found
 
     def most_tokens(self, text: str) -> int:
@@ -235,6 +286,17 @@ class Run:
             batch_size=self.config.decoding.batch_size,
         )
 
+    def _decoding(self, **asked: Any) -> DecodingConfig:
+        """The configured options with those that are asked for, not None."""
+        return DecodingConfig(
+            **vars(self.config.decoding) | {key: value for key, value in asked.items() if value is not None}
+        )
+
+    def _read_all(self, texts: Sequence[str]) -> list[str]:
+        if isinstance(texts, str):
+            raise ValueError(f"texts must be a list of texts, got one text; write [{texts[:30]!r}]")
+        return [self.read(text) for text in texts]
+
     def _source_ids(self, texts: Sequence[str]) -> list[list[int]]:
         return [[*ids, self.source_end] for ids in self.tokenizers.source.encode_all(texts)]
 
@@ -251,7 +313,27 @@ class Run:
         each_step: Callable[[], None],
     ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
         """Translate the sources, the longest first; yields the numbers of each batch and its outputs."""
-        suppressed = suppressed_ids(self.tokenizers.target, self.words, but=self.end)
+        for indices, state, limits in self._started(sources, decoding, compiled):
+            with torch.inference_mode():
+                hypotheses = search(
+                    self.model,
+                    state,
+                    max_lengths=limits,
+                    begin=self.begin,
+                    end=self.end,
+                    forbidden=self.suppressed,
+                    beam=decoding.beam,
+                    length_penalty=decoding.length_penalty,
+                    n_best=n_best,
+                    need_weights=attention,
+                    each_step=each_step,
+                )
+            yield indices, hypotheses
+
+    def _started(
+        self, sources: Sequence[Sequence[int]], decoding: DecodingConfig, compiled: bool | None
+    ) -> Iterator[tuple[list[int], Any, Int[Tensor, "batch"]]]:
+        """The sources in batches, the longest first: their numbers, the state after reading them, the length limits."""
         device = next(self.model.parameters()).device
         all_lengths = np.array([len(source) for source in sources], dtype=np.int64)
         batches = length_sorted_batches(all_lengths, batch_size=decoding.batch_size)
@@ -265,20 +347,8 @@ class Run:
             padded = pad_rows([sources[index] for index in indices]).to(device)
             lengths = torch.from_numpy(all_lengths[indices]).to(device)
             with torch.inference_mode():
-                hypotheses = search(
-                    self.model,
-                    self.model.start(self.model.encode(padded, lengths), packed=packed),
-                    max_lengths=self.longest(lengths, decoding.max_length_ratio),
-                    begin=self.begin,
-                    end=self.end,
-                    forbidden=suppressed,
-                    beam=decoding.beam,
-                    length_penalty=decoding.length_penalty,
-                    n_best=n_best,
-                    need_weights=attention,
-                    each_step=each_step,
-                )
-            yield indices.tolist(), hypotheses
+                state = self.model.start(self.model.encode(padded, lengths), packed=packed)
+            yield indices.tolist(), state, self.longest(lengths, decoding.max_length_ratio)
 
     def _check_memory(self, texts: int, decoding: DecodingConfig) -> None:
         """AttentioError where the probabilities of one step alone are too many."""
@@ -302,14 +372,16 @@ class Run:
 
     def _distinct(self, hypotheses: Sequence[Hypothesis], text: str, source: list[int]) -> list[Translation]:
         """The outputs for a text, each text once: the same may be said in other pieces, with a lower score."""
+        outputs: dict[str, Translation] = {}
+        for output in self._translations(hypotheses, text, source):
+            outputs.setdefault(output.text, output)
+        return list(outputs.values())
+
+    def _translations(self, hypotheses: Sequence[Hypothesis], text: str, source: list[int]) -> list[Translation]:
         tokens = self.tokenizers.source.tokens(source)
         known = self.tokenizers.source.unknown not in source
         unknown = [] if known else unknown_in(text, self.tokenizers.source)
-        outputs: dict[str, Translation] = {}
-        for hypothesis in hypotheses:
-            output = self._translation(hypothesis, tokens, unknown)
-            outputs.setdefault(output.text, output)
-        return list(outputs.values())
+        return [self._translation(hypothesis, tokens, unknown) for hypothesis in hypotheses]
 
     def _translation(self, hypothesis: Hypothesis, source_tokens: list[str], unknown: list[Unknown]) -> Translation:
         tokenizer = self.tokenizers.target
