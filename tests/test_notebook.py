@@ -63,7 +63,9 @@ def seen_attention(q: int = 5, k: int = 7, heads: tuple[int, ...] = (1, 4), **mo
 
 def translation(tokens: list[str], source_tokens: list[str], text: str = "text") -> at.Translation:
     attention = torch.rand(len(tokens), len(source_tokens)).softmax(-1)
-    return at.Translation(text, tokens, list(range(len(tokens))), source_tokens, -1.5, attention, False, [])
+    return at.Translation(
+        text, tokens, list(range(len(tokens))), source_tokens, -1.5, attention, False, [], [-0.5] * len(tokens)
+    )
 
 
 def finding(text: str) -> at.Finding:

@@ -114,7 +114,7 @@ def test_bert_has_a_pseudo_perplexity(seed: int, tmp_path: Path, capsys: pytest.
 def test_data_to_measure_on_must_be_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved(gpt2(), tmp_path)
     assert main(["evaluate", str(tmp_path)]) == 2
-    assert "names no data; give --data FILE" in capsys.readouterr().err
+    assert "names no data that it was not trained on; give --data FILE" in capsys.readouterr().err
 
 
 def test_marian_translates_as_generate_does(seed: int, tmp_path: Path) -> None:

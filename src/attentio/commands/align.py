@@ -3,7 +3,7 @@
 import argparse
 import itertools
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Gold: one line per pair, i-j for sure links and i?j for possible ones; the error rate is reported on\n"
         "standard error (Och & Ney 2003)."
     )
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run, of a model that translates")
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        type=Path,
+        help="a run, of a model that translates; several with commas between answer together",
+    )
     parser.add_argument("--soft", action="store_true", help="every link with its weight, i-j:p, instead of the best")
     parser.add_argument("--words", action="store_true", help="link words between spaces instead of the model's tokens")
     parser.add_argument(
@@ -44,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.commands.unknown import UnknownTexts
+    from attentio.data.lines import read_pair_lines
     from attentio.errors import AttentioError
     from attentio.evaluation.alignment import format_hard, format_soft, hard_links, read_gold, soft_links
     from attentio.runs.load import load_as
@@ -56,10 +62,10 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         raise AttentioError("--mutual chooses among the best links; leave it or --soft out")
     gold = read_gold(arguments.gold, first=int(arguments.one_based)) if arguments.gold else []
     least = {} if arguments.threshold is None else {"threshold": float(arguments.threshold)}
-    trained = load_as(Run, arguments.run, device=arguments.device)
+    trained = load_as(Run, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
     found: list[list[Link]] = []
     blank = 0
-    lines, unknown = enumerate(_pairs(sys.stdin.buffer), start=1), UnknownTexts()
+    lines, unknown = enumerate(read_pair_lines(sys.stdin.buffer, "<stdin>"), start=1), UnknownTexts()
     while chunk := list(itertools.islice(lines, 1 if sys.stdin.isatty() else LINES_AT_A_TIME)):
         pairs = [(trained.read(source), trained.read(target)) for _, (source, target) in chunk if source]
         aligned = zip(pairs, trained.align(pairs, layer=arguments.layer), strict=True)
@@ -88,28 +94,6 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
             raise AttentioError(f"{arguments.gold} has {len(gold)} lines, but {len(found)} pairs were given")
         _tell(found, gold)
     return 0
-
-
-def _pairs(stream: Iterable[bytes]) -> Iterator[tuple[str, str]]:
-    """Source and target of each line, "" and "" of a blank one; AttentioError for one that is something else."""
-    from attentio.data.lines import bounded_lines, check_text, decode_line
-    from attentio.errors import AttentioError
-    from attentio.text.normal import trimmed
-
-    for number, line in enumerate(bounded_lines(stream), start=1):
-        where = f"<stdin>:{number}"
-        text = decode_line(line, where)
-        if not trimmed(text):
-            yield "", ""
-            continue
-        columns = text.split("\t")
-        if len(columns) != 2:
-            raise AttentioError(
-                f"{where}: {len(columns)} column(s) where 2 are expected; write source, one tab, target"
-            )
-        check_text(columns[0], f"{where}: source")
-        check_text(columns[1], f"{where}: target")
-        yield columns[0], columns[1]
 
 
 def _check_gold(gold: "list[Gold]", index: int, sizes: tuple[int, int], path: Path) -> None:

@@ -15,7 +15,12 @@ MOST_CONFUSED = 5  # that are shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory, a bundle, or a model that comes along")
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        type=Path,
+        help="a run directory, a bundle, or a model that comes along; several with commas between answer together",
+    )
     parser.add_argument(
         "--data",
         metavar="FILE",
@@ -52,7 +57,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.runs.places import outputs_folder
     from attentio.runs.tasks import options_for, task_of
 
-    trained = load(arguments.run, device=arguments.device)
+    trained = load(arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
     config, task = trained.config, task_of(trained.config)
     metrics = arguments.metrics.split(",") if arguments.metrics else None
     given = {
@@ -64,7 +69,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     options = options_for("evaluate", config, given)
     data = arguments.data or config.data.test or config.data.dev
     if not data and not config.data.train:
-        raise AttentioError(f"{arguments.run} was not trained by attentio and names no data; give --data FILE")
+        raise AttentioError(f"{arguments.run} names no data that it was not trained on; give --data FILE")
     part = read_part(config, data) if data else read_held_out(config, arguments.run)
     console = Console(stderr=True, emoji=False, highlight=False)
     with Progress(console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal) as bar:
@@ -73,6 +78,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     folder = arguments.out or outputs_folder(arguments.run, "evaluation")
     report = as_json(found.scores, found.by_source_length) | {
         "data": part.name,
+        "checkpoint": arguments.checkpoint,
         "skipped_lines": len(part.skipped),
         "parameters": parameters_of(trained.model),
         **found.facts,

@@ -61,6 +61,7 @@ def _huggingface(found: "Contents", run: Path, out: Path | None) -> int:
 def _bundle(found: "Contents", out: Path | None) -> int:
     import shlex
 
+    from attentio.files import read_json
     from attentio.runs.bundle import write
     from attentio.runs.card import make_card
     from attentio.runs.tasks import task_of
@@ -68,8 +69,9 @@ def _bundle(found: "Contents", out: Path | None) -> int:
 
     out = out or found.path / f"{found.config.name}.zip"
     checkpoint, report = Checkpoints(found.path).path("best"), found.path / "evaluation" / "scores.json"
-    # An evaluation from before the checkpoint was of another one.
+    # An evaluation from before the checkpoint was of another one, and so may a later one be that names it.
     current = report.is_file() and report.stat().st_mtime >= checkpoint.stat().st_mtime
+    current = current and read_json(report).get("checkpoint", "best") == "best"
     card = make_card(
         found.config,
         parameters=sum(parameter.numel() for parameter in found.model.parameters()),

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         )
     except ValueError as error:
         raise AttentioError(str(error)) from None
-    trained = load_as(CausalRun, arguments.run, device=arguments.device)
+    trained = load_as(CausalRun, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
     seed = secrets.randbelow(2**31) if arguments.seed is None else arguments.seed
     started = time.perf_counter()
     tokens = 0

@@ -21,7 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "another.\n"
         "A page, one HTML file for any browser, shows every layer and head, the alternatives, and what was computed."
     )
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory, a bundle, or a model that comes along")
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        type=Path,
+        help="a run directory, a bundle, or a model that comes along; several with commas between answer together",
+    )
     parser.add_argument("text", help="a source text; for a language model, any text")
     parser.add_argument(
         "--out",
@@ -51,7 +56,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         raise AttentioError(f"{arguments.out}: a page is written as .html, a picture as .png or .svg")
     if suffix in PAGES and (arguments.layer or arguments.head):
         raise AttentioError("a page shows every layer and head; leave --layer and --head out")
-    trained = load(arguments.run, device=arguments.device)
+    trained = load(arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
     given = {"beam": arguments.beam, "layer": arguments.layer, "head": arguments.head}
     options = options_for("look", trained.config, given)
     console = Console(emoji=False, highlight=False)

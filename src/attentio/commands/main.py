@@ -22,6 +22,7 @@ VERBS = {
     "demo": "train on English pronunciation, evaluate, translate, look: each step is a command, shown and run",
     "train": "train a model; the same command again resumes where it stopped",
     "translate": "translate lines from standard input to standard output, one by one, in order",
+    "score": "tell how probable a model finds given outputs, line by line",
     "fill": "fill the holes, written [MASK], of a text",
     "generate": "continue a text",
     "mask": "show the holes that training draws in a text for a masked language model to fill",
@@ -40,6 +41,8 @@ VERBS = {
 
 _TOO_LITTLE_MEMORY = ("not enough memory", "t allocate memory", "out of memory")
 """Of torch's messages, which come as RuntimeError from a CPU."""
+
+USE_A_RUN = ("translate", "score", "fill", "generate", "evaluate", "look", "align", "serve")
 
 _DEVICES = "cpu, cuda, cuda:1, mps, ..; auto (default): a CUDA device where there is one, else the CPU"
 
@@ -126,6 +129,13 @@ def _run_verb(argv: Sequence[str]) -> int:
             subparser.epilog = subparser.epilog and said(subparser.epilog)
             if name not in ("doctor", "export"):  # one has its own, the other runs no model
                 subparser.add_argument("--device", default="auto", help=_DEVICES)
+            if name in USE_A_RUN:
+                subparser.add_argument(
+                    "--checkpoint",
+                    default="best",
+                    metavar="WHICH",
+                    help="of a run directory: best (default), last, or average:N, the mean of the last N",
+                )
             subparser.add_argument("--traceback", action="store_true", help="show all of an error of attentio itself")
     arguments, rest = parser.parse_known_args(argv)  # leaves if no verb is asked
     if rest and not verb.TAKES_OVERRIDES:

@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 
     from attentio.runs.load import load
+    from attentio.runs.places import resolve
     from attentio.serving.answers import Answers
     from attentio.serving.limits import Limits
     from attentio.serving.log import log_in_json
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.serving.server import Server
 
     names = names_of(arguments.host, arguments.allow_host)
-    trained = load(arguments.run, device=arguments.device)
+    trained = load(resolve(arguments.run), checkpoint=arguments.checkpoint, device=arguments.device)
     limits, metrics = Limits(deadline=float(arguments.deadline)), Metrics()
     queue = ModelQueue(limits, metrics)
     door = Answers(trained, queue, metrics, limits).door(page=arguments.page, names=names)

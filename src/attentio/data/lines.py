@@ -79,6 +79,29 @@ def read_sources(
         yield number, text if trimmed(text) else ""
 
 
+def read_pair_lines(stream: Iterable[bytes], name: str) -> Iterator[tuple[str, str]]:
+    """Source and target of each line of a stream, one tab between them; "" and "" of a blank one.
+
+    AttentioError for a line of something else.
+
+    stream, name: as of `read_sources`.
+    """
+    for number, line in enumerate(bounded_lines(stream), start=1):
+        where = f"{name}:{number}"
+        text = decode_line(line, where)
+        if not trimmed(text):
+            yield "", ""
+            continue
+        columns = text.split("\t")
+        if len(columns) != 2:
+            raise AttentioError(
+                f"{where}: {len(columns)} column(s) where 2 are expected; write source, one tab, target"
+            )
+        check_text(columns[0], f"{where}: source")
+        check_text(columns[1], f"{where}: target")
+        yield columns[0], columns[1]
+
+
 def decode_line(line: bytes, where: str) -> str:
     """The line as text; `where` ("FILE:LINE") begins the message of the AttentioError if it is too long or no UTF-8."""
     if len(line) > LONGEST_LINE:

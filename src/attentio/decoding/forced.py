@@ -39,6 +39,21 @@ def forced_weights(
     return torch.cat(found, dim=1) if found else None
 
 
+@torch.no_grad()
+def forced_log_probs(
+    decoder: StepDecoder, state: Any, target: Int[Tensor, "batch target"], *, begin: int
+) -> Float[Tensor, "batch target"]:
+    """The log-probability (natural) of each token of `target` given those before it. Arguments as `forced_steps`."""
+    steps = forced_steps(decoder, state, target, begin=begin, need_weights=False)
+    rows = [
+        step.logits.log_softmax(-1, dtype=torch.promote_types(step.logits.dtype, torch.float32)).gather(
+            2, token[:, :, None]
+        )
+        for step, token in zip(steps, target.split(1, dim=1), strict=True)
+    ]
+    return torch.cat(rows, dim=1).squeeze(2)
+
+
 def shifted_right(target: Int[Tensor, "batch target"], begin: int) -> Int[Tensor, "batch target"]:
     """What a decoder reads to say `target`: begin, and all of it but the last token."""
     return torch.cat([torch.full_like(target[:, :1], begin), target[:, :-1]], dim=1)

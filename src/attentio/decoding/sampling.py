@@ -97,7 +97,8 @@ def sample(
     end: int,
     forbidden: Sequence[int] = (),
     prompt: Int[Tensor, "batch prompt"] | None = None,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
+    limits: Int[Tensor, "batch"] | None = None,
     need_weights: bool = False,
 ) -> Iterator[Sampled]:
     """Go on from `state`, step by step, until every hypothesis has drawn `end` or has `max_tokens` tokens.
@@ -114,7 +115,9 @@ def sample(
         end: the id that ends a hypothesis.
         forbidden: ids that are never drawn, such as padding, begin and unknown.
         prompt: ids that the repetition penalty counts as said, besides `last_token` and what is drawn.
-        generator: where the randomness comes from; what is drawn is drawn on its device. None for torch's own.
+        generator: where the randomness comes from; what is drawn is drawn on its device. None for torch's own. With one
+            for each sentence, what is drawn for it does not depend on the other sentences.
+        limits: tokens after which a sentence may only end; None for no such limit.
         need_weights: also give the attention, which takes time.
 
     Raises:
@@ -128,7 +131,7 @@ def sample(
     banned = torch.tensor(sorted(set(forbidden)), dtype=torch.long, device=last_token.device)
     live = torch.ones_like(last_token, dtype=torch.bool)
     token, said = last_token, None
-    for _ in range(max_tokens):
+    for count in range(max_tokens):
         with torch.no_grad():  # not around the yield, where the caller's code runs
             logits, weights, state = decoder.step(token, state, need_weights=need_weights)
             allowed = logits.index_fill(-1, banned, -math.inf)
@@ -138,6 +141,9 @@ def sample(
                 said = _said(logits, prompt) if said is None else said
                 said.scatter_(-1, token[..., None], True)
                 allowed = penalize_repetition(allowed, said, sampling.repetition_penalty)
+            if limits is not None:
+                others = torch.arange(allowed.shape[-1], device=allowed.device) != end
+                allowed = allowed.masked_fill((limits <= count)[:, None, None] & others, -math.inf)
             token = _draw(allowed, sampling, generator).masked_fill(~live, end)
             log_probs = logits.log_softmax(-1).gather(-1, token[..., None]).squeeze(-1).masked_fill(~live, 0.0)
         yield Sampled(token, log_probs, weights, live)
@@ -200,10 +206,15 @@ def _said(
 
 
 def _draw(
-    logits: Float[Tensor, "batch beam vocab"], sampling: Sampling, generator: torch.Generator | None
+    logits: Float[Tensor, "batch beam vocab"],
+    sampling: Sampling,
+    generator: torch.Generator | Sequence[torch.Generator] | None,
 ) -> Int[Tensor, "batch beam"]:
     if sampling.temperature == 0:
         return logits.argmax(-1)
+    if isinstance(generator, Sequence):
+        each = zip(logits.split(1), generator, strict=True)
+        return torch.cat([_draw(rows, sampling, one) for rows, one in each])
     drawn_on = logits.device if generator is None else generator.device
     probabilities = sampling.distribution(logits.to(drawn_on)).flatten(0, 1)
     drawn = torch.multinomial(probabilities, 1, generator=generator)

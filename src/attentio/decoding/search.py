@@ -32,6 +32,7 @@ class Hypothesis(NamedTuple):
         not wanted. The source axis is as wide as the decoder gave it: that of the longest source in the batch.
     finished: the model itself ended here. False when the maximum length ended the hypothesis although
         another token was more probable than the end: the output is cut off.
+    log_probs: of each token given those before it, the end token last; they sum to log_prob.
     """
 
     tokens: list[int]
@@ -39,6 +40,7 @@ class Hypothesis(NamedTuple):
     log_prob: float
     weights: Float[Tensor, "target source"] | None
     finished: bool
+    log_probs: list[float]
 
 
 class _Growth(NamedTuple):
@@ -253,7 +255,7 @@ def _read_off(trace: list[_Record], *, batch: int, n_best: int) -> list[list[Hyp
     # Stable: of equal scores the earlier comes first, however many steps the rest of the batch took.
     ranked, places = (x[:, :n_best] for x in scores.flatten(1).sort(dim=1, descending=True, stable=True))
     last = places // beam
-    tokens, weights = _follow(trace, last, places % beam)
+    tokens, sums, weights = _follow(trace, last, places % beam)
 
     columns = (
         ranked,
@@ -261,13 +263,16 @@ def _read_off(trace: list[_Record], *, batch: int, n_best: int) -> list[list[Hyp
         finished.flatten(1).gather(1, places),
         last,
         tokens,
+        sums.diff(dim=2, prepend=torch.zeros_like(sums[:, :, :1])).clamp(max=0.0),  # above 0 by rounding only
     )
     outputs: list[list[Hypothesis]] = []
     for i, sentence in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
         outputs.append(
             [
-                Hypothesis(ids[:n], score, log_prob, None if weights is None else weights[i, j, : n + 1], done)
-                for j, (score, log_prob, done, n, ids) in enumerate(zip(*sentence, strict=True))
+                Hypothesis(
+                    ids[:n], score, log_prob, None if weights is None else weights[i, j, : n + 1], done, each[: n + 1]
+                )
+                for j, (score, log_prob, done, n, ids, each) in enumerate(zip(*sentence, strict=True))
                 if score > -math.inf
             ]
         )
@@ -278,9 +283,17 @@ def _read_off(trace: list[_Record], *, batch: int, n_best: int) -> list[list[Hyp
 
 def _follow(
     trace: list[_Record], last: Int[Tensor, "batch n_best"], slots: Int[Tensor, "batch n_best"]
-) -> tuple[Int[Tensor, "batch n_best steps"], Float[Tensor, "batch n_best steps source"] | None]:
-    """Tokens and attention of the hypotheses in `slots` at step `last`; arbitrary after that step."""
+) -> tuple[
+    Int[Tensor, "batch n_best steps"],
+    Float[Tensor, "batch n_best steps"],
+    Float[Tensor, "batch n_best steps source"] | None,
+]:
+    """Of the hypotheses in `slots` at step `last`: tokens, log-probability up to each, attention.
+
+    What stands after that step is arbitrary.
+    """
     tokens = slots.new_zeros(*slots.shape, len(trace))
+    sums = trace[0].growth.log_probs.new_zeros(tokens.shape)
     first, final = trace[0].weights, trace[-1].weights
     if first is not None and final is not None and first.shape[-1] != final.shape[-1]:
         raise ValueError(
@@ -293,7 +306,8 @@ def _follow(
         slot = slots[rows].clamp(max=growth.parents.shape[1] - 1)
         parent = growth.parents.gather(1, slot)
         tokens[rows, :, t] = growth.tokens.gather(1, slot)
+        sums[rows, :, t] = growth.log_probs.gather(1, slot)
         if weights is not None and step_weights is not None:
             weights[rows, :, t] = step_weights.take_along_dim(parent[:, :, None], dim=1)
         slots[rows] = torch.where(t <= last[rows], parent, slot)
-    return tokens, weights
+    return tokens, sums, weights

@@ -1,12 +1,12 @@
 """Given pairs aligned by a model that translates: made to say the target, it shows what it looks at for each token."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from attentio.data.batches import length_sorted_batches, pad_rows
 from attentio.decoding.forced import forced_weights, shifted_right
@@ -14,7 +14,7 @@ from attentio.errors import AttentioError
 from attentio.evaluation.alignment import shifted
 from attentio.layers.packed import PackedWeights
 from attentio.models.encoder_decoder import EncoderDecoder
-from attentio.models.memory import Memory
+from attentio.models.ensemble import Ensemble
 from attentio.models.transformer import TransformerDecoder
 from attentio.notebook import frame, grid
 from attentio.pictures.labels import label
@@ -58,7 +58,7 @@ class Aligned(NamedTuple):
 
 
 def align(
-    model: EncoderDecoder,
+    model: EncoderDecoder | Ensemble,
     tokenizers: Tokenizers[AnyTokenizer],
     sources: Sequence[list[int]],
     targets: Sequence[list[int]],
@@ -87,7 +87,7 @@ def align(
 
 
 def _attention(
-    model: EncoderDecoder, sources: list[list[int]], targets: list[list[int]], begin: int, layer: int | None
+    model: EncoderDecoder | Ensemble, sources: list[list[int]], targets: list[list[int]], begin: int, layer: int | None
 ) -> Float[Tensor, "batch target source"]:
     device = next(model.parameters()).device
     lengths = torch.tensor([len(source) for source in sources], device=device)
@@ -97,13 +97,16 @@ def _attention(
         if layer is None:
             weights = forced_weights(model, model.start(memory, packed=PackedWeights()), target, begin=begin)
         else:
-            weights = _of_layer(model.decoder, memory, shifted_right(target, begin), layer)
+            weights = _of_layer(model, memory, shifted_right(target, begin), layer)
     if weights is None:
         raise AttentioError("the model was trained without attention, so it aligns nothing")
     return weights.cpu()
 
 
-def _of_layer(decoder: nn.Module, memory: Memory, read: Tensor, layer: int) -> Tensor | None:
+def _of_layer(model: EncoderDecoder | Ensemble, memory: Any, read: Tensor, layer: int) -> Tensor | None:
+    if isinstance(model, Ensemble):
+        raise AttentioError("a layer can be chosen in one model, and these are several; leave it out")
+    decoder = model.decoder
     if not isinstance(decoder, TransformerDecoder):
         raise AttentioError("a layer can be chosen in Transformer decoders only; leave it out")
     if not 1 <= layer <= len(decoder.stack.blocks):

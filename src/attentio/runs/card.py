@@ -42,7 +42,9 @@ def read_card(path: Path) -> dict[str, Any]:
 def described(run: Any) -> str:
     """A run in one line, for a prompt."""
     parameters = sum(parameter.numel() for parameter in run.model.parameters())
-    return f"<{type(run).__name__} {harmless(str(run.path))}: {attention_of(run.config)}, {parameters:,} parameters>"
+    together = len(getattr(run, "members", ()))
+    kind = f"{together} models together" if together > 1 else attention_of(run.config)
+    return f"<{type(run).__name__} {harmless(str(run.path))}: {kind}, {parameters:,} parameters>"
 
 
 def described_in_html(run: Any) -> str:

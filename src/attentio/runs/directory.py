@@ -1,5 +1,6 @@
 """A run read back, from its directory or a bundle: its configuration, tokenizers and trained model."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +14,12 @@ from attentio.devices import device_called
 from attentio.errors import AttentioError
 from attentio.huggingface import is_directory
 from attentio.runs import bundle
+from attentio.runs.archive import WEIGHTS
 from attentio.runs.build import Blueprint, Tokenizers
 from attentio.runs.places import resolve
 from attentio.runs.sums import check_sums
-from attentio.training.checkpoint import Checkpoints
+from attentio.training.average import mean_of
+from attentio.training.checkpoint import POINTERS, Checkpoint, Checkpoints
 
 
 class Contents(NamedTuple):
@@ -38,17 +41,20 @@ def load_directory(
     checkpoint: str = "best",
     device: str | torch.device = "auto",
 ) -> Contents:
-    """Read a run directory, where `checkpoint` is "best" or "last", a bundle, or a model directory of Hugging Face.
+    """Read a run directory, a bundle, or a model directory of Hugging Face.
 
     path: of one of these, or the name of a model that comes along.
     blueprints: of the types of model that are taken. device: see `devices.device_called`.
+    checkpoint: of a run directory: "best", "last", or "average:N", the mean of the weights of the newest N.
 
     Raises AttentioError for what is none of these, that holds a model of another type, or whose files are
     missing, truncated or altered.
     """
-    path, device = resolve(path), device_called(device)
+    path, device, averaged = resolve(path), device_called(device), _averaged(checkpoint)
     taken = {blueprint.type: blueprint for blueprint in blueprints}
     if not path.is_dir() or is_directory(path):
+        if checkpoint != "best":
+            raise AttentioError(f"{path} holds one set of weights and no checkpoints; leave checkpoint out")
         contents = _pretrained(path) if path.is_dir() else _bundled(path, taken)
         _check_type(path, contents.config, taken)
         return contents._replace(model=contents.model.to(device))
@@ -58,17 +64,38 @@ def load_directory(
     _check_type(path, config, taken)
     blueprint = taken[config.model.type]
     tokenizers = blueprint.load_tokenizers(path / "tokenizer", config)
-    saved = Checkpoints(path).load(checkpoint, "model.safetensors")
-    check_sums(path, config, saved)
     with torch.random.fork_rng(devices=[]):  # the first weights are not kept, so no random number is used up
         model = blueprint.build_model(config.model, tokenizers, seed=0)
-    if not bundle.fits(saved.tensors["model.safetensors"], model):
+    checkpoints = Checkpoints(path)
+    if averaged:
+        steps = checkpoints.load_latest(averaged, WEIGHTS)
+        _copy(mean_of(_checked(path, config, saved, model) for saved in steps), model)
+        check_finite(model, str(checkpoints.steps))
+    else:
+        saved = checkpoints.load(checkpoint, WEIGHTS)
+        _copy(_checked(path, config, saved, model), model)
+        check_finite(model, str(saved.path))
+    return Contents(path, config, tokenizers, model.to(device))
+
+
+def _averaged(checkpoint: str) -> int | None:
+    """Over how many checkpoints the weights are averaged, None for those of one."""
+    if checkpoint in POINTERS:
+        return None
+    if found := re.fullmatch(r"average:([1-9][0-9]{0,5})", checkpoint):
+        return int(found[1])
+    raise AttentioError(f"checkpoint must be best, last or average:N, such as average:3, got {checkpoint[:40]!r}")
+
+
+def _checked(path: Path, config: Config, saved: Checkpoint, model: nn.Module) -> dict[str, Tensor]:
+    """The weights of a checkpoint; AttentioError where they do not belong to the run."""
+    check_sums(path, config, saved)
+    weights = saved.tensors[WEIGHTS]
+    if not bundle.fits(weights, model):
         raise AttentioError(
             f"{saved.path} does not fit {path / 'config.yaml'}: one of them has been changed since training"
         )
-    _copy(saved.tensors["model.safetensors"], model)
-    check_finite(model, str(saved.path))
-    return Contents(path, config, tokenizers, model.to(device))
+    return weights
 
 
 def _bundled(path: Path, taken: Mapping[str, Blueprint]) -> Contents:

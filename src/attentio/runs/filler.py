@@ -54,7 +54,7 @@ class MaskedRun:
 
     @classmethod
     def load(cls, path: str | Path, *, checkpoint: str = "best", device: str | torch.device = "auto") -> "MaskedRun":
-        """Read a run directory; `checkpoint` is "best" or "last"; `device` as `attentio.load` has it.
+        """Read a run directory; `checkpoint` and `device` as `attentio.load` has them.
 
         Raises AttentioError for one that holds another kind of model, or is damaged.
         """

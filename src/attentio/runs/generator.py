@@ -9,13 +9,14 @@ from torch import Tensor
 
 from attentio.config.schema import Config
 from attentio.decoding.sampling import Sampled, Sampling, sample
+from attentio.errors import AttentioError
 from attentio.layers.packed import PackedWeights
 from attentio.layers.positions import LearnedPositions
 from attentio.models.causal_lm import CausalLM
 from attentio.runs.build import CAUSAL_LM
 from attentio.runs.card import described, described_in_html
 from attentio.runs.directory import Contents, load_directory
-from attentio.runs.outputs import Generated, Piece, SelfAttention
+from attentio.runs.outputs import Generated, Piece, Scored, SelfAttention
 from attentio.runs.vocabulary import check_known, needed, suppressed_ids
 from attentio.text.normal import normalized
 from attentio.text.protocol import AnyTokenizer
@@ -32,6 +33,8 @@ class CausalRun:
     [Generated('The prince..., 5 tokens, log-probability -..., cut off), Generated('The prince...)]
     >>> "".join(piece.text for piece in run.stream("The prince", max_tokens=3, seed=1))
     'The prince...'
+    >>> run.score(["The prince"], progress=lambda done: None)
+    [Scored(... tokens, ...)]
     >>> run.attention("The prince")
     SelfAttention(... tokens, weights [4, ...])
     >>> run.inspect("The prince", max_tokens=2, each_step=lambda: None)
@@ -52,7 +55,7 @@ class CausalRun:
 
     @classmethod
     def load(cls, path: str | Path, *, checkpoint: str = "best", device: str | torch.device = "auto") -> "CausalRun":
-        """Read a run directory; `checkpoint` is "best" or "last"; `device` as `attentio.load` has it.
+        """Read a run directory; `checkpoint` and `device` as `attentio.load` has them.
 
         Raises AttentioError for one that holds another kind of model, or is damaged.
         """
@@ -134,6 +137,26 @@ class CausalRun:
                 text = self.tokenizer.settled(text)
             yield Piece(text[said:], self.tokenizer.tokens(ids[-1:])[0], float(step.log_probs))
             said = max(said, len(text))
+
+    def score(self, texts: Sequence[str], *, progress: Callable[[int], None] = lambda done: None) -> list[Scored]:
+        """How probable the model finds each text, in order: every token of it, and its end.
+
+        progress: told how many more texts are done, as they are.
+
+        Raises AttentioError for a text with more tokens than the model has learnt positions for.
+        """
+        from attentio.runs.scoring import score_texts
+
+        rows = self.rows([normalized(text, self.config.text.normalize) for text in texts])
+        if isinstance(positions := self.model.embedding.positions, LearnedPositions):
+            most = positions.table.num_embeddings
+            for text, row in zip(texts, rows, strict=True):
+                if len(row) - 1 > most:
+                    raise AttentioError(
+                        f"{text[:40]!r} has {len(row) - 1} tokens, more than the {most} learnt positions"
+                    )
+        batch_size = self.config.decoding.batch_size
+        return score_texts(self.model, self.tokenizer, rows, batch_size=batch_size, progress=progress)
 
     def attention(self, text: str) -> SelfAttention:
         """The attention of every layer and head when the model reads a text; no token looks at a later one."""

@@ -1,5 +1,6 @@
 """What runs return: translations, fillings, continuations, and the attention behind them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,15 +19,18 @@ class Translation:
     tokens: those of the output, the end token last; source_tokens: those of the input, its end token last.
     ids: of tokens, in the vocabulary of the target.
     score: log-probability (natural) divided by the length penalty. attention: [tokens, source_tokens]; row t is the
-    attention that token t came from; None for a model without attention.
+    attention that token t came from; None for a model without attention, and the mean of those of several together.
     finished: whether the model ended the output; otherwise it is cut off at the longest that outputs may be.
     unknown: what of the input the vocabulary does not know, in order; the model read the unknown token there.
+    log_probs: natural logarithm of the probability of each of `tokens` given those before it.
 
     >>> best = at.load("dates-luong").translate(["14 March 2026"])[0]
     >>> best
     Translation('2026-03-14', score ..., attention [11, 14])
     >>> best.tokens[:4], best.source_tokens[:2], best.finished, best.warnings()
     (['2', '0', '2', '6'], ['1', '4'], True, [])
+    >>> best.log_prob == sum(best.log_probs), len(best.log_probs)
+    (True, 11)
     """
 
     text: str
@@ -37,6 +41,12 @@ class Translation:
     attention: Float[Tensor, "target source"] | None
     finished: bool
     unknown: list[Unknown]
+    log_probs: list[float]
+
+    @property
+    def log_prob(self) -> float:
+        """Natural logarithm of the probability of the whole output, its end included."""
+        return sum(self.log_probs)
 
     def __repr__(self) -> str:
         attention = "" if self.attention is None else f", attention {list(self.attention.shape)}"
@@ -54,6 +64,35 @@ class Translation:
         """Lines for a person about why the output may be wrong."""
         cut = ["the output is cut off: it reached the most tokens that it may have"]
         return [*([told(self.unknown)] if self.unknown else []), *([] if self.finished else cut)]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A given output, and how probable the model finds it.
+
+    tokens: those of the output, the end token last; ids: theirs.
+    log_probs: natural logarithm of the probability of each of `tokens` given those before it.
+    """
+
+    tokens: list[str]
+    ids: list[int]
+    log_probs: list[float]
+
+    @property
+    def log_prob(self) -> float:
+        """Natural logarithm of the probability of the whole output, its end included."""
+        return sum(self.log_probs)
+
+    @property
+    def perplexity(self) -> float:
+        """exp(-log_prob / tokens); inf where that overflows."""
+        mean = -self.log_prob / len(self.tokens)
+        return math.exp(mean) if mean < 700 else math.inf
+
+    def __repr__(self) -> str:
+        return (
+            f"Scored({len(self.tokens)} tokens, log-probability {self.log_prob:.3f}, perplexity {self.perplexity:.4g})"
+        )
 
 
 @dataclass(frozen=True)

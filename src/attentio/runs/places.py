@@ -1,5 +1,6 @@
 """Where a run is, be it a path or the name of a model that comes along, and where its outputs go. Light to import."""
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -24,6 +25,21 @@ def run_at(run: str) -> Path | None:
     return along().get(run)
 
 
+def runs_in(run: str | Path | Sequence[str | Path]) -> list[str | Path]:
+    """The runs that are meant: those of a list, or of names with commas between them; else the one given.
+
+    A path that is there is one run, commas or not. Raises AttentioError for a comma with nothing beside it.
+    """
+    if not isinstance(run, str | Path):
+        return list(run)
+    if "," not in str(run) or not is_missing(Path(run)):
+        return [run]
+    names = str(run).split(",")
+    if not all(names):
+        raise AttentioError(f"{run}: a comma with no run beside it; write RUN,RUN")
+    return [*names]
+
+
 def resolve(run: str | Path) -> Path:
     """The path that is meant: the one given if anything is there, else that of the model of this name.
 
@@ -36,6 +52,10 @@ def resolve(run: str | Path) -> Path:
         return known[str(path)]
     if str(run) in preset_names():
         raise AttentioError(f"{run}: a preset, and no run; `attentio train {run}` makes one, runs/{run}")
+    if len(runs_in(run)) > 1:
+        raise AttentioError(
+            f"{run}: several runs, where one is needed; translate, score, evaluate, look and align take several"
+        )
     hint = did_you_mean(path.name, known) if path.name else ""
     raise AttentioError(
         f"{path}: no such run; `attentio train` makes one, and `attentio models` lists those that come along{hint}"
@@ -43,6 +63,11 @@ def resolve(run: str | Path) -> Path:
 
 
 def outputs_folder(run: str | Path, what: str) -> Path:
-    """Where pictures and the like go unless it is said: into the run directory, or, for a bundle, to `what`/NAME."""
-    path = resolve(run)
-    return path / what if path.is_dir() else Path(what) / path.stem
+    """Where pictures and the like go unless it is said: into the run directory.
+
+    For a bundle it is `what`/NAME, for several runs `what`/NAME+NAME.
+    """
+    paths = [resolve(one) for one in runs_in(run)]
+    if len(paths) == 1 and paths[0].is_dir():
+        return paths[0] / what
+    return Path(what) / "+".join(path.resolve().name.removesuffix(SUFFIX) for path in paths)

@@ -229,6 +229,8 @@ def look(run: Run, text: str, *, beam: int | None = None) -> AttentionPicture:
     if output.attention is None:
         raise AttentioError(f"{run.path} was trained without attention, so there is none to look at")
     title, note = f"{run.read(text)} → {output.text}", f"score {output.score:.3f}"
+    if len(run.members) > 1:
+        note = f"{note}; the mean of what {len(run.members)} models look at"
     return AttentionPicture(title, note, output.attention, output.source_tokens, output.tokens, output.warnings())
 
 

@@ -1,8 +1,9 @@
 """A trained model, read back from its run directory and ready to use."""
 
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from attentio.config.schema import Config, DecodingConfig
 from attentio.data.batches import length_sorted_batches, pad_rows
+from attentio.decoding.drawn import generator_of, joined
+from attentio.decoding.sampling import Sampling, sample
 from attentio.decoding.search import Hypothesis, search
 from attentio.errors import AttentioError
 from attentio.layers.fused.loops import compiled_loops
@@ -18,11 +21,12 @@ from attentio.layers.packed import PackedWeights
 from attentio.layers.positions import LearnedPositions
 from attentio.memory import check_memory
 from attentio.models.encoder_decoder import EncoderDecoder
+from attentio.models.ensemble import Ensemble
 from attentio.models.transformer import TransformerDecoder
 from attentio.runs.build import ENCODER_DECODER, Tokenizers
 from attentio.runs.card import described, described_in_html
 from attentio.runs.directory import Contents, load_directory
-from attentio.runs.outputs import Translation
+from attentio.runs.outputs import Scored, Translation
 from attentio.runs.vocabulary import needed, suppressed_ids
 from attentio.text.normal import normalized
 from attentio.text.protocol import AnyTokenizer
@@ -40,7 +44,9 @@ EXTRA_OUTPUT_TOKENS = 10
 
 
 class Run:
-    """What a run directory holds, as one thing that translates.
+    """What a run directory holds, or several together, as one thing that translates.
+
+    members: its models, of which there is one, or those of an `Ensemble`.
 
     >>> run = at.Run.load("dates-luong", checkpoint="best", device="cpu")
     >>> run.translate(["14 March 2026"], beam=5, compiled=False)
@@ -52,10 +58,18 @@ class Run:
     1
     >>> found[0][0]
     Translation('2026-03-14', score ...)
+    >>> run.sample(
+    ...     ["14 March 2026"], at.Sampling(top_p=0.9), samples=2, seed=1, numbers=[7], max_length_ratio=2.0,
+    ...     batch_size=8, attention=False, progress=print, each_step=lambda: None,
+    ... )
+    1
+    [[Translation('2026-03-14', score ...), Translation('2026-03-14', score ...)]]
     >>> run.inspect("14 March 2026", beam=1, each_step=lambda: None)
     Inspected('2026-03-14', 1 attentions; .page() shows them)
     >>> run.align([("14 March 2026", "2026-03-14")], layer=None)
     [Aligned(14 tokens of the source, 11 of the target)]
+    >>> run.score([("14 March 2026", "2026-03-14")], progress=lambda done: None)
+    [Scored(11 tokens, ...)]
     >>> run.read(" 14 March 2026 "), run.most_tokens("14 March 2026"), run.longest(torch.tensor([14]), 2.0)
     ('14 March 2026', 64, tensor([36]))
     >>> run.length_limit(max_length_ratio=2.0)
@@ -65,16 +79,21 @@ class Run:
     <Run ...>
     """
 
-    def __init__(self, path: Path, config: Config, tokenizers: Tokenizers[AnyTokenizer], model: EncoderDecoder) -> None:
+    def __init__(
+        self, path: Path, config: Config, tokenizers: Tokenizers[AnyTokenizer], model: EncoderDecoder | Ensemble
+    ) -> None:
         self.path, self.config, self.tokenizers = path, config, tokenizers
         self.model = model.eval()
+        self.members: list[EncoderDecoder] = [model] if isinstance(model, EncoderDecoder) else [*model]
+        self.words = self.members[0].output.out_features
         self.source_end = needed(tokenizers.source.end, "end", path)
         self.begin = needed(tokenizers.target.begin, "begin", path)
         self.end = needed(tokenizers.target.end, "end", path)
+        self.suppressed = suppressed_ids(tokenizers.target, self.words, but=self.end)
 
     @classmethod
     def load(cls, path: str | Path, *, checkpoint: str = "best", device: str | torch.device = "auto") -> "Run":
-        """Read a run directory; `checkpoint` is "best" or "last"; `device` as `attentio.load` has it.
+        """Read a run directory; `checkpoint` and `device` as `attentio.load` has them.
 
         Raises AttentioError for a directory that holds another kind of model, or is damaged.
         """
@@ -125,23 +144,12 @@ class Run:
         progress: told how many more texts are done, as they are.
         each_step: called before each step of decoding; what it raises ends the call.
         """
-        asked = {
-            "beam": beam,
-            "length_penalty": length_penalty,
-            "max_length_ratio": max_length_ratio,
-            "batch_size": batch_size,
-        }
-        decoding = DecodingConfig(
-            **{
-                **vars(self.config.decoding),
-                **{key: value for key, value in asked.items() if value is not None},
-            }
+        decoding = self._decoding(
+            beam=beam, length_penalty=length_penalty, max_length_ratio=max_length_ratio, batch_size=batch_size
         )
         if n_best > decoding.beam:
             raise ValueError(f"n_best must be at most the beam, got {n_best} and a beam of {decoding.beam}")
-        if isinstance(texts, str):
-            raise ValueError(f"texts must be a list of texts, got one text; write [{texts[:30]!r}]")
-        texts = [self.read(text) for text in texts]
+        texts = self._read_all(texts)
         sources = self._source_ids(texts)
         found: list[list[Translation]] = [[] for _ in texts]
         for indices, hypotheses in self._search(sources, decoding, n_best, attention, compiled, each_step):
@@ -154,6 +162,58 @@ class Run:
         for indices, hypotheses in self._search(again, decoding, decoding.beam, attention, compiled, each_step):
             for i, best in zip(indices, hypotheses, strict=True):
                 found[short[i]] = self._distinct(best, texts[short[i]], again[i])[:n_best]
+        return found
+
+    def sample(
+        self,
+        texts: Sequence[str],
+        sampling: Sampling | None = None,
+        *,
+        samples: int = 1,
+        seed: int | None = None,
+        numbers: Sequence[int] | None = None,
+        max_length_ratio: float | None = None,
+        batch_size: int | None = None,
+        attention: bool = True,
+        progress: Callable[[int], None] = lambda done: None,
+        each_step: Callable[[], None] = lambda: None,
+    ) -> list[list[Translation]]:
+        """Draw `samples` outputs for each text independently, in the order in which they were drawn; some may be equal.
+
+        sampling: how tokens are drawn; None for the model's plain probabilities.
+        seed: the same draws the same, within rounding, whatever the other texts and the size of the batches; None draws
+            differently each time.
+        numbers: of the texts; a text's random numbers are those of the seed and its number. None counts from 1.
+        Other options as in `candidates`.
+        """
+        decoding = self._decoding(beam=samples, max_length_ratio=max_length_ratio, batch_size=batch_size)
+        texts = self._read_all(texts)
+        sources = self._source_ids(texts)
+        numbers = numbers or range(1, len(texts) + 1)
+        seed = secrets.randbits(63) if seed is None else seed
+        found: list[list[Translation]] = [[] for _ in texts]
+        for indices, state, limits in self._started(sources, decoding, compiled=False):
+            first = torch.full_like(limits[:, None], self.begin).expand(-1, samples)
+            steps = []
+            with torch.inference_mode():
+                for step in sample(
+                    self.model,
+                    state.reorder(torch.zeros_like(first)),
+                    first,
+                    sampling=sampling or Sampling(),
+                    max_tokens=int(limits.max()) + 1,
+                    end=self.end,
+                    forbidden=self.suppressed,
+                    generator=[generator_of(seed, numbers[index]) for index in indices],
+                    limits=limits,
+                    need_weights=attention,
+                ):
+                    steps.append(step)
+                    each_step()
+            drawn = joined(steps, limits, length_penalty=decoding.length_penalty)
+            for index, hypotheses in zip(indices, drawn, strict=True):
+                found[index] = self._translations(hypotheses, texts[index], sources[index])
+            progress(len(indices))
         return found
 
     def most_tokens(self, text: str) -> int:
@@ -173,16 +233,38 @@ class Run:
         """The best output for a text with the attention of every layer and head, and what else might have been said.
 
         `run.inspect(text).page().save("page.html")` writes a page about it. Options as in `candidates`. Raises
-        AttentioError for a model without attention.
+        AttentioError for a model without attention, and for several together.
         """
         from attentio.runs.inspected import inspect_translation
 
+        if not isinstance(self.model, EncoderDecoder):
+            raise AttentioError(f"{self.path}: the inside of one model can be shown, and these are several; give one")
         text = self.read(text)
         ((output,),) = self.candidates([text], beam=beam, each_step=each_step)
         if output.attention is None:
             raise AttentioError(f"{self.path} was trained without attention, so there is none to look at")
         return inspect_translation(
             self.model, self.tokenizers, text, self._source_ids([text])[0], output, begin=self.begin
+        )
+
+    def score(
+        self, pairs: Sequence[tuple[str, str]], *, progress: Callable[[int], None] = lambda done: None
+    ) -> list[Scored]:
+        """How probable the model finds the target of each pair of source and target, in order.
+
+        Probabilities are the model's own, as in `translate`; a target that its vocabulary does not know in part is
+        scored with the unknown token there. progress: told how many more pairs are done, as they are.
+        """
+        from attentio.runs.scoring import score_pairs
+
+        return score_pairs(
+            self.model,
+            self.tokenizers.target,
+            self._source_ids([self.read(source) for source, _ in pairs]),
+            self._target_ids([self.read(target) for _, target in pairs]),
+            begin=self.begin,
+            batch_size=self.config.decoding.batch_size,
+            progress=progress,
         )
 
     def align(self, pairs: Sequence[tuple[str, str]], *, layer: int | None = None) -> "list[Aligned]":
@@ -198,14 +280,28 @@ class Run:
             self.model,
             self.tokenizers,
             self._source_ids([self.read(source) for source, _ in pairs]),
-            [[*ids, self.end] for ids in self.tokenizers.target.encode_all(self.read(target) for _, target in pairs)],
+            self._target_ids([self.read(target) for _, target in pairs]),
             begin=self.begin,
             layer=layer,
             batch_size=self.config.decoding.batch_size,
         )
 
+    def _decoding(self, **asked: Any) -> DecodingConfig:
+        """The configured options with those that are asked for, not None."""
+        return DecodingConfig(
+            **vars(self.config.decoding) | {key: value for key, value in asked.items() if value is not None}
+        )
+
+    def _read_all(self, texts: Sequence[str]) -> list[str]:
+        if isinstance(texts, str):
+            raise ValueError(f"texts must be a list of texts, got one text; write [{texts[:30]!r}]")
+        return [self.read(text) for text in texts]
+
     def _source_ids(self, texts: Sequence[str]) -> list[list[int]]:
         return [[*ids, self.source_end] for ids in self.tokenizers.source.encode_all(texts)]
+
+    def _target_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        return [[*ids, self.end] for ids in self.tokenizers.target.encode_all(texts)]
 
     def _search(
         self,
@@ -217,13 +313,33 @@ class Run:
         each_step: Callable[[], None],
     ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
         """Translate the sources, the longest first; yields the numbers of each batch and its outputs."""
-        suppressed = suppressed_ids(self.tokenizers.target, self.model.output.out_features, but=self.end)
+        for indices, state, limits in self._started(sources, decoding, compiled):
+            with torch.inference_mode():
+                hypotheses = search(
+                    self.model,
+                    state,
+                    max_lengths=limits,
+                    begin=self.begin,
+                    end=self.end,
+                    forbidden=self.suppressed,
+                    beam=decoding.beam,
+                    length_penalty=decoding.length_penalty,
+                    n_best=n_best,
+                    need_weights=attention,
+                    each_step=each_step,
+                )
+            yield indices, hypotheses
+
+    def _started(
+        self, sources: Sequence[Sequence[int]], decoding: DecodingConfig, compiled: bool | None
+    ) -> Iterator[tuple[list[int], Any, Int[Tensor, "batch"]]]:
+        """The sources in batches, the longest first: their numbers, the state after reading them, the length limits."""
         device = next(self.model.parameters()).device
         all_lengths = np.array([len(source) for source in sources], dtype=np.int64)
         batches = length_sorted_batches(all_lengths, batch_size=decoding.batch_size)
         if compiled is None:
             compiled = sum(int(all_lengths[indices].max()) for indices in batches) >= WORTH_COMPILING
-        transformer = isinstance(self.model.decoder, TransformerDecoder)
+        transformer = any(isinstance(member.decoder, TransformerDecoder) for member in self.members)
         packed = PackedWeights(compiled_loops() if compiled and transformer and device.type == "cpu" else None)
         if batches:
             self._check_memory(len(batches[0]), decoding)
@@ -231,37 +347,23 @@ class Run:
             padded = pad_rows([sources[index] for index in indices]).to(device)
             lengths = torch.from_numpy(all_lengths[indices]).to(device)
             with torch.inference_mode():
-                hypotheses = search(
-                    self.model,
-                    self.model.start(self.model.encode(padded, lengths), packed=packed),
-                    max_lengths=self.longest(lengths, decoding.max_length_ratio),
-                    begin=self.begin,
-                    end=self.end,
-                    forbidden=suppressed,
-                    beam=decoding.beam,
-                    length_penalty=decoding.length_penalty,
-                    n_best=n_best,
-                    need_weights=attention,
-                    each_step=each_step,
-                )
-            yield indices.tolist(), hypotheses
+                state = self.model.start(self.model.encode(padded, lengths), packed=packed)
+            yield indices.tolist(), state, self.longest(lengths, decoding.max_length_ratio)
 
     def _check_memory(self, texts: int, decoding: DecodingConfig) -> None:
         """AttentioError where the probabilities of one step alone are too many."""
-        words = self.model.output.out_features
         check_memory(
-            2 * 4 * texts * decoding.beam * words,  # logits, and their logarithms of probabilities
-            f"a beam of {decoding.beam} for {texts:,} texts at a time, with {words:,} entries in the vocabulary,",
+            (len(self.members) + 1) * 4 * texts * decoding.beam * self.words,  # logits, and log-probabilities
+            f"a beam of {decoding.beam} for {texts:,} texts at a time, with {self.words:,} entries in the vocabulary,",
             "give a smaller beam (--beam) or decoding.batch_size",
         )
 
     @property
     def _positions(self) -> int | None:
         """Most tokens of any output, its end not counted, where the decoder has learnt so many positions."""
-        decoder = self.model.decoder
-        if isinstance(decoder, TransformerDecoder) and isinstance(decoder.embedding.positions, LearnedPositions):
-            return decoder.embedding.positions.table.num_embeddings - 1
-        return None
+        decoders = [one.decoder for one in self.members if isinstance(one.decoder, TransformerDecoder)]
+        learnt = [one.embedding.positions for one in decoders if isinstance(one.embedding.positions, LearnedPositions)]
+        return min((one.table.num_embeddings - 1 for one in learnt), default=None)
 
     def longest(self, lengths: Int[Tensor, "batch"], ratio: float) -> Int[Tensor, "batch"]:
         """Most tokens of each output, its end not counted, for sources of these lengths, their ends counted."""
@@ -270,14 +372,16 @@ class Run:
 
     def _distinct(self, hypotheses: Sequence[Hypothesis], text: str, source: list[int]) -> list[Translation]:
         """The outputs for a text, each text once: the same may be said in other pieces, with a lower score."""
+        outputs: dict[str, Translation] = {}
+        for output in self._translations(hypotheses, text, source):
+            outputs.setdefault(output.text, output)
+        return list(outputs.values())
+
+    def _translations(self, hypotheses: Sequence[Hypothesis], text: str, source: list[int]) -> list[Translation]:
         tokens = self.tokenizers.source.tokens(source)
         known = self.tokenizers.source.unknown not in source
         unknown = [] if known else unknown_in(text, self.tokenizers.source)
-        outputs: dict[str, Translation] = {}
-        for hypothesis in hypotheses:
-            output = self._translation(hypothesis, tokens, unknown)
-            outputs.setdefault(output.text, output)
-        return list(outputs.values())
+        return [self._translation(hypothesis, tokens, unknown) for hypothesis in hypotheses]
 
     def _translation(self, hypothesis: Hypothesis, source_tokens: list[str], unknown: list[Unknown]) -> Translation:
         tokenizer = self.tokenizers.target
@@ -292,4 +396,5 @@ class Run:
             attention=None if attention is None else attention[:, : len(source_tokens)].cpu(),
             finished=hypothesis.finished,
             unknown=unknown,
+            log_probs=hypothesis.log_probs,
         )

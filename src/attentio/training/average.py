@@ -1,6 +1,6 @@
-"""A moving average of the weights: often better than the weights themselves, at almost no cost."""
+"""Averages of the weights: often better than the weights themselves, at almost no cost."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -36,3 +36,16 @@ class WeightAverage:
         finally:
             for name, parameter in model.named_parameters():
                 parameter.data = own[name]
+
+
+def mean_of(checkpoints: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of the weights of some checkpoints of one model, one held at a time; summed in float64.
+
+    Reference: Vaswani et al. 2017, "Attention Is All You Need", section 6.1.
+    """
+    sums: dict[str, Tensor] = {}
+    count = 0
+    for weights in checkpoints:
+        sums = {name: sums.get(name, 0) + tensor.double() for name, tensor in weights.items()}
+        count += 1
+    return {name: (tensor / count).float() for name, tensor in sums.items()}

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,21 +80,21 @@ class Checkpoints:
 
         Raises AttentioError where something is missing, truncated or altered, naming the file and the remedy.
         """
-        path = self.path(which)
-        remedy = self._remedy(which)
-        facts = _read_facts(path, remedy)
-        hashes = facts["sha256"]
-        tensors = {}
-        for name in files:
-            try:
-                if not (path / name).is_file():  # a pipe would never end
-                    raise FileNotFoundError
-                if _hash(path / name) != hashes.get(name):
-                    raise AttentioError(f"{path / name} has been truncated or altered since it was saved; {remedy}")
-                tensors[name] = load_file(path / name)
-            except (OSError, SafetensorError):
-                raise AttentioError(f"{path / name} cannot be read; {remedy}") from None
-        return Checkpoint(path, facts, tensors)
+        return _read(self.path(which), self._remedy(which), *files)
+
+    def load_latest(self, count: int, *files: str) -> Iterator[Checkpoint]:
+        """Read `files` of the newest `count` checkpoints, one after the other, the newest last.
+
+        Raises AttentioError as `load` does, and where there are fewer.
+        """
+        found = self._all()[-count:]
+        if len(found) < count:
+            raise AttentioError(
+                f"{self.steps} holds {len(found)} checkpoints, not {count}; average fewer, or train with a larger "
+                f"training.keep_checkpoints"
+            )
+        for path in found:
+            yield _read(path, "average fewer, or train again", *files)
 
     def exists(self) -> bool:
         """Whether there is a checkpoint to go on from, or what is left of one."""
@@ -159,6 +160,22 @@ class Checkpoints:
                 shutil.rmtree(path)
         for path in self.steps.glob(".saving-*"):
             shutil.rmtree(path)
+
+
+def _read(path: Path, remedy: str, *files: str) -> Checkpoint:
+    facts = _read_facts(path, remedy)
+    hashes = facts["sha256"]
+    tensors = {}
+    for name in files:
+        try:
+            if not (path / name).is_file():  # a pipe would never end
+                raise FileNotFoundError
+            if _hash(path / name) != hashes.get(name):
+                raise AttentioError(f"{path / name} has been truncated or altered since it was saved; {remedy}")
+            tensors[name] = load_file(path / name)
+        except (OSError, SafetensorError):
+            raise AttentioError(f"{path / name} cannot be read; {remedy}") from None
+    return Checkpoint(path, facts, tensors)
 
 
 def _read_facts(path: Path, remedy: str) -> dict[str, Any]:

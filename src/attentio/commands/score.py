@@ -1,0 +1,92 @@
+"""attentio score RUN < pairs.tsv: how probable a model finds given outputs, line by line."""
+
+import argparse
+import itertools
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from attentio.commands.words import said
+
+TAKES_OVERRIDES = False
+
+LINES_AT_A_TIME = 2048
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "A line is source and target, separated by a tab, or for a causal language model a text. For each line three\n"
+        "columns are written: the natural logarithm of the probability of the target and its end, the same divided by\n"
+        "the number of its tokens, and the perplexity."
+    )
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        type=Path,
+        help="a run directory, a bundle, or a model that comes along; several with commas between answer together",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="a JSON object for each line, with every token's probability"
+    )
+
+
+def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from attentio.commands.translating import tokens_told
+    from attentio.commands.unknown import UnknownTexts
+    from attentio.data.lines import read_pair_lines, read_sources
+    from attentio.errors import AttentioError
+    from attentio.runs.filler import MaskedRun
+    from attentio.runs.generator import CausalRun
+    from attentio.runs.load import load
+    from attentio.text.unknown import unknown_in
+
+    trained = load(arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
+    if isinstance(trained, MaskedRun):
+        raise AttentioError(
+            f"{arguments.run}: a masked language model gives a text no probability; `attentio evaluate "
+            f"--pseudo-perplexity N` comes nearest"
+        )
+    lines: Iterator[tuple[int, Any]]
+    if isinstance(trained, CausalRun):
+        tokenizer, lines = trained.tokenizer, read_sources(sys.stdin.buffer, "<stdin>")
+    else:
+        tokenizer, lines = trained.tokenizers.target, enumerate(read_pair_lines(sys.stdin.buffer, "<stdin>"), start=1)
+    unknown, console = UnknownTexts(), Console(stderr=True)
+    total, tokens, blank = 0.0, 0, 0
+    shown = console.is_terminal and not (sys.stdin.isatty() or sys.stdout.isatty())
+    with Progress(console=console, transient=True, redirect_stdout=False, disable=not shown) as bar:
+        task = bar.add_task(said("scoring"), total=None)
+        while chunk := list(itertools.islice(lines, 1 if sys.stdin.isatty() else LINES_AT_A_TIME)):
+            given_here = [given for _, given in chunk if given and any(given)]
+            found = iter(trained.score(given_here, progress=lambda done: bar.advance(task, done)))
+            for number, given in chunk:
+                if not given or not any(given):  # one line in stays one line out
+                    blank += 1
+                    print()
+                    continue
+                one = next(found)
+                source, target = (None, given) if isinstance(given, str) else given
+                unknown.note(unknown_in(trained.read(target), tokenizer), f"line {number}, target")
+                total, tokens = total + one.log_prob, tokens + len(one.tokens)
+                each = one.log_prob / len(one.tokens)
+                if arguments.json:
+                    told = {"line": number} | ({} if source is None else {"source": source}) | {"target": target}
+                    told |= {"log_prob": one.log_prob, "per_token": each, "perplexity": one.perplexity}
+                    print(json.dumps(told | {"tokens": tokens_told(one)}, ensure_ascii=False))
+                else:
+                    print(f"{one.log_prob:.4f}\t{each:.4f}\t{one.perplexity:.4g}")
+            sys.stdout.flush()
+    unknown.end()
+    if blank:
+        print(said(f"blank lines, which have no score: {blank:,}"), file=sys.stderr)
+    if tokens:
+        perplexity = math.exp(min(-total / tokens, 700))
+        summary = f"log-probability {total:.4f} of {tokens:,} tokens in all, perplexity {perplexity:.4g}"
+        print(said(summary), file=sys.stderr)
+    return 0

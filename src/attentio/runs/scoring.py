@@ -1,0 +1,78 @@
+"""Given outputs scored: the model is made to say them, and asked how probable each token is."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from attentio.data.batches import length_sorted_batches, pad_rows
+from attentio.decoding.forced import forced_log_probs
+from attentio.layers.packed import PackedWeights
+from attentio.models.causal_lm import CausalLM
+from attentio.models.encoder_decoder import EncoderDecoder
+from attentio.models.ensemble import Ensemble
+from attentio.runs.outputs import Scored
+from attentio.text.protocol import AnyTokenizer
+
+
+@torch.inference_mode()
+def score_pairs(
+    model: EncoderDecoder | Ensemble,
+    tokenizer: AnyTokenizer,
+    sources: Sequence[list[int]],
+    targets: Sequence[list[int]],
+    *,
+    begin: int,
+    batch_size: int,
+    progress: Callable[[int], None],
+) -> list[Scored]:
+    """Each target, its end included, given its source; `Run.score` explains. tokenizer: of the targets."""
+    device = next(model.parameters()).device
+
+    def log_probs(numbers: list[int]) -> Tensor:
+        lengths = torch.tensor([len(sources[i]) for i in numbers], device=device)
+        source, target = (pad_rows([rows[i] for i in numbers]).to(device) for rows in (sources, targets))
+        state = model.start(model.encode(source, lengths), packed=PackedWeights())
+        return forced_log_probs(model, state, target, begin=begin)
+
+    return _in_batches(targets, tokenizer, log_probs, batch_size, progress)
+
+
+@torch.inference_mode()
+def score_texts(
+    model: CausalLM,
+    tokenizer: AnyTokenizer,
+    rows: Sequence[list[int]],
+    *,
+    batch_size: int,
+    progress: Callable[[int], None],
+) -> list[Scored]:
+    """Each row but its first token, given what stands before; `CausalRun.score` explains."""
+    device = model.output.weight.device
+
+    def log_probs(numbers: list[int]) -> Tensor:
+        tokens = pad_rows([rows[i] for i in numbers]).to(device)
+        found = model(tokens[:, :-1]).log_softmax(-1, dtype=torch.float32)
+        return found.gather(2, tokens[:, 1:, None]).squeeze(2)
+
+    return _in_batches([row[1:] for row in rows], tokenizer, log_probs, batch_size, progress)
+
+
+def _in_batches(
+    targets: Sequence[list[int]],
+    tokenizer: AnyTokenizer,
+    log_probs: Callable[[list[int]], Float[Tensor, "batch target"]],
+    batch_size: int,
+    progress: Callable[[int], None],
+) -> list[Scored]:
+    def batches() -> Iterator[tuple[int, list[float]]]:
+        lengths = np.array([len(target) for target in targets], dtype=np.int64)
+        for indices in length_sorted_batches(lengths, batch_size=batch_size):
+            numbers = indices.tolist()
+            yield from zip(numbers, log_probs(numbers).tolist(), strict=True)
+            progress(len(numbers))
+
+    found = dict(batches())
+    return [Scored(tokenizer.tokens(ids), ids, found[i][: len(ids)]) for i, ids in enumerate(targets)]

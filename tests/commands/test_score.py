@@ -1,0 +1,107 @@
+"""attentio score: the probability of given outputs, by forced decoding; and every token's probability as JSON."""
+
+import json
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from toy_texts import ROUND
+from untrained_runs import untrained
+
+KINDS = [{"attention": "bahdanau"}, {"encoder": "transformer", "decoder": "transformer"}]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_found_output_is_scored_as_when_it_was_found(seed: int, kind: dict[str, str]) -> None:
+    run = untrained(**kind)
+    texts = ["abc", "hgfedcba", "a", "안녕 b"]
+    for found, text in zip(run.candidates(texts, n_best=4), texts, strict=True):
+        pairs = [(text, one.text) for one in found]
+        for one, scored in zip(found, run.score(pairs), strict=True):
+            if scored.ids == one.ids:  # a text can be said with spaces at its end, which are read away
+                assert scored.log_probs == pytest.approx(one.log_probs, abs=1e-4)
+                assert scored.log_prob == pytest.approx(one.score * (5 + len(one.ids)) / 6, abs=1e-3)
+                assert scored.perplexity == pytest.approx(math.exp(-one.log_prob / len(one.ids)), rel=1e-3)
+
+
+def test_scores_do_not_depend_on_what_else_is_in_the_batch(seed: int) -> None:
+    run = untrained(attention="luong")
+    pairs = [("abc", "b"), ("a", "hgfedcba"), ("안녕", "안 녕"), ("fed", "")]
+    apart = [run.score([pair])[0] for pair in pairs]
+    for one, other in zip(run.score(pairs), apart, strict=True):
+        assert one.tokens == other.tokens
+        assert one.log_probs == pytest.approx(other.log_probs, abs=1e-5)
+
+
+def test_a_causal_model_scores_every_token_of_a_text(seed: int) -> None:
+    run = untrained(type="causal-lm")
+    texts = ["abc", "h", "", "안녕 abcdefgh"]
+    for text, scored in zip(texts, run.score(texts), strict=True):
+        ids = [run.tokenizer.begin, *run.tokenizer.encode(text), run.end]
+        with torch.no_grad():
+            log_probs = run.model(torch.tensor([ids]))[0].double().log_softmax(-1)
+        expected = [float(log_probs[place, token]) for place, token in enumerate(ids[1:])]
+        assert scored.ids == ids[1:]
+        assert scored.log_probs == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_line_of_scores_for_each_pair(toy, attentio: Callable) -> None:
+    said = attentio("score", toy.run, given=b"abc\tcba\nabc\tccc\n")
+    good, bad = ([float(column) for column in line.split("\t")] for line in said.out.splitlines())
+    assert good[0] > bad[0]
+    assert good[2] == pytest.approx(math.exp(-good[0] / 4), rel=1e-3)
+    assert good[1] == pytest.approx(good[0] / 4, abs=1e-3)
+    assert "of 8 tokens in all" in said.err
+
+
+def test_blank_lines_stay_where_they_are_and_are_told(toy, attentio: Callable) -> None:
+    said = attentio("score", toy.run, given=b"abc\tcba\n\n  \nab\tba\n")
+    lines = said.out.split("\n")
+    assert [bool(line) for line in lines] == [True, False, False, True, False]
+    assert lines[3] == attentio("score", toy.run, given=b"ab\tba\n").out.strip()
+    assert "blank lines, which have no score: 2" in said.err.splitlines()
+
+
+def test_every_tokens_probability_as_json(toy, attentio: Callable) -> None:
+    translated = attentio("translate", toy.run, "--json", given=b"abcd\n\nhg\n").out.splitlines()
+    found = [json.loads(line) for line in translated]
+    assert [(one["line"], one["source"], len(one["outputs"])) for one in found] == [
+        (1, "abcd", 1),
+        (2, "", 0),
+        (3, "hg", 1),
+    ]
+    pairs = "".join(f"{one['source']}\t{one['outputs'][0]['text']}\n" for one in found if one["outputs"])
+    scored = [json.loads(line) for line in attentio("score", toy.run, "--json", given=pairs.encode()).out.splitlines()]
+    for one, other in zip([found[0], found[2]], scored, strict=True):
+        (output,) = one["outputs"]
+        assert [token["token"] for token in output["tokens"]] == [*output["text"], "</s>"]
+        assert output["log_prob"] == pytest.approx(sum(math.log(each["probability"]) for each in output["tokens"]))
+        assert [each["token"] for each in other["tokens"]] == [each["token"] for each in output["tokens"]]
+        assert other["log_prob"] == pytest.approx(output["log_prob"], abs=1e-4)
+    best = attentio("translate", toy.run, "--json", "--n-best", "3", given=b"abcd\n").out
+    assert len(json.loads(best)["outputs"]) == 3
+
+
+def test_several_runs_score_together(toy, attentio: Callable) -> None:
+    alone = attentio("score", toy.run, given=b"abc\tcba\n")
+    assert attentio("score", f"{toy.run},{toy.run}", given=b"abc\tcba\n").out == alone.out
+
+
+def test_texts_are_scored_by_causal_models_and_refused_by_masked_ones(causal, attentio: Callable) -> None:
+    said = attentio("score", causal, given=f"{' '.join(ROUND[:4])}\n{' '.join([ROUND[0]] * 4)}\n".encode())
+    likely, strange = (float(line.split("\t")[2]) for line in said.out.splitlines())
+    assert likely < strange
+    refused = attentio("score", "masked-lm", given=b"a\n")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "gives a text no probability" in refused.err
+
+
+def test_bad_lines_and_unknown_text_are_told(toy, attentio: Callable) -> None:
+    assert attentio("score", toy.run, given=b"abc\n").err == (
+        "attentio: <stdin>:1: 1 column(s) where 2 are expected; write source, one tab, target\n"
+    )
+    assert (
+        "'Z' (line 1, target, character 1): the model does not know it"
+        in attentio("score", toy.run, given=b"abc\tZ\n").err
+    )

@@ -1,0 +1,105 @@
+"""Outputs of encoder-decoders drawn: by the seed and the number of a text alone, and with the model's probabilities."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from untrained_runs import untrained
+
+import attentio as at
+from attentio.runs.directory import Contents
+from attentio.runs.ensemble import ensemble_of
+
+KINDS: list[dict[str, Any]] = [
+    {"attention": "bahdanau"},
+    {"attention": "luong"},
+    {"encoder": "transformer", "decoder": "transformer"},
+]
+TEXTS = ["abc", "hgfedcba", "a", "안녕 b", "abc"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_seed_draws_the_same_whatever_the_batches(seed: int, kind: dict[str, Any]) -> None:
+    run = untrained(**kind)
+    whole = run.sample(TEXTS, samples=3, seed=seed)
+    assert [len(found) for found in whole] == [3] * len(TEXTS)
+    in_pairs = run.sample(TEXTS, samples=3, seed=seed, batch_size=2)
+    apart = [run.sample([text], samples=3, seed=seed, numbers=[i])[0] for i, text in enumerate(TEXTS, start=1)]
+    for found, *others in zip(whole, in_pairs, apart, strict=True):
+        for other in others:
+            assert [one.ids for one in found] == [one.ids for one in other]
+    assert [one.ids for one in whole[0]] != [one.ids for one in whole[4]], "the same text at another number"
+    assert [one.ids for one in run.sample(TEXTS, samples=3, seed=seed + 1)[1]] != [one.ids for one in whole[1]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_and_attention_are_those_of_the_model(seed: int, kind: dict[str, Any]) -> None:
+    run = untrained(**kind)
+    for text, found in zip(TEXTS, run.sample(TEXTS, at.Sampling(temperature=0.7), samples=2, seed=seed), strict=True):
+        for one in found:
+            (scored,) = run.score([(text, one.text)])
+            if scored.ids == one.ids:  # a text can end in spaces, which are read away
+                assert one.log_probs == pytest.approx(scored.log_probs, abs=1e-4)
+            assert one.attention.shape == (len(one.tokens), len(one.source_tokens))
+            torch.testing.assert_close(one.attention.sum(1), torch.ones(len(one.tokens)), atol=1e-5, rtol=0)
+
+
+def test_greedy_drawing_is_greedy_search(seed: int) -> None:
+    run = untrained(attention="luong")
+    drawn = [found[0].ids for found in run.sample(TEXTS, at.Sampling(temperature=0.0))]
+    assert drawn == [found[0].ids for found in run.candidates(TEXTS, beam=1)]
+
+
+def test_outputs_are_drawn_as_often_as_they_are_probable(training_seed: int) -> None:
+    torch.manual_seed(training_seed)
+    run = untrained(attention="luong")
+    count = 1000
+    first = Counter(one.tokens[0] for one in run.sample(["ab"], samples=count, seed=training_seed)[0])
+    ids = range(len(run.suppressed) + 1, run.words)
+    for token in run.tokenizers.target.tokens(ids):
+        expected = torch.tensor(run.score([("ab", token)])[0].log_probs[0]).exp().item() if token != " " else None
+        if expected is not None:
+            assert first[token] / count == pytest.approx(expected, abs=0.06)
+
+
+def test_an_output_ends_at_its_own_limit(seed: int) -> None:
+    run = untrained(attention="none")
+    for text, found in zip(TEXTS, run.sample(TEXTS, at.Sampling(temperature=100.0), samples=20), strict=True):
+        limit = int(run.longest(torch.tensor([len(text) + 1]), 0.5))
+        assert all(len(one.ids) - 1 <= limit and one.ids[-1] == run.end for one in found)
+        assert all(one.finished == (len(one.ids) - 1 < limit) for one in found)
+
+
+def test_several_models_draw_together(seed: int) -> None:
+    parts = [untrained(**kind) for kind in KINDS]
+    run = at.Run.of(ensemble_of([Contents(one.path, one.config, one.tokenizers, one.model) for one in parts]))
+    drawn = [found[0].ids for found in run.sample(TEXTS, at.Sampling(temperature=0.0))]
+    assert drawn == [found[0].ids for found in run.candidates(TEXTS, beam=1)]
+
+
+def test_lines_are_drawn_by_their_numbers(toy, attentio: Callable) -> None:
+    options = ("--sample", "--temperature", "2", "--top-k", "5", "--top-p", "0.95", "--seed", "3")
+    whole = attentio("translate", toy.run, *options, given=b"abcd\n\nfedc\n")
+    assert whole.err == ""
+    part = attentio("translate", toy.run, *options, given=b"\n\nfedc\n")
+    assert part.out.splitlines() == ["", "", whole.out.splitlines()[2]]
+    several = attentio("translate", toy.run, *options, "--n-best", "7", given=b"abcd\n").out.splitlines()
+    assert len(several) == 7
+    fresh = attentio("translate", toy.run, "--sample", given=b"abcdef\n")
+    seed = fresh.err.split(";")[0].removeprefix("seed ")
+    assert attentio("translate", toy.run, "--sample", "--seed", seed, given=b"abcdef\n").out == fresh.out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--top-k", "3"], "--top-k is for drawing; give --sample too"),
+        (["--seed", "3"], "--seed is for drawing; give --sample too"),
+        (["--sample", "--beam", "3"], "--beam is of a search, and --sample draws; leave one of them out"),
+        (["--sample", "--temperature", "1e-9"], "temperature must be 0 (greedy), or from 1e-06 upwards, got 1e-09"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(words: list[str], told: str, attentio: Callable) -> None:
+    assert attentio("translate", "dates-luong", *words).err == f"attentio: {told}\n"
