@@ -21,6 +21,9 @@ _SPINS = 30_000  # about as long as the gap between two products: some tens of m
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 _NEVER = 2**31 - 1
 
+ASKED_TO_END = signal.SIGTERM
+"""The signal with which systems and launchers end a process that may still save."""
+
 
 def settle() -> None:
     """Make torch quick on a CPU; to be called before torch is loaded, which is when OpenMP reads its settings.
@@ -127,6 +130,16 @@ def peak_megabytes() -> float | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes on macOS, else KB
+
+
+def started_by_mpi() -> bool:
+    """Whether mpirun has started this process and others with it."""
+    return any(int(os.environ.get(name, 1)) > 1 for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE"))
+
+
+def may_have_peers() -> bool:
+    """Whether a launcher may have started other processes for the same job: which, the training itself finds out."""
+    return started_by_mpi() or any(name in os.environ for name in ("WORLD_SIZE", "SLURM_NTASKS", "JSM_NAMESPACE_SIZE"))
 
 
 def most_open_files() -> int:

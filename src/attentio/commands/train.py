@@ -4,7 +4,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from attentio import system
 from attentio.commands.words import said
 from attentio.config.read import as_begun, check_name, load_config, load_run, preset_names
 from attentio.config.schema import Config
-from attentio.errors import AttentioError, extra
+from attentio.errors import AttentioError
 from attentio.runs.archive import is_bundle
 from attentio.runs.places import along
 
@@ -56,13 +56,9 @@ def train(config: Config, folder: Path, device_name: str) -> int:
     # Before torch, which takes seconds: what is wrong with the data is told at once.
     from attentio.data.part import read_parts
 
-    train_part, dev_part = read_parts(config)
-    with extra("train"):
-        from lightning_fabric import Fabric
-        from lightning_fabric.strategies import SingleDeviceStrategy
+    parts = None if system.may_have_peers() else read_parts(config)
     from rich.console import Console
 
-    from attentio.devices import device_called
     from attentio.runs.begin import alone_in, prepare
     from attentio.runs.directory import Contents
     from attentio.runs.sums import sums
@@ -70,60 +66,70 @@ def train(config: Config, folder: Path, device_name: str) -> int:
     from attentio.training.checkpoint import Checkpoints
     from attentio.training.footprint import check_training_fits
     from attentio.training.loop import Trainer
+    from attentio.training.ranks import ranks, together
     from attentio.training.records import Records, write_memory
 
-    console = Console(stderr=True, emoji=False, highlight=False)
-
-    def say(text: str) -> None:
-        console.print(said(text), markup=False, soft_wrap=True)
-
-    options, task, device = config.training, task_of(config), device_called(device_name)
+    options, task = config.training, task_of(config)
     metrics = task.metrics(config)  # one that cannot be computed is told now, not at the first validation
     checkpoints = Checkpoints(folder, keep=options.keep_checkpoints)
-    with alone_in(folder):
-        tokenizers = prepare(folder, config, train_part, dev_part, resuming=checkpoints.exists())
-        model = task.blueprint.build_model(config.model, tokenizers, seed=options.seed)
-        contents = Contents(folder, config, tokenizers, model)
-        _introduce(console, say, contents, train_part, dev_part)
-        corpus = task.corpus(config, train_part, tokenizers, seed=options.seed)
-        if device.type != "cpu":
-            say(f"on {device}; --device cpu trains on the CPU")
-        check_training_fits(model, corpus, batch_tokens=options.batch_tokens)
-        for note in task.notes(contents, corpus, dev_part):
-            say(note)
-        trainer = Trainer(
-            model,
-            options,
-            checkpoints,
-            fabric=Fabric(
-                accelerator=device.type,
-                strategy=SingleDeviceStrategy(device),
-                devices=1,
-                precision=options.precision,
-            ),
-            corpus=corpus,
-            facts=sums(folder, config),
-            validate=task.validation(contents, dev_part, say),
-        )
-        if checkpoints.exists():
+    with ranks(device_name, precision=options.precision) as fabric, ExitStack() as held:
+        first, device = fabric.is_global_zero, fabric.device
+        console = Console(stderr=True, emoji=False, highlight=False, quiet=not first)
+
+        def say(text: str) -> None:
+            console.print(said(text), markup=False, soft_wrap=True)
+
+        with together(fabric):
+            train_part, dev_part = parts or read_parts(config)
+            if first:
+                held.enter_context(alone_in(folder))
+        resuming = fabric.broadcast(first and checkpoints.exists())
+        with together(fabric):
+            if first:
+                tokenizers = prepare(folder, config, train_part, dev_part, resuming=resuming)
+        with together(fabric):
+            if not first:
+                if not (folder / "config.yaml").is_file():
+                    raise AttentioError(f"{folder} of rank 0 is not seen by the others; choose a --run that all share")
+                tokenizers = task.blueprint.load_tokenizers(folder / "tokenizer", config)
+            model = task.blueprint.build_model(config.model, tokenizers, seed=options.seed)
+            contents = Contents(folder, config, tokenizers, model)
+            if first:
+                _introduce(console, say, contents, train_part, dev_part)
+            corpus = task.corpus(config, train_part, tokenizers, seed=options.seed)
+            if device.type != "cpu":
+                say(f"on {device}; --device cpu trains on the CPU")
+            if fabric.world_size > 1:
+                say(f"{fabric.world_size} processes, each with {options.accumulate} of the batches of an update")
+            check_training_fits(model, corpus, batch_tokens=options.batch_tokens)
+            if first:
+                for note in task.notes(contents, corpus, dev_part):
+                    say(note)
+            validate = task.validation(contents, dev_part, say)
+            facts = sums(folder, config)
+        trainer = Trainer(model, options, checkpoints, fabric=fabric, corpus=corpus, facts=facts, validate=validate)
+        if resuming:
             lost = "" if checkpoints.has("last") else f", the newest whole checkpoint: {folder / 'last'} is missing"
-            trainer.resume()
+            with together(fabric):
+                trainer.resume()
             say(f"going on after step {trainer.progress.step}{lost}")
         with (
             system.noted_signals() as received,
-            Records(folder, metrics, after=trainer.progress.step) as records,
+            Records(folder, metrics, after=trainer.progress.step) if first else nullcontext() as records,
             _progress(console, options.max_steps, trainer.progress.step) as show,
         ):
 
             def record(row: "MetricsRow") -> None:
-                records.write(row)
+                if records is not None:
+                    records.write(row)
                 show(row)
 
             progress = trainer.run(record, should_stop=lambda: bool(received))
-        write_memory(folder)
-    if received:
+        if first:
+            write_memory(folder)
+    if received or not progress.finished:
         say(f"stopped and saved at step {progress.step}; the same command resumes from there")
-        return 128 + received[0]
+        return 128 + (received or [system.ASKED_TO_END])[0]
     place = shlex.quote(str(folder))
     say(f"finished at step {progress.step}; the best was step {progress.best_step}. Now try")
     console.print(f"  attentio evaluate {place}\n  attentio {task.example(place)}", markup=False, soft_wrap=True)

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -84,7 +85,10 @@ class Corpus(Protocol):
 class Trainer:
     """Trains a model on batches, validating, logging and saving on the way.
 
-    corpus: the batches. validate: model -> Validation.
+    Where several ranks train (`attentio.training.ranks`), each has a trainer of its own: an update takes `accumulate`
+    batches for each of them, dealt in turn, and is that of one process which takes all. Rank 0 validates and saves.
+
+    corpus: the batches. validate: model -> Validation; of rank 0.
     facts: what every checkpoint holds besides the progress.
     record: takes each row of numbers. should_stop: asked after every update; True saves and leaves.
     """
@@ -112,22 +116,25 @@ class Trainer:
         self.objective, self.optimizer = fabric.setup(objective, optimizer)  # moves the model to its device
         self.average = WeightAverage(model, recipe.average) if recipe.average else None
         self.progress = Progress()
+        if fabric.global_rank:  # rank 0 goes on as a process by itself would
+            torch.manual_seed(_seed_of(fabric.global_rank))
 
     def run(self, record: Callable[[MetricsRow], None], should_stop: Callable[[], bool]) -> Progress:
         """Train until the recipe's end, early stopping, or until asked to stop. Returns where it stands then."""
         recipe, progress = self.recipe, self.progress
+        at_once = recipe.accumulate * self.fabric.world_size
         while not progress.finished:
             order = self.corpus.epoch_batches(progress.epoch)
             while progress.position < len(order) and not progress.finished:
-                self._update(order[progress.position : progress.position + recipe.accumulate])
-                progress.position += recipe.accumulate
+                self._update(order[progress.position : progress.position + at_once])
+                progress.position += at_once
                 improved = False
                 if progress.step % recipe.validate_every == 0 or progress.step == recipe.max_steps:
                     improved = self._validate()
                     progress.finished = progress.step == recipe.max_steps or self._out_of_patience()
                 if progress.step % recipe.log_every == 0 or progress.scores:
                     record(self._row())
-                stopping = should_stop()
+                (stopping,) = self._summed(should_stop())
                 if progress.step % recipe.checkpoint_every == 0 or improved or stopping or progress.finished:
                     self.save(best=improved)
                 if stopping:
@@ -137,7 +144,7 @@ class Trainer:
         return progress
 
     def _update(self, group: Sequence[np.ndarray]) -> None:
-        """One update from one or several batches; the loss is the mean over all their target tokens."""
+        """One update from one or several batches, of all ranks; the loss is the mean over all their target tokens."""
         started = time.perf_counter()
         recipe, progress = self.recipe, self.progress
         rate = learning_rate(
@@ -149,18 +156,29 @@ class Trainer:
         )
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
-        batches = [self.fabric.to_device(self.corpus.load(indices, progress.epoch)) for indices in group]
-        tokens = max(1, sum(int((batch.labels != PAD).sum()) for batch in batches))
+        world, mine = self.fabric.world_size, group[self.fabric.global_rank :: self.fabric.world_size]
+        # At the end of an epoch there may be none for this rank: it then takes part with one that does not count.
+        counts, mine = (1, mine) if mine else (0, group[:1])
+        batches = [self.fabric.to_device(self.corpus.load(indices, progress.epoch)) for indices in mine]
+        tokens, size = self._summed(
+            counts * sum(int((batch.labels != PAD).sum()) for batch in batches),
+            counts * sum(batch.size for batch in batches),
+        )
+        tokens, size = max(1, int(tokens)), int(size)
         self.objective.train()
         self.optimizer.zero_grad(set_to_none=True)
         loss = 0.0
         for batch in batches:
             with self.fabric.no_backward_sync(self.objective, enabled=batch is not batches[-1]):
                 summed = self.objective(batch.labels, *batch.inputs)
-                self.fabric.backward(summed / tokens)
-            loss += summed.item()
+                # The ranks' gradients are averaged: this makes a sum of it.
+                self.fabric.backward(counts * (summed / (tokens / world)))
+            loss += counts * summed.item()
+        (loss,) = self._summed(loss)
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip))
         if not (math.isfinite(loss) and math.isfinite(norm)):
+            if not self.fabric.is_global_zero:  # which tells it
+                raise SystemExit(2)
             raise AttentioError(self._not_finite(loss / tokens, norm, rate, group))
         self.optimizer.step()
         progress.step += 1
@@ -168,21 +186,19 @@ class Trainer:
             self.average.update(self.model, progress.step)
         progress.window_loss += loss
         progress.window_tokens += tokens
-        progress.window_size += sum(batch.size for batch in batches)
+        progress.window_size += size
         elapsed = time.perf_counter() - started
         progress.seconds += elapsed
         progress.window_seconds += elapsed
         self.last_rate, self.last_norm = rate, norm
 
     def _validate(self) -> bool:
-        progress = self.progress
+        progress, validation = self.progress, None
         self.objective.eval()
-        with torch.inference_mode():
-            if self.average:
-                with self.average.applied(self.model):
-                    validation = self.validate(self.model)
-            else:
+        if self.fabric.is_global_zero:
+            with torch.inference_mode(), self.average.applied(self.model) if self.average else nullcontext():
                 validation = self.validate(self.model)
+        validation = self.fabric.broadcast(validation)
         progress.scores = validation.scores
         if progress.best_goal is None or validation.goal > progress.best_goal:
             progress.best_goal, progress.best_step = validation.goal, progress.step
@@ -190,6 +206,13 @@ class Trainer:
             return True
         progress.validations_since_best += 1
         return False
+
+    def _summed(self, *numbers: int | float) -> list[Any]:
+        """Each of the numbers, added up over the ranks: exactly where they are whole."""
+        if self.fabric.world_size == 1:
+            return [*numbers]
+        own = torch.tensor(numbers, dtype=torch.float64, device=self.fabric.device)
+        return [*self.fabric.all_reduce(own, reduce_op="sum").tolist()]
 
     def _out_of_patience(self) -> bool:
         return 0 < self.recipe.patience <= self.progress.validations_since_best
@@ -227,31 +250,49 @@ class Trainer:
     def save(self, *, best: bool = False) -> None:
         """Save all that a resumed run needs. `model.safetensors` holds the weights to use: the average, if any."""
         own = {name: parameter.detach() for name, parameter in self.model.named_parameters()}
-        training: Tensors = {"random_state": torch.get_rng_state()}
+        training: Tensors = self._random_states("random_state", torch.get_rng_state())
         if (device := self.fabric.device).type != "cpu":
-            training[f"random_state.{device.type}"] = torch.get_device_module(device).get_rng_state()
+            state = torch.get_device_module(device).get_rng_state()
+            training |= self._random_states(f"random_state.{device.type}", state)
         for name, parameter in self.model.named_parameters():
             for key, value in self.optimizer.state[parameter].items():
                 training[f"optimizer.{key}.{name}"] = value
             if self.average:
                 training[f"weights.{name}"] = parameter.detach()
         to_use = self.average.weights if self.average else own
-        facts: dict[str, Any] = {"progress": dict(vars(self.progress)), **self.facts}
+        facts: dict[str, Any] = {"progress": dict(vars(self.progress)), "ranks": self.fabric.world_size, **self.facts}
         files = {"model.safetensors": to_use, "training.safetensors": training}
-        self.checkpoints.save(self.progress.step, files, facts, best=best)
+        if self.fabric.is_global_zero:
+            self.checkpoints.save(self.progress.step, files, facts, best=best)
+        self.fabric.barrier()  # a rank that ends before may be taken for one that failed
+
+    def _random_states(self, name: str, own: Tensor) -> Tensors:
+        """That of every rank, under its name in a checkpoint."""
+        if self.fabric.world_size == 1:
+            return {name: own}
+        own = own.to(self.fabric.device)
+        states = [torch.empty_like(own) for _ in range(self.fabric.world_size)]
+        torch.distributed.all_gather(states, own)
+        return {_of_rank(name, rank): state for rank, state in enumerate(states)}
 
     def resume(self) -> None:
         """Go on from the last checkpoint: weights, optimizer, random state and position in the data.
 
-        Raises AttentioError where `Checkpoints.load` does.
+        Raises AttentioError where `Checkpoints.load` does, and where it was saved by more ranks or by fewer.
         """
+        rank = self.fabric.global_rank
         saved = self.checkpoints.load("last", "model.safetensors", "training.safetensors")
         model, training = saved.tensors["model.safetensors"], saved.tensors["training.safetensors"]
+        if (before := saved.facts.get("ranks", 1)) != (now := self.fabric.world_size):
+            raise AttentioError(
+                f"{saved.path} was saved by {before} processes, and now there are {now}: an update would take other "
+                f"batches, and dropout other numbers; start {before}, or choose another --run to begin anew"
+            )
         self.progress = progress = _progress(saved)
         # The recipe may allow more steps or more patience than before.
         progress.finished = progress.step >= self.recipe.max_steps or self._out_of_patience()
         best = self.checkpoints.of(progress.best_step)
-        if best == saved.path or (best.is_dir() and not self.checkpoints.has("best")):
+        if self.fabric.is_global_zero and (best == saved.path or (best.is_dir() and not self.checkpoints.has("best"))):
             self.checkpoints.point("best", best)  # a crash may have kept it from moving here
         self.checkpoints.path("best")  # what is wrong with it is told now, not when training has been going on
         found = {"model.safetensors": model, "training.safetensors": training}
@@ -273,10 +314,20 @@ class Trainer:
                 key: saved_as("training.safetensors", f"optimizer.{key}.{name}", like).to(parameter.device, copy=True)
                 for key, like in (("step", count), ("exp_avg", parameter), ("exp_avg_sq", parameter))
             }
-        torch.set_rng_state(saved_as("training.safetensors", "random_state", torch.get_rng_state()))
-        device = self.fabric.device.type
-        if (state := training.get(f"random_state.{device}")) is not None:  # not where it went on from another device
+        own, device = _of_rank("random_state", rank), self.fabric.device.type
+        torch.set_rng_state(saved_as("training.safetensors", own, torch.get_rng_state()))
+        # There is none of this device where it went on from another one.
+        if (state := training.get(_of_rank(f"random_state.{device}", rank))) is not None:
             torch.get_device_module(device).set_rng_state(state)
+
+
+def _of_rank(name: str, rank: int) -> str:
+    return f"{name}.rank{rank}" if rank else name
+
+
+def _seed_of(rank: int) -> int:
+    """Of what a rank draws, made of the seed that all began with."""
+    return int(np.random.SeedSequence([torch.initial_seed(), rank]).generate_state(1, np.uint64)[0])
 
 
 def _progress(saved: Checkpoint) -> Progress:
