@@ -56,7 +56,8 @@ class Does(NamedTuple):
     """What one head does on one sequence.
 
     kind: its name. share: of the rule that it is named after; the evenness of an even head, and 0 of a mixed one.
-    shares: of all rules that apply. cell: query and key of its largest weight, special tokens aside.
+    shares: of all rules that apply. cell: query and key of the largest weight that the rule is about, between ordinary
+    tokens where there are such.
     """
 
     kind: Kind
@@ -198,8 +199,9 @@ def heads_of(call: SeenAttention, item: int, lists: Tokens | None) -> list[Does]
     if not rows:
         return [Does("mixed", 0.0, 0.0, 0.0, {}, (0, 0)) for _ in call.heads]
     columns = weights.sum(1) / rows
+    rules = dict(text.rules())
     found: list[tuple[Rule, list[float], list[float]]] = []  # share of each head, and what an even head would have
-    for name, rule in text.rules():
+    for name, rule in rules.items():
         there = (rule & text.may).sum(-1) * text.rows  # keys of the rule, for each query that had a choice
         count = int((there > 0).sum())
         if count >= FEWEST_ROWS:
@@ -214,25 +216,22 @@ def heads_of(call: SeenAttention, item: int, lists: Tokens | None) -> list[Does]
     entropy = torch.special.entr(weights / whole).sum(-1) / text.choices.clamp(min=2).log()
     evenness = entropy[:, text.rows].mean(-1).clamp(max=1).tolist()
     sinks = columns.amax(-1).tolist() if rows >= FEWEST_ROWS else [0.0] * len(weights)
-    return [
-        _named(
-            {name: shares[head] for name, shares, _ in found},
-            {name: even[head] for name, _, even in found},
-            evenness[head], sinks[head], text.largest(weights[head]),
-        )
-        for head in range(len(weights))
-    ]  # fmt: skip
+    described = []
+    for head, one in enumerate(weights):
+        of_head = {name: shares[head] for name, shares, _ in found}
+        kind, share = _named(of_head, {name: even[head] for name, _, even in found}, evenness[head])
+        cell = text.largest(one, rules.get(cast(Rule, kind)))
+        described.append(Does(kind, share, evenness[head], sinks[head], of_head, cell))
+    return described
 
 
-def _named(
-    shares: dict[Rule, float], even: dict[Rule, float], evenness: float, sink: float, cell: tuple[int, int]
-) -> Does:
+def _named(shares: dict[Rule, float], even: dict[Rule, float], evenness: float) -> tuple[Kind, float]:
+    """The name of a head, and the share that gives it."""
     named = [rule for rule, share in shares.items() if share >= max(SHARE, 2 * even[rule])]
     if named:
         best = max(named, key=shares.__getitem__)
-        return Does(best, shares[best], evenness, sink, shares, cell)
-    kind, share = ("even", evenness) if evenness >= EVEN else ("mixed", 0.0)
-    return Does(cast(Kind, kind), share, evenness, sink, shares, cell)
+        return best, shares[best]
+    return ("even", evenness) if evenness >= EVEN else ("mixed", 0.0)
 
 
 class _Text:
@@ -286,16 +285,18 @@ class _Text:
             after = functional.pad(same[:, :-1], (1, 0))
             yield "induction", after & (self.key < self.at)
 
-    def largest(self, weights: Float[Tensor, "q k"]) -> tuple[int, int]:
-        """Query and key of the largest weight, of special tokens only where there is nothing else."""
+    def largest(self, weights: Float[Tensor, "q k"], rule: Bool[Tensor, "q k"] | None) -> tuple[int, int]:
+        """Query and key of the largest weight that the rule is about, of ordinary tokens where there are such."""
         counted = self.rows[:, None] & self.may
+        wishes = [] if rule is None else [rule]
         if self.queries is not None and self.keys is not None:
             query, key = (
                 torch.tensor([token is not None and not is_special(token) for token in side])
                 for side in (self.queries, self.keys)
             )
-            if (counted & query[:, None] & key).any():
-                counted = counted & query[:, None] & key
+            wishes += [query[:, None].expand_as(self.may), key.expand_as(self.may)]
+        for wish in wishes:
+            counted = counted & wish if (counted & wish).any() else counted
         place = int(weights.masked_fill(~counted, -1).argmax())
         return place // weights.shape[1], place % weights.shape[1]
 

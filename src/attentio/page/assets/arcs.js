@@ -229,6 +229,7 @@
     id: "arcs",
     titleKey: "arcs.title",
     wide: false,
+    uses: ["scale", "words"],
     available: (payload) => payload.groups.length > 0,
     mount: (element, app) => new Arcs(element, app),
   });

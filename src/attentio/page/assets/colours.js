@@ -83,11 +83,11 @@
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   }
 
-  // A cell's colour and a colour to write on it.
+  // A cell's colour and a colour to write on it; black or white, whichever has more contrast, has at least 4.5.
   function cell(app, { code, value }, keys) {
     if (code < attentio.data.ZERO) return { fill: specialColours(app)[code], ink: app.color("soft") };
     const colour = ramps[app.state.theme][Math.round(255 * position(value, app.state.scale, decades(keys)))];
-    return { fill: css(colour), ink: luminance(colour) > 0.2 ? "#10141f" : "#ffffff" };
+    return { fill: css(colour), ink: luminance(colour) > 0.179 ? "#000000" : "#ffffff" };
   }
 
   function ticks(scale, powers) {
