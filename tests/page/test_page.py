@@ -20,10 +20,11 @@ import torch
 from attentio.capturing.record import SeenAttention
 from attentio.capturing.seen import Seen
 from attentio.errors import AttentioError
-from attentio.page import numbers
+from attentio.page import numbers, plan
 from attentio.page.page import LANGUAGES, SCRIPTS, STRINGS, STYLES, Page, view
 from attentio.page.payload import pattern_of
-from attentio.page.tokens import layer_number, pretty, visible
+from attentio.page.tokens import layer_number
+from attentio.pictures.labels import pretty, visible
 
 HOSTILE = "</script><script>alert(1)</script>"
 
@@ -92,6 +93,22 @@ def test_bytes_are_in_the_order_of_the_weights_and_as_exact_as_promised() -> Non
     for least, promised in ((0.9, 0.009), (0.01, 0.026), (0.0001, 0.084)):
         error = np.abs(again - exact)[exact >= least] / exact[exact >= least]
         assert error.max() < promised
+
+
+@pytest.mark.usefixtures("seed")
+def test_very_many_weights_are_coarser_which_is_said_and_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = torch.randn(6, 97, 97).mul(1.2).softmax(-1)
+    monkeypatch.setattr(plan, "HALF_NUMBERS", 0)
+    fine = view(weights, words(97))
+    monkeypatch.setattr(plan, "BYTE_NUMBERS", 0)
+    page = view(weights, words(97))
+    head, blobs = read(page)
+    assert head["notes"][0]["key"] == "notes.coarse"
+    codes = np.frombuffer(blobs[head["groups"][0]["entries"][0]["weights"][0][5]], np.uint8).astype(float)
+    exact = weights[5].half().double().numpy().ravel()
+    errors = np.abs(((codes - 3) / 252) ** 4 - exact) / exact
+    assert errors[exact >= 0.01].max() < 0.16
+    assert len(fine.html) - len(page.html) > 0.25 * weights.numel()
 
 
 def test_what_is_no_number_keeps_a_code_of_its_own() -> None:
@@ -423,7 +440,7 @@ def test_every_string_the_scripts_name_is_there_and_every_one_is_named() -> None
 
 
 def test_scripts_never_make_markup_of_text() -> None:
-    for name in SCRIPTS:
+    for name in (*SCRIPTS, "notebook.js"):
         source = _asset(name)
         assert not re.search(
             r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", source.split("*/", 1)[1]

@@ -450,10 +450,19 @@ def test_page_prints_in_light_colours(open_page: Open, seed: int) -> None:
     assert tab.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
-def test_page_works_in_the_frame_of_a_notebook(open_page: Open, seed: int) -> None:
-    outer = f"<!DOCTYPE html><meta charset=utf-8><body>{translation_page(title='Framed')._repr_html_()}</body>"
-    tab = open_page(outer)
+def test_page_works_in_the_frame_of_a_notebook_as_tall_as_it_is_and_in_its_theme(open_page: Open, seed: int) -> None:
+    framed = translation_page(title="Framed")._repr_html_()
+    tab = open_page(f"<!DOCTYPE html><meta charset=utf-8><body data-jp-theme-light=false>{framed}</body>")
     frame = tab.frame_locator("iframe")
     assert frame.locator("h1").inner_text() == "Framed"
     frame.locator("#tab-translation").click()
     assert frame.locator("#panel-translation tbody tr").count() == 5
+    for name in ("heat", "translation", "arcs"):
+        frame.locator(f"#tab-{name}").click()
+        frame.locator(f"#panel-{name}").wait_for()
+        inner = frame.locator("body").evaluate("node => node.offsetHeight")
+        until(tab, f"Math.abs(document.querySelector('iframe').height - {inner}) <= 1")
+        assert inner < 1200, name
+    assert frame.locator("html").get_attribute("data-theme") == "dark"
+    tab.evaluate("document.body.dataset.jpThemeLight = 'true'")
+    frame.locator("html[data-theme=light]").wait_for()

@@ -26,11 +26,11 @@ SCRIPTS = (
     *("masks.js", "arithmetic.js", "steps_vectors.js", "steps_table.js", "steps_words.js", "steps_stages.js"),
     *("steps_picture.js", "steps.js"),
     *("workshop_terms.js", "workshop_grids.js", "workshop_picture.js", "workshop.js"),
-    *("table.js", "frame.js"),
+    *("table.js", "framed.js", "frame.js"),
 )
 STYLES = ("page.css", "steps.css", "workshop.css")
 STRINGS = ("strings", "steps", "workshop")
-FRAME_HEIGHT = 780  # pixels, of a page in a notebook
+FRAME_HEIGHT = 780  # pixels, of a page in a notebook, until it tells its own
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Page:
         """For notebooks: the page in a frame that can reach nothing outside itself."""
         return (
             f'<iframe srcdoc="{html.escape(self.html)}" sandbox="allow-scripts allow-downloads allow-modals" '
-            f'width="100%" height="{FRAME_HEIGHT}" style="border: 0"></iframe>'
+            f'width="100%" height="{FRAME_HEIGHT}" style="border: 0"></iframe><script>{_asset("notebook.js")}</script>'
         )
 
 

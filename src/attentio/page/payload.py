@@ -28,8 +28,10 @@ from attentio.page.numbers import (
     thumb_of_kept,
 )
 from attentio.page.plan import Plan, notes, plan
-from attentio.page.tokens import Tokens, layer_number, pretty_beside
+from attentio.page.tokens import Tokens, layer_number
 from attentio.page.walk import Packer, Walk, walk_json, within_limit
+from attentio.pictures.colours import RAMPS
+from attentio.pictures.labels import pretty_beside
 
 Blob = Callable[[np.ndarray], str]
 Alternatives = Sequence[Sequence[tuple[str, float]]]
@@ -125,6 +127,7 @@ def build(
         ],
         "items": largest_batch,
         "groups": list(groups.values()),
+        "ramps": {theme: ramp.tolist() for theme, ramp in RAMPS.items()},
         "opening": _opening(list(groups.values())),
         "tokens": tokens.json(),
         "alternatives": _alternatives(alternatives, tokens),

@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 from attentio.capturing.record import SeenAttention
-from attentio.pictures.labels import label
+from attentio.pictures.labels import pretty, visible
 from attentio.text.words import spans, word_starts, word_text
 
 _SPECIAL = re.compile(r"<[^<>\s]+>|<\|[^<>\s]+\|>|\[[A-Z]+\]")
-_ALONE = ("▁", "Ġ")
-"""Marks of a word's beginning, which stand alone where a word is not known as such."""
-_PIECE = re.compile(r"^##|@@$")
 TokenLists = Sequence[str] | Sequence[Sequence[str]]
 
 
@@ -116,44 +113,6 @@ def _shown(tokens: Sequence[str | None]) -> dict[str, Any]:
 def _written(pieces: Sequence[str]) -> str:
     """A word without the marks of its pieces; white space as its sign."""
     return visible(word_text(pieces) or pieces[0])
-
-
-def visible(token: str) -> str:
-    """The label of a token; one of invisible characters only (zero-width ones, other blanks) by their numbers."""
-    shown = label(token)
-    if all(unicodedata.category(character) in ("Cf", "Zs", "Zl", "Zp") for character in shown):
-        return " ".join(f"U+{ord(character):04X}" for character in shown)
-    return shown
-
-
-def pretty(tokens: Sequence[str]) -> list[str]:
-    """Labels without the marks of a tokenizer: `low` `·er` for ▁low er, Ġlow er, low ##er and low@@ er.
-
-    A dot begins what goes on with a word; a mark alone is its space, ␣. Tokens of a list without marks are as they are.
-    """
-    if not is_marked(tokens):
-        return [*map(visible, tokens)]
-    after_mark = [False, *(token in _ALONE for token in tokens)]
-    starts = (start or alone for start, alone in zip(word_starts(tokens), after_mark, strict=False))
-    return [_pretty(token, start) for token, start in zip(tokens, starts, strict=True)]
-
-
-def pretty_beside(token: str, tokens: Sequence[str]) -> str:
-    """The label of another token that might stand among these."""
-    before = "▁a" if any(each.startswith(_ALONE) for each in tokens) else "a"
-    return pretty([before, token])[1]
-
-
-def is_marked(tokens: Sequence[str]) -> bool:
-    """Whether a tokenizer marked where words begin, or go on."""
-    return any(token.startswith(_ALONE) or (len(token) > 2 and _PIECE.search(token)) for token in tokens)
-
-
-def _pretty(token: str, start: bool) -> str:
-    if token in _ALONE:
-        return "␣"
-    text = visible(word_text([token]) or token)
-    return text if start else f"·{text}"
 
 
 def is_special(token: str) -> bool:

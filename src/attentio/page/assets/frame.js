@@ -17,6 +17,7 @@
     }
     attentio.overview(app);
     attentio.address.follow(app);
+    attentio.framed(app);
     printing(app);
   };
 

@@ -84,10 +84,8 @@
         const overview = document.getElementById("overview");
         return { width: Math.min(640, this.frame.clientWidth), height: Math.max(320, 760 - (overview.hidden ? 0 : overview.offsetHeight)) };
       }
-      // The height of a notebook's frame follows the page, so the page cannot follow the frame.
-      if (window !== window.top) return { width: this.frame.clientWidth, height: 440 };
       const above = this.frame.getBoundingClientRect().top + scrollY;
-      const left = above < innerHeight / 2 ? innerHeight - above - 76 : innerHeight * 0.8;
+      const screen = attentio.screen(), left = above < screen / 2 ? screen - above - 76 : screen * 0.8;
       return { width: this.frame.clientWidth, height: Math.max(360, Math.min(left, 1000)) };
     }
 
