@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from attentio.grading.grader import grade
     from attentio.grading.report import Grade
     from attentio.layers.torch_multihead import MultiheadAttention
+    from attentio.page.describe import Descriptions, describe
     from attentio.page.page import Page, view
     from attentio.runs.filler import MaskedRun
     from attentio.runs.generator import CausalRun
@@ -36,6 +37,7 @@ __all__ = [
     "Additive",
     "Attended",
     "CausalRun",
+    "Descriptions",
     "Diagnosis",
     "Dot",
     "Finding",
@@ -55,6 +57,7 @@ __all__ = [
     "attend",
     "capture",
     "causal",
+    "describe",
     "diagnose",
     "explain",
     "grade",
@@ -84,6 +87,7 @@ _HOMES = {
     "attentio.grading.grader": ("grade",),
     "attentio.grading.report": ("Grade",),
     "attentio.capturing.capture": ("capture",),
+    "attentio.page.describe": ("Descriptions", "describe"),
     "attentio.page.page": ("Page", "view"),
     "attentio.capturing.record": ("SeenAttention",),
     "attentio.capturing.seen": ("Seen",),

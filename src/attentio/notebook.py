@@ -53,6 +53,14 @@ def left_out(count: int, where: str = "") -> str:
     return line(f"and {count:,} more{where}") if count > 0 else ""
 
 
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, more: int = 0) -> str:
+    """A table of texts. more: how many rows are left out."""
+    style = ' style="text-align: left; padding: 1px 14px 1px 0"'
+    head = "".join(f"<th{style}>{_escaped(text)}</th>" for text in headings)
+    body = "".join("<tr>" + "".join(f"<td{style}>{_escaped(text)}</td>" for text in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" + left_out(more)
+
+
 def matrices(shape: Sequence[int], axes: Sequence[str]) -> Iterator[tuple[str, tuple[int, ...]]]:
     """The first matrices of a tensor, named "sequence 0, head 1", by the sizes of the axes before their own two."""
     for place in islice(product(*map(range, shape)), GRIDS):

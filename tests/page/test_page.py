@@ -20,10 +20,11 @@ import torch
 from attentio.capturing.record import SeenAttention
 from attentio.capturing.seen import Seen
 from attentio.errors import AttentioError
-from attentio.page import numbers
+from attentio.page import numbers, plan
 from attentio.page.page import LANGUAGES, SCRIPTS, STRINGS, STYLES, Page, view
-from attentio.page.payload import split_name
-from attentio.page.tokens import visible
+from attentio.page.payload import pattern_of
+from attentio.page.tokens import layer_number
+from attentio.pictures.labels import pretty, visible
 
 HOSTILE = "</script><script>alert(1)</script>"
 
@@ -78,8 +79,8 @@ def test_small_pages_keep_the_weights_as_they_were_captured() -> None:
     weights = torch.rand(2, 3, 5, 7).softmax(-1)
     head, blobs = read(view(weights, words(7), target_tokens=words(5, "t")))
     entry = head["groups"][0]["entries"][1]
-    codes = np.frombuffer(blobs[entry["weights"][0][2]], np.uint16).reshape(5, 7)
-    np.testing.assert_array_equal((codes - 3).view(np.float16), weights[1, 2].half().numpy())
+    codes = np.frombuffer(blobs[entry["weights"][0]], np.uint16).reshape(3, 5, 7)
+    np.testing.assert_array_equal((codes - 3).view(np.float16), weights[1].half().numpy())
 
 
 @pytest.mark.usefixtures("seed")
@@ -92,6 +93,22 @@ def test_bytes_are_in_the_order_of_the_weights_and_as_exact_as_promised() -> Non
     for least, promised in ((0.9, 0.009), (0.01, 0.026), (0.0001, 0.084)):
         error = np.abs(again - exact)[exact >= least] / exact[exact >= least]
         assert error.max() < promised
+
+
+@pytest.mark.usefixtures("seed")
+def test_very_many_weights_are_coarser_which_is_said_and_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = torch.randn(6, 97, 97).mul(1.2).softmax(-1)
+    monkeypatch.setattr(plan, "HALF_NUMBERS", 0)
+    fine = view(weights, words(97))
+    monkeypatch.setattr(plan, "BYTE_NUMBERS", 0)
+    page = view(weights, words(97))
+    head, blobs = read(page)
+    assert head["notes"][0]["key"] == "notes.coarse"
+    codes = np.frombuffer(blobs[head["groups"][0]["entries"][0]["weights"][0][5]], np.uint8).astype(float)
+    exact = weights[5].half().double().numpy().ravel()
+    errors = np.abs(((codes - 3) / 252) ** 4 - exact) / exact
+    assert errors[exact >= 0.01].max() < 0.16
+    assert len(fine.html) - len(page.html) > 0.25 * weights.numel()
 
 
 def test_what_is_no_number_keeps_a_code_of_its_own() -> None:
@@ -143,10 +160,54 @@ def test_small_pictures_show_the_largest_of_the_cells_that_fall_together(shape: 
     assert (numbers.thumb_of_kept(some, shape[1]).max(axis=1) == expected.max(axis=1)).all()
 
 
-def test_layers_that_differ_by_their_number_are_one_group() -> None:
-    assert split_name("decoder.layers.3.cross_attention") == ("decoder.layers.*.cross_attention", "3")
-    assert split_name("h.0.blocks.11.attn2") == ("h.*.blocks.*.attn2", "0.11")
-    assert split_name("") == ("", "")
+@pytest.mark.parametrize(
+    ("name", "pattern", "layer"),
+    [
+        ("decoder.layers.3.cross_attention", "decoder.layers.*.cross_attention", "4"),
+        ("h.0.blocks.11.attn2", "h.*.blocks.*.attn2", "1.12"),
+        ("", "", "1"),
+    ],
+)
+def test_layers_that_differ_by_their_number_are_one_group_and_counted_from_1(
+    name: str, pattern: str, layer: str
+) -> None:
+    assert (pattern_of(name), layer_number(name)) == (pattern, layer)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "labels"),
+    [
+        ("▁low er ▁than ▁ 1 </s>", "low ·er than ␣ 1 </s>"),
+        ("The Ġking s Ġ", "The king ·s ␣"),
+        ("[CLS] low ##er [SEP]", "[CLS] low ·er [SEP]"),
+        ("low@@ er than", "low ·er than"),
+        ("l o w", "l o w"),
+    ],
+)
+def test_tokens_are_shown_without_the_marks_of_their_tokenizer(tokens: str, labels: str) -> None:
+    assert pretty(tokens.split()) == labels.split()
+    head, _ = read(view(torch.full((len(labels.split()),) * 2, 0.1), tokens.split()))
+    source = head["tokens"]["source"][0]
+    assert source["labels"] == labels.split()
+    assert source.get("raw", source["labels"]) == tokens.split()
+
+
+def test_the_page_opens_on_the_head_that_is_neither_even_nor_a_sink() -> None:
+    previous, even, first = torch.eye(5).roll(-1, 1), torch.full((5, 5), 0.2), torch.zeros(5, 5)
+    previous[0], first[:, 0] = torch.tensor([1.0, 0, 0, 0, 0]), 1
+    layers = torch.stack([torch.stack([even, first]), torch.stack([first, previous])])
+    head, _ = read(view(layers, words(5)))
+    assert head["opening"] == {"group": 0, "layer": 1, "head": 1}
+    does = head["groups"][0]["entries"][1]["does"][0][1]
+    assert (does["kind"], does["share"], does["cell"]) == ("previous", 1, [1, 0])
+
+
+def test_a_few_rows_of_a_text_are_named_after_the_head_on_all_of_it() -> None:
+    weights = torch.eye(6).roll(-1, 1).expand(1, 1, 6, 6).half()
+    rows = call("a", 1, 6, heads=1, weights=weights[:, :, 4:5], q_start=4)
+    head, _ = read(view(Seen([rows, call("a", 6, 6, heads=1, weights=weights)]), words(6), target_tokens=["t"]))
+    does = head["groups"][0]["entries"][0]["does"][0][0]
+    assert (does["kind"], does["cell"]) == ("previous", [0, 3])
 
 
 def test_each_attention_finds_its_tokens() -> None:
@@ -229,7 +290,7 @@ def test_target_tokens_that_are_given_go_before_those_that_were_saved() -> None:
 def test_alternatives_must_be_those_of_the_target_tokens() -> None:
     weights, alternatives = torch.full((2, 3), 1 / 3), [[("a", 0.7), ("\n", 0.2)], [("b", 1.0)]]
     page = view(weights, words(3), target_tokens=["a", "b"], alternatives=alternatives)
-    assert read(page)[0]["alternatives"] == [[[["a", 0.7], ["↵", 0.2]], [["b", 1.0]]]]
+    assert read(page)[0]["alternatives"] == [[[["a", 0.7, True], ["↵", 0.2, False]], [["b", 1.0, True]]]]
     with pytest.raises(ValueError, match=r"one list for each target token, \[2\].* got \[1\]"):
         view(weights, words(3), target_tokens=["a", "b"], alternatives=alternatives[:1])
 
@@ -255,7 +316,7 @@ def test_masked_weights_are_told_from_zeros_where_the_mask_is_known() -> None:
     weights = torch.eye(3).expand(1, 2, 3, 3).half()
     seen = Seen([call("a", 3, 3, heads=2, weights=weights, allowed=allowed)])
     head, blobs = read(view(seen, words(3)))
-    codes = np.frombuffer(blobs[head["groups"][0]["entries"][0]["weights"][0][1]], np.uint16).reshape(3, 3)
+    codes = np.frombuffer(blobs[head["groups"][0]["entries"][0]["weights"][0]], np.uint16).reshape(2, 3, 3)[1]
     one = np.float16(1).view(np.uint16) + 3
     assert codes.tolist() == [[one, 0, 0], [3, one, 0], [3, 3, one]]
 
@@ -379,7 +440,7 @@ def test_every_string_the_scripts_name_is_there_and_every_one_is_named() -> None
 
 
 def test_scripts_never_make_markup_of_text() -> None:
-    for name in SCRIPTS:
+    for name in (*SCRIPTS, "notebook.js"):
         source = _asset(name)
         assert not re.search(
             r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", source.split("*/", 1)[1]

@@ -1,5 +1,6 @@
 """The page in a real Chromium, opened from disk with the network off."""
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
@@ -74,8 +75,11 @@ def until(tab: Any, expression: str) -> None:
     raise AssertionError(f"not within 6 seconds: {expression}")
 
 
-def drawn(tab: Any) -> None:
-    """Wait until the heat map has been drawn."""
+def drawn(tab: Any, layer: int | None = None, head: int = 0) -> None:
+    """Wait until the heat map has been drawn. layer, head: to be chosen first, counted from 0, with no cell."""
+    if layer is not None:
+        tab.evaluate(f"attentio.app.set({{layer: {layer}, head: {head}, row: null, column: null}})")
+        settled(tab)
     until(tab, "document.querySelector('#panel-heat .legend')?.width > 300")
 
 
@@ -118,7 +122,7 @@ def test_table_has_the_weights_and_says_what_is_masked(open_page: Open, seed: in
     weights[..., 3, 1] = 0
     seen = Seen([SeenAttention(name="a", call=0, kind="self", heads=(4, 9), weights=weights, keys=5, allowed=allowed)])
     tab = open_page(view(seen, words(5)))
-    drawn(tab)
+    drawn(tab, 0)
     cells = table(tab)
     for row in range(5):
         for column in range(5):
@@ -127,8 +131,8 @@ def test_table_has_the_weights_and_says_what_is_masked(open_page: Open, seed: in
             else:
                 assert number(cells[row][column]) == pytest.approx(weights[0, 0, row, column].item(), rel=0.051)
     assert cells[3][1] == "0"
-    tab.locator("#choices").get_by_label("Head").select_option(label="9")
-    until(tab, "document.querySelector('.numbers caption').textContent.includes('head 9')")
+    tab.locator("#choices").get_by_label("Head").select_option(label="10")
+    until(tab, "document.querySelector('.numbers caption').textContent.includes('head 10')")
     assert number(table(tab)[2][1]) == pytest.approx(weights[0, 1, 2, 1].item(), rel=0.051)
 
 
@@ -203,7 +207,7 @@ def test_hostile_and_invisible_tokens_are_shown_and_never_run(open_page: Open, s
 def test_whole_page_is_reached_and_used_by_keyboard(open_page: Open, seed: int) -> None:
     weights = weights_of(2, 3, 5, 7)
     tab = open_page(view(weights, words(7), target_tokens=words(5, "t")))
-    drawn(tab)
+    drawn(tab, 1)
     reached = []
     for _ in range(30):
         tab.keyboard.press("Tab")
@@ -232,15 +236,16 @@ def test_whole_page_is_reached_and_used_by_keyboard(open_page: Open, seed: int) 
 
 def test_layers_and_heads_are_chosen_by_arrows_and_by_letters(open_page: Open, seed: int) -> None:
     tab = open_page(view(weights_of(2, 3, 5, 7), words(7), target_tokens=words(5, "t")))
-    drawn(tab)
+    drawn(tab, 1)
     tab.locator("[role=gridcell][tabindex='0']").focus()
     tab.keyboard.press("ArrowRight")
     tab.keyboard.press("ArrowUp")
     assert tab.evaluate("[attentio.app.state.layer, attentio.app.state.head]") == [0, 1]
-    assert tab.evaluate("document.activeElement.getAttribute('aria-label')") == "layer 0, head 1"
-    assert tab.locator("#said").inner_text() == "layer 0, head 1"
+    label = tab.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert label.startswith("layer 1 of 2, head 2: ")
+    assert tab.locator("#said").inner_text() == label
     tab.evaluate("attentio.app.set({ theme: 'dark' })")  # all pictures are drawn anew
-    assert tab.evaluate("document.activeElement.getAttribute('aria-label')") == "layer 0, head 1"
+    assert tab.evaluate("document.activeElement.getAttribute('aria-label')") == label
     tab.keyboard.press("]")
     tab.keyboard.press("Shift+}")
     assert tab.evaluate("[attentio.app.state.layer, attentio.app.state.head]") == [1, 2]
@@ -259,6 +264,7 @@ def test_arcs_read_what_a_token_looks_at_and_who_looks_at_it(open_page: Open, se
     tab = open_page(view(weights, words(7), target_tokens=words(5, "t")))
     panel = show(tab, "arcs")
     panel.locator(".scroller").focus()
+    tab.keyboard.press("Escape")
     tab.keyboard.press("ArrowDown")
     tab.keyboard.press("ArrowDown")
     strongest = int(weights[1].argmax())
@@ -278,7 +284,7 @@ def test_translation_shows_probabilities_alternatives_and_shaded_sources(open_pa
     text = rows.nth(2).inner_text()
     assert "t2" in text
     assert "75 %" in text
-    assert "other 13 %" in text
+    assert "other: 13 %" in text
     assert rows.nth(2).locator(".source").count() == 7
     assert rows.nth(2).locator(".source").first.evaluate("node => node.style.background").startswith("rgb")
     rows.nth(2).click()
@@ -288,17 +294,14 @@ def test_translation_shows_probabilities_alternatives_and_shaded_sources(open_pa
 def test_kinds_of_attention_and_sentences_of_a_batch_are_chosen_by_name(open_page: Open, seed: int) -> None:
     tab = open_page(translation_page())
     names = tab.get_by_label("Attention").locator("option").all_inner_texts()
-    assert names == [
-        "self-attention · encoder.layers.*.attention",
-        "self-attention · decoder.layers.*.attention",
-        "cross-attention · decoder.layers.*.cross_attention",
-    ]
+    assert names == ["encoder to itself", "decoder to itself", "decoder to source"]
+    assert tab.get_by_label("Attention").get_attribute("title") == "decoder.layers.*.cross_attention"
     tab.get_by_label("Attention").select_option(index=0)
     assert tab.evaluate("attentio.app.tokens('query')") == words(7, "s")
     weights = weights_of(2, 3, 5, 5)
     batch = Seen([SeenAttention(name="a.0", call=0, kind="self", heads=(0, 1, 2), weights=weights, keys=5)])
     other = open_page(view(batch, [words(5), words(3, "x")]))
-    drawn(other)
+    drawn(other, 0)
     other.get_by_label("Sentence").select_option(label="2")
     settled(other)
     assert other.evaluate("attentio.app.tokens('key')") == [*words(3, "x"), "⟨padding⟩", "⟨padding⟩"]
@@ -344,7 +347,7 @@ def test_colours_keep_the_order_of_the_weights_in_grey_and_for_the_colour_blind(
 
 
 def test_views_are_saved_as_png_and_svg(open_page: Open, tmp_path: Path, seed: int) -> None:
-    tab = open_page(translation_page(title="A <title> & more"))
+    tab = open_page(translation_page(title="A <title> & more"), color_scheme="dark")
     for view_id, shapes, least in (("heat", "rect", 35), ("arcs", "path", 10), ("translation", "rect", 35)):
         show(tab, view_id)
         settled(tab)
@@ -354,13 +357,17 @@ def test_views_are_saved_as_png_and_svg(open_page: Open, tmp_path: Path, seed: i
                 tab.get_by_label(f"Save this view as {kind.upper()}").click()
             saved[kind] = tmp_path / download.value.suggested_filename
             download.value.save_as(saved[kind])
-            assert saved[kind].name == f"attentio-{view_id}.{kind}"
+            named = {"heat": "Heat-map", "arcs": "Arcs", "translation": "Source-and-output"}[view_id]
+            assert saved[kind].name.startswith(f"A-title-more_{named}_decoder-to-source-layer-")
+            assert saved[kind].suffix == f".{kind}"
         data = saved["png"].read_bytes()
         assert data[:8] == b"\x89PNG\r\n\x1a\n"
         assert int.from_bytes(data[16:20], "big") > 500
         root = ET.fromstring(saved["svg"].read_text(encoding="utf-8"))
         texts = {node.text for node in root.iter("{http://www.w3.org/2000/svg}text")}
         assert {"A <title> & more", *words(7, "s"), *words(5, "t")} <= texts
+        assert any(re.fullmatch(r"decoder to source, layer . of 2, head .", text) for text in texts if text)
+        assert root.find("{http://www.w3.org/2000/svg}rect").get("fill") == "#ffffff"  # light, whatever the screen is
         assert len(list(root.iter(f"{{http://www.w3.org/2000/svg}}{shapes}"))) >= least
 
 
@@ -443,10 +450,19 @@ def test_page_prints_in_light_colours(open_page: Open, seed: int) -> None:
     assert tab.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
-def test_page_works_in_the_frame_of_a_notebook(open_page: Open, seed: int) -> None:
-    outer = f"<!DOCTYPE html><meta charset=utf-8><body>{translation_page(title='Framed')._repr_html_()}</body>"
-    tab = open_page(outer)
+def test_page_works_in_the_frame_of_a_notebook_as_tall_as_it_is_and_in_its_theme(open_page: Open, seed: int) -> None:
+    framed = translation_page(title="Framed")._repr_html_()
+    tab = open_page(f"<!DOCTYPE html><meta charset=utf-8><body data-jp-theme-light=false>{framed}</body>")
     frame = tab.frame_locator("iframe")
     assert frame.locator("h1").inner_text() == "Framed"
     frame.locator("#tab-translation").click()
     assert frame.locator("#panel-translation tbody tr").count() == 5
+    for name in ("heat", "translation", "arcs"):
+        frame.locator(f"#tab-{name}").click()
+        frame.locator(f"#panel-{name}").wait_for()
+        inner = frame.locator("body").evaluate("node => node.offsetHeight")
+        until(tab, f"Math.abs(document.querySelector('iframe').height - {inner}) <= 1")
+        assert inner < 1200, name
+    assert frame.locator("html").get_attribute("data-theme") == "dark"
+    tab.evaluate("document.body.dataset.jpThemeLight = 'true'")
+    frame.locator("html[data-theme=light]").wait_for()

@@ -29,6 +29,7 @@ def opened(open_page: Open, call: SeenAttention, *, covered: bool = False, **opt
         target_tokens=tokens(call.weights.shape[2], "q") if call.kind == "cross" else None,
     )
     tab = open_page(page, **options)
+    tab.evaluate("attentio.app.set({head: 0, row: null, column: null})")
     tab.click("#tab-steps")
     tab.wait_for_selector("#panel-steps .keys tbody tr, #panel-steps .missing p")
     if not covered:

@@ -62,7 +62,9 @@ def numbers(text: str) -> np.ndarray:
 
 def shown(open_page: Open, run: Any, query: int, **options: Any) -> tuple[Shown, Any]:
     inspected = run.inspect(TEXT)
-    page = Shown(open_page(inspected.page(), **options))
+    tab = open_page(inspected.page(), **options)
+    tab.evaluate("attentio.app.set({layer: attentio.app.group().entries.length - 1, head: 0})")
+    page = Shown(tab)
     page.tab.locator(".steps-bar input").fill(str(query))
     return page, inspected
 

@@ -152,6 +152,8 @@ def test_pointed_pair_is_read_in_full_with_what_each_term_says(open_page: Open, 
     tab = open_page(view(Seen([call]), tokens(7)))
     tab.click("#tab-workshop")
     tab.wait_for_selector("#panel-workshop .mask tbody td:not(:empty)")
+    tab.evaluate("attentio.app.set({head: 0})")
+    settled(tab)
     tab.click("[data-preset=mistral]")
     tab.locator(".weights tbody tr").nth(5).locator("td").nth(4).hover()
     text = tab.locator("#panel-workshop .readout").inner_text()

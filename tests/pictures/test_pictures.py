@@ -4,12 +4,14 @@ import struct
 import sys
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import torch
 
 from attentio.errors import AttentioError
 from attentio.evaluation.by_length import by_source_length
 from attentio.pictures import fonts
+from attentio.pictures.colours import RAMPS, colour
 from attentio.pictures.curves import save_comparison, save_quality_by_length
 from attentio.pictures.heat_map import save_heat_map
 
@@ -71,13 +73,30 @@ def test_the_strongest_cell_is_the_darkest_and_in_its_row(tmp_path):
     weights[2, 1] = 1
     path = save_heat_map(tmp_path / "map.png", weights, source_tokens=" " * 5, target_tokens=" " * 3)
     pixels = imread(path)[..., :3]
-    dark = (abs(pixels - torch.tensor([0.302, 0.0, 0.294]).numpy()) < 0.02).all(-1)
+    dark = (abs(pixels - RAMPS["light"][-1] / 255) < 0.02).all(-1)
     height, width = dark.shape
     columns = dark.sum(0)
     ys, xs = dark[:, : int(width * 0.8)].nonzero()
     assert columns.any()
     assert ys.mean() > height / 2  # third of three rows: below
     assert xs.mean() < width / 2  # second of five columns: left
+
+
+def test_small_weights_are_seen_and_the_more_the_darker(tmp_path):
+    lightness = [
+        sum(int(colour(weight)[at : at + 2], 16) for at in (1, 3, 5)) for weight in (0, 0.01, 0.03, 0.1, 0.5, 1)
+    ]
+    assert lightness == sorted(lightness, reverse=True)
+    assert lightness[0] - lightness[2] > 60  # of 765: what a masked language model has is no white
+    for ramp, order in (("light", -1), ("dark", 1)):
+        assert (order * np.diff(RAMPS[ramp] @ [0.2126, 0.7152, 0.0722]) > 0).all()
+
+
+@pytest.mark.parametrize("source", ["كيف حالك", "שלום"])
+def test_a_title_from_right_to_left_still_begins_with_the_source(tmp_path, seed, source):
+    for title, told in ((f"{source} → how are you", True), ("how are you", False), (f"1 {source}", True)):
+        path = heat_map(tmp_path / "map.svg", ["a"], ["b"], title=title)
+        assert ("\N{LEFT-TO-RIGHT MARK}" + title in texts_of(path)) == told
 
 
 def test_the_picture_grows_with_the_tokens_and_labels_keep_their_room(tmp_path, seed):

@@ -5,6 +5,7 @@ import torch
 from rich.cells import cell_len
 from rich.console import Console
 
+from attentio.pictures.colours import colour
 from attentio.pictures.terminal import DIGITS, alignment_text, print_alignment
 
 KOREAN = ["\u1112", "\u1161", "\u11ab", "국", "a", " ", "</s>"]
@@ -39,7 +40,7 @@ def test_each_row_names_the_source_token_it_looks_at_most(seed):
 def test_the_row_of_a_token_shows_its_own_weights():
     weights = np.array([[0.0, 0.25, 0.75], [1.0, 0.0, 0.0]])
     text = alignment_text(weights, source_tokens=list("abc"), target_tokens=list("pq"))
-    assert rows_of(text) == ["p    ░░ ▓▓  c  75%", "q ██        a 100%"]
+    assert rows_of(text) == ["p    ▒▒ ▓▓  c  75%", "q ██        a 100%"]
 
 
 def test_a_row_that_looks_nowhere_names_nothing():
@@ -82,13 +83,21 @@ def test_without_unicode_the_weights_are_digits():
     weights = torch.tensor([[0.7, 0.3]])
     print_alignment(weights, source_tokens=["a", " "], target_tokens=["p"], console=console)
     console.file.flush()
-    assert "p 66 33  a  70%" in raw.getvalue().decode("ascii")
+    assert "p 88 55  a  70%" in raw.getvalue().decode("ascii")
 
 
-def test_shades_run_evenly_from_nothing_to_all():
-    weights = torch.linspace(0, 1, 10)[None]
+def test_shades_run_by_the_square_root_so_that_small_weights_are_not_blank():
+    weights = torch.linspace(0, 1, 10)[None] ** 2
     text = alignment_text(weights, source_tokens=list("abcdefghij"), target_tokens=["p"], shades=DIGITS)
     assert rows_of(text)[0].split()[1:10] == [str(n) * 2 for n in range(1, 10)]
+
+
+def test_a_tile_has_the_colour_of_the_page_and_a_weight_of_3_per_cent_is_one():
+    text = alignment_text(torch.tensor([[0.97, 0.03]]), source_tokens=["a", "b"], target_tokens=["p"])
+    assert {f"{colour(weight)} on {colour(weight)}" for weight in (0.97, 0.03)} <= {
+        str(span.style) for span in text.spans
+    }
+    assert rows_of(text)[0].split()[1:3] == ["██", "░░"]
 
 
 def test_an_empty_output_is_not_an_error():

@@ -12,12 +12,8 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal, cast
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from attentio.capturing.record import SeenAttention
 from attentio.capturing.seen import Seen
+from attentio.page.given import Given, calls_of
 from attentio.page.payload import Alternatives, build
 from attentio.page.tokens import TokenLists, Tokens
 from attentio.page.walk import Walk
@@ -25,16 +21,16 @@ from attentio.page.walk import Walk
 LANGUAGES = ("en", "ko")
 # app.js comes first, frame.js last; the order of the views is that of their tabs.
 SCRIPTS = (
-    *("app.js", "data.js", "colours.js", "pen.js"),
+    *("app.js", "address.js", "data.js", "colours.js", "pen.js", "answer.js"),
     *("overview.js", "heat_drawing.js", "profile.js", "minimap.js", "heat.js", "arcs.js", "translation.js"),
     *("masks.js", "arithmetic.js", "steps_vectors.js", "steps_table.js", "steps_words.js", "steps_stages.js"),
     *("steps_picture.js", "steps.js"),
     *("workshop_terms.js", "workshop_grids.js", "workshop_picture.js", "workshop.js"),
-    *("table.js", "frame.js"),
+    *("table.js", "framed.js", "frame.js"),
 )
 STYLES = ("page.css", "steps.css", "workshop.css")
 STRINGS = ("strings", "steps", "workshop")
-FRAME_HEIGHT = 780  # pixels, of a page in a notebook
+FRAME_HEIGHT = 780  # pixels, of a page in a notebook, until it tells its own
 
 
 @dataclass(frozen=True)
@@ -66,12 +62,12 @@ class Page:
         """For notebooks: the page in a frame that can reach nothing outside itself."""
         return (
             f'<iframe srcdoc="{html.escape(self.html)}" sandbox="allow-scripts allow-downloads allow-modals" '
-            f'width="100%" height="{FRAME_HEIGHT}" style="border: 0"></iframe>'
+            f'width="100%" height="{FRAME_HEIGHT}" style="border: 0"></iframe><script>{_asset("notebook.js")}</script>'
         )
 
 
 def view(
-    seen: Seen | Float[Tensor, "*layers_heads q k"],
+    seen: Given,
     tokens: TokenLists | None = None,
     *,
     target_tokens: TokenLists | None = None,
@@ -89,7 +85,8 @@ def view(
     and the log say what was left out; the page shows the notes of the capture, too.
 
     Args:
-        seen: what `capture` saw; or weights [q, k], [heads, q, k] or [layers, heads, q, k] of one sequence.
+        seen: what `capture` saw; or weights, of torch or NumPy: [q, k], [heads, q, k] or [layers, heads, q, k] of one
+            sequence, or a tuple of [batch, heads, q, k], one a layer, as `outputs.attentions` of transformers is.
         tokens: one for each key, and for each query where these are the same; a list of such lists for a batch, in
             which shorter ones are taken to end in padding. None: those that were saved with `seen`.
         target_tokens: of the queries that are another sequence; the row of a token is the attention that produced it.
@@ -125,16 +122,13 @@ def view(
     if language not in (None, *LANGUAGES):
         raise ValueError(f"language must be one of {', '.join(map(repr, LANGUAGES))}, or None, got {language!r}")
     title = title.encode(errors="replace").decode()  # half a surrogate pair cannot be written to a file
-    if isinstance(seen, Tensor):
-        calls: Sequence[SeenAttention] = _calls(seen, "self" if target_tokens is None else "cross")
-        captured: Sequence[str] = ()
-    else:
-        calls, captured = seen, seen.notes
+    calls = calls_of(seen, crossing=target_tokens is not None)
+    captured: Sequence[str] = ()
+    if isinstance(seen, Seen):
+        captured = seen.notes
         if tokens is None:
             tokens = seen.tokens
             target_tokens = seen.target_tokens if target_tokens is None else target_tokens
-    if not calls:
-        raise ValueError("seen must hold at least one attention, got none: was the model called within the capture?")
     if tokens is None:
         raise ValueError("tokens must be given: one for each key, got None, and none were saved with seen")
     batched = len(tokens) > 0 and not isinstance(tokens[0], str)
@@ -150,23 +144,6 @@ def view(
         strings={each: _strings(each) for each in LANGUAGES},
     )
     return Page(_document(payload.head, payload.blobs, title=title, language=language or "en"))
-
-
-def _calls(weights: Tensor, kind: Literal["self", "cross"]) -> list[SeenAttention]:
-    if not 2 <= weights.ndim <= 4:
-        raise ValueError(
-            "weights must be [q, k], [heads, q, k] or [layers, heads, q, k], got shape "
-            f"{tuple(weights.shape)}; batches are shown of what capture saw"
-        )
-    layers = weights.detach().to("cpu", torch.float16)
-    layers = layers.reshape((1,) * (4 - layers.ndim) + layers.shape)
-    heads = tuple(range(layers.shape[1]))
-    return [
-        SeenAttention(
-            name=f"layers.{number}", call=0, kind=kind, heads=heads, weights=layer[None], keys=layer.shape[-1]
-        )
-        for number, layer in enumerate(layers)
-    ]
 
 
 def _document(head: str, blobs: dict[str, str], *, title: str, language: str) -> str:

@@ -2,7 +2,8 @@
 
 The JSON of the page (assets/app.js has the names): groups of calls that differ in their layer only, each with entries,
 one a layer, whose numbers are the names of blobs: `weights[item][head]`, with `indices` where only the largest weights
-were kept, and `thumbs[item]`, all heads in small, where the matrix is large.
+were kept, and `thumbs[item]`, all heads in small, where the matrix is large. Where it is small, `weights[item]` is one
+blob of all heads. `does[item][head]` is what each head does. Layers and heads are counted from 1.
 """
 
 import json
@@ -13,6 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from attentio.capturing.record import SeenAttention
+from attentio.page.describe import DULL, Does, heads_of
 from attentio.page.numbers import (
     MASKED,
     THUMB,
@@ -26,8 +28,10 @@ from attentio.page.numbers import (
     thumb_of_kept,
 )
 from attentio.page.plan import Plan, notes, plan
-from attentio.page.tokens import Tokens, visible
+from attentio.page.tokens import Tokens, layer_number
 from attentio.page.walk import Packer, Walk, walk_json, within_limit
+from attentio.pictures.colours import RAMPS
+from attentio.pictures.labels import pretty_beside
 
 Blob = Callable[[np.ndarray], str]
 Alternatives = Sequence[Sequence[tuple[str, float]]]
@@ -79,8 +83,9 @@ def build(
         raise ValueError(f"walks must be of attentions that were seen, got {sorted(strangers)}")
     groups: dict[tuple[Any, ...], dict[str, Any]] = {}
     shares: list[float] = []
-    for call in calls:
-        pattern, layer = split_name(call.name)
+    does = _what_heads_do(calls, tokens)
+    for call, of_items in zip(calls, does, strict=True):
+        pattern = pattern_of(call.name)
         sides = tokens.sides(call)
         queries = call.weights.shape[2]
         group = groups.setdefault(
@@ -99,9 +104,13 @@ def build(
                 "entries": [],
             },
         )
-        layer = layer or str(len(group["entries"]))
         walk = around.get((call.name, call.call))
-        entry = {"name": call.name, "layer": layer, "walk": walk and walk_json(walk, pack)}
+        entry = {
+            "name": call.name,
+            "layer": layer_number(call.name),
+            "walk": walk and walk_json(walk, pack),
+            "does": [[_does_json(one) for one in heads] for heads in of_items],
+        }
         group["entries"].append(entry | _entry(call, made, blob, shares))
     largest_batch = max(group["items"] for group in groups.values())
     if tokens.batch != largest_batch:
@@ -118,6 +127,8 @@ def build(
         ],
         "items": largest_batch,
         "groups": list(groups.values()),
+        "ramps": {theme: ramp.tolist() for theme, ramp in RAMPS.items()},
+        "opening": _opening(list(groups.values())),
         "tokens": tokens.json(),
         "alternatives": _alternatives(alternatives, tokens),
         **others,
@@ -126,23 +137,59 @@ def build(
     return Payload(json.dumps(head, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"), blobs)
 
 
-def split_name(name: str) -> tuple[str, str]:
-    """`decoder.layers.3.cross_attention` is `decoder.layers.*.cross_attention` and `3`."""
-    parts = name.split(".")
-    numbers = [part for part in parts if part.isdigit()]
-    return ".".join("*" if part.isdigit() else part for part in parts), ".".join(numbers)
+def pattern_of(name: str) -> str:
+    """`decoder.layers.3.cross_attention` is `decoder.layers.*.cross_attention`."""
+    return ".".join("*" if part.isdigit() else part for part in name.split("."))
+
+
+def _what_heads_do(calls: Sequence[SeenAttention], tokens: Tokens) -> list[list[list[Does]]]:
+    """Of each call, by sequence and head; a few rows of a text do what the attention does on the whole of it."""
+    found = [[heads_of(call, item, tokens) for item in range(call.weights.shape[0])] for call in calls]
+    whole: dict[str, tuple[int, list[list[Does]]]] = {}
+    for call, does in zip(calls, found, strict=True):
+        if call.kind == "self" and call.weights.shape[2] > whole.get(call.name, (0, []))[0]:
+            whole[call.name] = call.weights.shape[2], does
+    return [
+        [
+            [named._replace(cell=own.cell) for own, named in zip(*sides, strict=True)]
+            for sides in zip(does, whole.get(call.name, (0, does))[1], strict=True)
+        ]
+        for call, does in zip(calls, found, strict=True)
+    ]
+
+
+def _does_json(does: Does) -> dict[str, Any]:
+    numbers = {name: round(getattr(does, name), 4) for name in ("share", "evenness", "sink", "telling")}
+    return {"kind": does.kind, "cell": does.cell} | numbers
+
+
+def _opening(groups: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """The most telling head of the first sequence, of the attention to the source where there is one."""
+    group = next((place for place, each in enumerate(groups) if each["kind"] == "cross"), 0)
+    places = [
+        (one["kind"] not in DULL, one["telling"], -layer, -head)
+        for layer, entry in enumerate(groups[group]["entries"])
+        for head, one in enumerate(entry["does"][0])
+    ]
+    _, _, layer, head = max(places)
+    return {"group": group, "layer": -layer, "head": -head}
 
 
 def _entry(call: SeenAttention, made: Plan, blob: Blob, shares: list[float]) -> dict[str, Any]:
     batch, heads = call.weights.shape[:2]
     small = max(call.weights.shape[2], call.keys) <= THUMB
-    entry: dict[str, Any] = {"heads": list(call.heads), "coding": made.coding, "kept": None, "weights": []}
+    entry: dict[str, Any] = {
+        "heads": [head + 1 for head in call.heads],
+        "coding": made.coding,
+        "kept": None,
+        "weights": [],
+    }
     entry |= {"indices": [], "thumbs": [], "parts": _parts(call, blob) if made.parts else None}
     for item in range(batch):
         numbers = [_head(call, item, head, made) for head in range(heads)]
         rows = [each.codes if isinstance(each, Kept) else each for each in numbers]
-        entry["weights"].append([blob(row) for row in rows])
         sparse = [each for each in numbers if isinstance(each, Kept)]
+        entry["weights"].append(blob(np.stack(rows)) if small and not sparse else [blob(row) for row in rows])
         if sparse:
             entry["kept"] = sparse[0].codes.shape[1]
             entry["wide"] = sparse[0].indices.itemsize == 4
@@ -195,7 +242,11 @@ def _alternatives(alternatives: Sequence[Alternatives] | None, tokens: Tokens) -
             f"alternatives must have one list for each target token, {lengths} of them in the sequences of the batch, "
             f"got {[len(each) for each in alternatives]}"
         )
+    targets = [[token for token in each if token is not None] for each in tokens.lists["target"]]
     return [
-        [[[visible(token), round(float(chance), 6)] for token, chance in place] for place in each]
-        for each in alternatives
+        [
+            [[pretty_beside(token, target), round(float(chance), 6), token == said] for token, chance in place]
+            for place, said in zip(each, target, strict=True)
+        ]
+        for each, target in zip(alternatives, targets, strict=True)
     ]

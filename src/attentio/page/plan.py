@@ -11,6 +11,7 @@ from attentio.page.numbers import Coding
 logger = logging.getLogger(__name__)
 
 HALF_NUMBERS = 2**20  # up to so many weights are kept as they were captured
+BYTE_NUMBERS = 2**24  # up to so many have a byte each, and more a coarser one
 PART_NUMBERS = 2**22  # of queries, keys, values and scores
 FEWEST_KEPT = 8
 
@@ -26,7 +27,8 @@ class Plan(NamedTuple):
 def plan(calls: Sequence[SeenAttention], megabytes: float) -> Plan:
     """The most exact form of all weights that stays within the limit.
 
-    Few weights are kept as captured, many in a byte each, and of too many the largest of each row.
+    Few weights are kept as captured, many in a byte each, very many in a coarser one, and of too many the largest of
+    each row.
 
     Raises:
         AttentioError: even the largest few are too many.
@@ -37,8 +39,9 @@ def plan(calls: Sequence[SeenAttention], megabytes: float) -> Plan:
     # A kept weight takes a byte and its key two or four.
     if numbers <= HALF_NUMBERS and 2 * numbers <= room:
         return Plan("half", None, parts <= PART_NUMBERS)
+    coding: Coding = "byte" if numbers <= BYTE_NUMBERS else "coarse"
     if sum(call.weights.numel() * (1 if call.indices is None else 3) for call in calls) <= room:
-        return Plan("byte", None, parts <= PART_NUMBERS)
+        return Plan(coding, None, parts <= PART_NUMBERS)
     rows = sum(call.weights.shape[:3].numel() for call in calls)
     keep = room // (3 * rows)
     if keep < FEWEST_KEPT:
@@ -46,7 +49,7 @@ def plan(calls: Sequence[SeenAttention], megabytes: float) -> Plan:
             f"{len(calls)} attentions with {rows:,} rows are too many for a page of {megabytes:g} megabytes: "
             "capture fewer with layers= and heads=, show some of them, as seen.of(name), or raise megabytes="
         )
-    return Plan("byte", keep, parts <= PART_NUMBERS)
+    return Plan(coding, keep, parts <= PART_NUMBERS)
 
 
 def _part_numbers(call: SeenAttention) -> int:
@@ -68,6 +71,8 @@ def notes(made: Plan, calls: Sequence[SeenAttention], share: float, megabytes: f
             "megabytes=%g; capture fewer layers or heads, or raise megabytes, for all",
             made.keep, longest, percent, megabytes,
         )  # fmt: skip
+    if made.coding == "coarse":
+        said.append({"key": "notes.coarse", "values": {}})
     if not made.parts:
         said.append({"key": "notes.parts", "values": {}})
         logger.warning("queries, keys, values and scores are too many for a page and were left out")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 from attentio.capturing.record import SeenAttention
-from attentio.pictures.labels import label
+from attentio.pictures.labels import pretty, visible
 from attentio.text.words import spans, word_starts, word_text
 
-_SPECIAL = re.compile(r"<[^<>\s]+>|\[[A-Z]+\]")
+_SPECIAL = re.compile(r"<[^<>\s]+>|<\|[^<>\s]+\|>|\[[A-Z]+\]")
 TokenLists = Sequence[str] | Sequence[Sequence[str]]
 
 
@@ -33,6 +33,16 @@ class Tokens:
         if len(set(counts.values())) > 1:
             raise ValueError(f"every kind of tokens must have one list a sequence of the batch, got {counts}")
         self.batch = next(iter(counts.values()))
+
+    def of(self, call: SeenAttention, item: int) -> tuple[list[str | None], list[str | None]]:
+        """The tokens at the queries and at the keys of a call, in one sequence of the batch; None for padding.
+
+        Raises:
+            ValueError: as `sides`.
+        """
+        sides = self.sides(call)
+        queries, keys = (self.lists[name][min(item, self.batch - 1)] for name in (sides.query, sides.key))
+        return queries[sides.query_from :][: call.weights.shape[2]], keys
 
     def length(self, name: str) -> int | None:
         return len(self.lists[name][0]) if name in self.lists else None
@@ -90,7 +100,10 @@ def _shown(tokens: Sequence[str | None]) -> dict[str, Any]:
     words = spans(word_starts(there))
     texts = [_written([there[place] for place in word]) for word in words]
     sentence = " ".join(text for text in texts if not _SPECIAL.fullmatch(text))
-    shown: dict[str, Any] = {"labels": [*map(visible, there), *padding], "sentence": sentence}
+    raw, labels = [*map(visible, there)], pretty(there)
+    shown: dict[str, Any] = {"labels": [*labels, *padding], "sentence": sentence}
+    if raw != labels:
+        shown["raw"] = [*raw, *padding]
     if len(words) < len(there):
         shown["words"] = [[word.start, word.stop, text] for word, text in zip(words, texts, strict=True)]
         shown["words"] += [[place, place + 1, None] for place in range(len(there), len(tokens))]
@@ -102,9 +115,17 @@ def _written(pieces: Sequence[str]) -> str:
     return visible(word_text(pieces) or pieces[0])
 
 
-def visible(token: str) -> str:
-    """The label of a token; one of invisible characters only (zero-width ones, other blanks) by their numbers."""
-    shown = label(token)
-    if all(unicodedata.category(character) in ("Cf", "Zs", "Zl", "Zp") for character in shown):
-        return " ".join(f"U+{ord(character):04X}" for character in shown)
-    return shown
+def is_special(token: str) -> bool:
+    """A sign of the model's own, as </s> and [CLS] are."""
+    return bool(_SPECIAL.fullmatch(token))
+
+
+def is_separator(token: str) -> bool:
+    """A special token, or one of punctuation only."""
+    text = word_text([token])
+    return is_special(token) or (text != "" and all(unicodedata.category(letter)[0] == "P" for letter in text))
+
+
+def layer_number(name: str) -> str:
+    """The layers in an attention's name, counted from 1: 4 of `decoder.layers.3.attention`; 1 where there are none."""
+    return ".".join(str(int(part) + 1) for part in name.split(".") if part.isdigit()) or "1"

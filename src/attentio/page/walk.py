@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from attentio.page.tokens import visible
+from attentio.pictures.labels import visible
 
 logger = logging.getLogger(__name__)
 

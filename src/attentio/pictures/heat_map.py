@@ -1,13 +1,15 @@
 """An attention matrix as a picture: source tokens across, output tokens down, darker for more weight."""
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
+from attentio.pictures.colours import RAMPS, TICKS
 from attentio.pictures.figure import INK, drawing
-from attentio.pictures.labels import Weights, checked_weights, label
+from attentio.pictures.labels import Weights, checked_weights, pretty
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +27,8 @@ def save_heat_map(
 ) -> Path:
     """Draw the weights with their tokens and save the picture; return its path.
 
-    The shades always run from 0 to 1, so that pictures can be compared.
+    The shades always run from 0 to 1, so that pictures can be compared, and by the square root, as on the page, so that
+    small weights are seen.
 
     Args:
         path: of the picture, ending in .png or .svg.
@@ -48,23 +51,38 @@ def save_heat_map(
     width, height = cell * len(columns), cell * len(rows)
 
     with drawing(path, texts=[*columns, *rows, title, "…"], width=width, height=height) as figure:
+        from matplotlib.colors import ListedColormap, PowerNorm
+
         axes = figure.add_axes((0, 0, 1, 1))
-        image = axes.imshow(matrix, cmap="BuPu", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        image = axes.imshow(
+            matrix,
+            cmap=ListedColormap(RAMPS["light"] / 255),
+            norm=PowerNorm(0.5, vmin=0, vmax=1),
+            aspect="auto",
+            interpolation="nearest",
+        )
         _write_tokens(axes, columns, rows, size=32 * cell + 2)
         if title:
-            axes.set_title(title, color=INK, fontsize=12, pad=12)
+            axes.set_title(_from_the_left(title), color=INK, fontsize=12, pad=12)
         # The scale stands beside the map, outside the figure, and does not grow with it.
         bar_height = min(1.0, 1.6 / height)
         bar = figure.add_axes((1 + 0.2 / width, 1 - bar_height, 0.1 / width, bar_height))
-        scale = figure.colorbar(image, cax=bar, ticks=[0, 0.5, 1] if height > 0.8 else [0, 1])
+        scale = figure.colorbar(image, cax=bar, ticks=TICKS if height > 0.8 else [0, 1])
+        bar.set_yticklabels([f"{tick:g}" for tick in scale.get_ticks()])
+        scale.minorticks_off()
         bar.tick_params(length=0, labelsize=8, labelcolor=INK)
         scale.outline.set_visible(False)
     return path
 
 
+def _from_the_left(title: str) -> str:
+    """A title whose first letters run from the right, told to run from the left: "source → output" keeps its order."""
+    first = next((letter for letter in title if unicodedata.bidirectional(letter) in ("L", "R", "AL")), "")
+    return f"\N{LEFT-TO-RIGHT MARK}{title}" if unicodedata.bidirectional(first or "a") != "L" else title
+
+
 def _labels(tokens: Sequence[str]) -> list[str]:
-    shown = [label(token) for token in tokens]
-    return [text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…" for text in shown]
+    return [text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…" for text in pretty(tokens)]
 
 
 def _write_tokens(axes: "Axes", columns: Sequence[str], rows: Sequence[str], *, size: float) -> None:

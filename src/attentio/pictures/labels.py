@@ -1,5 +1,6 @@
 """How tokens look beside an attention matrix, and the check that they belong to it."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -8,8 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from attentio.text.words import word_starts, word_text
+
 Weights = Float[Tensor, "target source"] | Float[np.ndarray, "target source"]
 
+_ALONE = ("▁", "Ġ")
+"""Marks of a word's beginning, which stand alone where a word is not known as such."""
+_PIECE = re.compile(r"^##|@@$")
 _VISIBLE = {"": "∅", " ": "␣", "\u00a0": "␣", "\n": "↵", "\t": "→"}
 
 
@@ -25,6 +31,44 @@ def label(token: str) -> str:
         return _VISIBLE[token]
     shown = "".join(_shown(character) for character in unicodedata.normalize("NFC", token))
     return f"◌{shown}" if unicodedata.combining(shown[0]) else shown
+
+
+def visible(token: str) -> str:
+    """The label of a token; one of invisible characters only (zero-width ones, other blanks) by their numbers."""
+    shown = label(token)
+    if all(unicodedata.category(character) in ("Cf", "Zs", "Zl", "Zp") for character in shown):
+        return " ".join(f"U+{ord(character):04X}" for character in shown)
+    return shown
+
+
+def pretty(tokens: Sequence[str]) -> list[str]:
+    """Labels without the marks of a tokenizer: `low` `·er` for ▁low er, Ġlow er, low ##er and low@@ er.
+
+    A dot begins what goes on with a word; a mark alone is its space, ␣. Tokens of a list without marks are as they are.
+    """
+    if not is_marked(tokens):
+        return [*map(visible, tokens)]
+    after_mark = [False, *(token in _ALONE for token in tokens)]
+    starts = (start or alone for start, alone in zip(word_starts(tokens), after_mark, strict=False))
+    return [_pretty(token, start) for token, start in zip(tokens, starts, strict=True)]
+
+
+def pretty_beside(token: str, tokens: Sequence[str]) -> str:
+    """The label of another token that might stand among these."""
+    before = "▁a" if any(each.startswith(_ALONE) for each in tokens) else "a"
+    return pretty([before, token])[1]
+
+
+def is_marked(tokens: Sequence[str]) -> bool:
+    """Whether a tokenizer marked where words begin, or go on."""
+    return any(token.startswith(_ALONE) or (len(token) > 2 and _PIECE.search(token)) for token in tokens)
+
+
+def _pretty(token: str, start: bool) -> str:
+    if token in _ALONE:
+        return "␣"
+    text = visible(word_text([token]) or token)
+    return text if start else f"·{text}"
 
 
 def _shown(character: str) -> str:

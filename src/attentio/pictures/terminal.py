@@ -7,7 +7,8 @@ from jaxtyping import Float
 from rich.console import Console
 from rich.text import Text
 
-from attentio.pictures.labels import Weights, checked_weights, label
+from attentio.pictures.colours import colour
+from attentio.pictures.labels import Weights, checked_weights, pretty
 
 BLOCKS = " ░▒▓█"
 DIGITS = " 123456789"
@@ -33,7 +34,7 @@ def alignment_text(
         source_tokens: one a column.
         target_tokens: one a row.
         width: of the terminal, in cells.
-        shades: characters for weights from 0 to 1, evenly.
+        shades: characters for weights from 0 to 1, by their square roots, as colours are on the page.
 
     Raises:
         ValueError: the shape of the weights is not that of the tokens, or a weight is not from 0 to 1.
@@ -41,8 +42,8 @@ def alignment_text(
     matrix = checked_weights(weights, source_tokens=source_tokens, target_tokens=target_tokens)
     # A line holds at least an output token, a column, and the strongest source token with its per cent.
     longest = max(2, min(LONGEST_LABEL, (width - 3 * len(GAP) - 5) // 3))
-    sources = [_cut(label(token), longest) for token in source_tokens]
-    targets = [_cut(label(token), longest) for token in target_tokens]
+    sources = [_cut(token, longest) for token in pretty(source_tokens)]
+    targets = [_cut(token, longest) for token in pretty(target_tokens)]
     margin = max((text.cell_len for text in targets), default=0)
     strongest = _strongest(matrix, sources)
     tail = max((text.cell_len for text in strongest), default=0)
@@ -60,7 +61,7 @@ def alignment_text(
             for column in columns:
                 text.append(GAP).append_text(_cell(matrix, row, column, _column_width(sources[column]), shades))
             text.append(GAP * 2).append_text(strongest[row]).append("\n")
-    legend = "  ".join(f"{shade} {n / (len(shades) - 1):.0%}" for n, shade in enumerate(shades) if n)
+    legend = "  ".join(f"{shade} {(n / (len(shades) - 1)) ** 2:.0%}" for n, shade in enumerate(shades) if n)
     return text.append(legend, style="dim")
 
 
@@ -119,9 +120,10 @@ def _sets_of_columns(sources: Sequence[Text], available: int) -> Iterator[list[i
 
 
 def _cell(matrix: Float[np.ndarray, "target source"], row: int, column: int, width: int, shades: str) -> Text:
-    shade = shades[min(round(float(matrix[row, column]) * (len(shades) - 1)), len(shades) - 1)]
-    strongest = column == int(matrix[row].argmax())
-    return Text(shade * width, style="bright_yellow" if strongest else "cyan")
+    weight = min(float(matrix[row, column]), 1.0)
+    shade = shades[round(weight**0.5 * (len(shades) - 1))]
+    # A tile of the page's colour; without colours the shade is left.
+    return Text(shade * width, style=f"{colour(weight)} on {colour(weight)}" if shade in BLOCKS.strip() else "")
 
 
 def _strongest(matrix: Float[np.ndarray, "target source"], sources: Sequence[Text]) -> list[Text]:

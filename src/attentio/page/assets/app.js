@@ -7,7 +7,8 @@
  *   attentioViews.push({
  *     id: "heat",                      // unique; names the tab and its panel
  *     titleKey: "heat.title",          // the tab's name, a key of strings.en.json and strings.ko.json
- *     wide: false,                     // true: no overview of layers and heads beside it
+ *     wide: false,                     // true: no overview of layers and heads beside it, and no sentence above
+ *     uses: ["scale", "words"],        // the choices that change something here, besides layer, head and sentence
  *     available: (payload) => true,    // false: no tab
  *     mount(element, app) {            // once, when first shown; element is an empty <section>
  *       return {
@@ -19,23 +20,28 @@
  *   });
  *
  * app.payload        the JSON of the page: title, groups, tokens, alternatives, notes, items (see payload.py)
- * app.state          {view, group, layer, head, item, row, column, words, scale, language, theme, paper}; only read it.
+ * app.state          {view, group, layer, head, item, row, column, words, scale, kind, sort, language, theme, paper, keys};
+ *                    only read it.
  *                    group, layer, item: places in payload.groups, group.entries, the batch. head: a place in
  *                    entry.heads, or -1 for their mean. row, column: the chosen cell, or null; of words, if words are
- *                    joined (words: true). scale: "linear" | "sqrt" | "log". theme: "light" | "dark".
- *                    paper: being printed.
+ *                    joined (words: true). scale: "linear" | "sqrt" | "log". theme: "light" | "dark". kind, sort: of
+ *                    the heads in the overview. paper: being printed. keys: whether single letters do something.
  * app.set({..})      change some of it; every listener and the shown view hear of it before set returns
  * app.on(listener)   listener(changed): for what is always there; views have update() instead
  * app.group()        of payload.groups: {name, kind, call, items, queries, keys, queryStart, .., entries}
  * app.entry()        the layer: {name, layer (its number as text), heads (their numbers), ..}
  * app.tokens("query" | "key")   what to write at the rows or columns (textContent, never innerHTML); words if joined
  * app.pieces("query" | "key")   the same, never joined: what parts() and the decoding itself are about
+ * app.raw("query" | "key")      the same with the marks of the tokenizer
+ * app.named("query" | "key", place)   a token within a sentence, with its raw form where that is another
  * app.matrix()       Promise of the weights of the chosen layer and head, joined as chosen (see data.js: Matrix)
  * app.parts()        Promise of {query, key, value, scores: Float32Array, allowed: Uint8Array | null, scale: number |
  *                    null, queryDimensions, valueDimensions} of the chosen layer and head, row by row; null where
  *                    there are none (capture(parts=True) was not used, or the mean of the heads is chosen)
  * app.text(key, {name: value})  the string in the chosen language, with {name} filled in
+ * app.does(layer, head)         what a head does on this text: {kind, share, evenness, sink, telling, cell} (describe.py)
  * app.number(value, digits)     a weight or score for people: 3 significant digits unless told
+ * app.percent(share)            "99 %", "0.71 %"
  * app.quote(token)   a token within a sentence, kept from turning the direction of the text around it
  * app.say(text)      have a screen reader say it
  * app.color(name)    the value of a colour of page.css: app.color("accent")
@@ -51,7 +57,7 @@ const attentioViews = [];
 
   const payload = JSON.parse(document.getElementById("attentio-payload").textContent);
   const state = { view: null, group: 0, layer: 0, head: 0, item: 0, row: null, column: null, words: false,
-    scale: "sqrt", language: "en", theme: "light", paper: false };
+    scale: "sqrt", kind: null, sort: "layers", language: "en", theme: "light", paper: false, keys: true };
   const listeners = [];
   const colors = new Map();  // asking for a style takes long, and drawing asks often
   const panels = new Map();  // view id to {view, element, handle once mounted, behind: names changed unseen}
@@ -83,6 +89,15 @@ const attentioViews = [];
       const { list, from, count } = place(side);
       return list.labels.slice(from, from + count).map(shown);
     },
+    raw(side) {
+      const { list, from, count } = place(side);
+      return (list.raw ?? list.labels).slice(from, from + count).map(shown);
+    },
+    named(side, at) {
+      const label = app.tokens(side)[at], raw = app.state.words ? label : app.raw(side)[at];
+      return raw === label ? app.quote(label) : `${app.quote(label)} (${app.quote(raw)})`;
+    },
+    does(layer = state.layer, head = state.head) { return app.group().entries[layer].does[state.item]?.[head] ?? null; },
     // The words of a side as [first piece, end, label], or null where the tokens are words already.
     words(side) {
       const { list, from, count } = place(side);
@@ -100,6 +115,10 @@ const attentioViews = [];
       if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value < 0 ? "−∞" : "∞";
       if (value !== 0 && Math.abs(value) < 1e-4) return value.toExponential(digits - 1).replaceAll("-", "−");
       return value === 0 ? "0" : value.toPrecision(digits).replace("-", "−");
+    },
+    percent(share) {
+      if (share > 0 && share < 0.0005) return "< 0.1 %";
+      return `${share >= 0.0995 || share === 0 ? Math.round(100 * share) : (100 * share).toPrecision(2)} %`;
     },
     quote(token) { return `“\u2068${token}\u2069”`; },
     say(text) { document.getElementById("said").textContent = text; },
@@ -147,6 +166,8 @@ const attentioViews = [];
     if (root === document.documentElement) root.lang = state.language;
   }
 
+  app.shownView = () => panels.get(state.view)?.view ?? null;
+
   // Another group may have fewer layers and heads, another sentence other tokens.
   function limitChoice(cellChosen) {
     const group = app.group();
@@ -154,7 +175,9 @@ const attentioViews = [];
     state.head = Math.min(state.head, group.entries[state.layer].heads.length - 1);
     state.item = Math.min(state.item, group.items - 1);
     if (state.head < 0 && !attentio.hasMean(app)) state.head = 0;
-    if (!cellChosen) state.row = state.column = null;
+    if (state.row >= app.tokens("query").length) state.row = null;
+    if (state.column >= app.tokens("key").length) state.column = null;
+    if (!cellChosen) [state.row, state.column] = state.words || state.head < 0 ? [null, null] : app.does().cell;
   }
 
   function refresh() {
@@ -166,7 +189,10 @@ const attentioViews = [];
     }
     const panel = panels.get(state.view);
     if (!panel) return;
-    document.getElementById("overview").hidden = Boolean(panel.view.wide) || !payload.groups.length;
+    const { entries } = payload.groups.length ? app.group() : { entries: [] };
+    const one = entries.every((entry) => entry.heads.length < 2) && entries.length < 2;
+    document.getElementById("overview").hidden = Boolean(panel.view.wide) || one;
+    document.getElementById("answer").hidden = Boolean(panel.view.wide) || !entries.length;
     panel.handle ??= panel.view.mount(panel.element, app) ?? {};
     const { behind } = panel;
     panel.behind = new Set();
@@ -198,17 +224,20 @@ const attentioViews = [];
     Object.assign(state, { language, theme: dark.matches ? "dark" : "light" });
     document.documentElement.dataset.theme = state.theme;
     dark.addEventListener("change", () => app.set({ theme: dark.matches ? "dark" : "light" }));
-    // The attention that a reader looks for first: to the source where there is one, in the last layer.
-    const cross = payload.groups.findIndex((group) => group.kind === "cross");
-    state.group = Math.max(cross, 0);
+    let view = null;
     if (payload.groups.length) {
-      state.layer = app.group().entries.length - 1;
+      Object.assign(state, payload.opening);
+      [state.row, state.column] = app.does().cell;
       state.scale = app.group().keys > 1024 ? "log" : "sqrt";
+      const { view: wanted, ...linked } = attentio.address.read(payload);
+      view = wanted;
+      Object.assign(state, linked);
+      limitChoice(true);
     }
     translate(document.documentElement);
     addPanels();
     attentio.frame(app);
-    app.set({ view: panels.keys().next().value ?? null });
+    app.set({ view: panels.has(view) ? view : (panels.keys().next().value ?? null) });
   });
 
   attentio.app = app;

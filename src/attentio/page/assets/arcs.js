@@ -61,7 +61,7 @@
     resize() {
       const [rows, columns] = this.sides, tall = TOP + Math.max(rows.length + this.start, columns.length) * LINE + 10;
       this.spacer.style.height = `${tall}px`;
-      this.scroller.style.height = `${Math.min(tall, Math.max(320, innerHeight * 0.72))}px`;
+      this.scroller.style.height = `${Math.min(tall, Math.max(320, attentio.screen() * 0.72))}px`;
       const { clientWidth, clientHeight } = this.scroller;
       Object.assign(this, { width: clientWidth, height: clientHeight, tall, ratio: devicePixelRatio || 1 });
       this.canvas.width = clientWidth * this.ratio;
@@ -229,6 +229,7 @@
     id: "arcs",
     titleKey: "arcs.title",
     wide: false,
+    uses: ["scale", "words"],
     available: (payload) => payload.groups.length > 0,
     mount: (element, app) => new Arcs(element, app),
   });

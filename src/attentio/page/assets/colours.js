@@ -1,46 +1,12 @@
 /*
- * From a weight to a colour, and the legend that says so.
- *
- * Both ramps are straight lines between a few colours in OKLab, in which equal steps look equal; their lightness only
- * falls (on light) or rises (on dark), so that they keep their order for the colour-blind and in grey print.
+ * From a weight to a colour, and the legend that says so. The ramps are those of pictures too (pictures/colours.py).
  */
 (() => {
   "use strict";
 
-  // Lightness, chroma, hue in degrees.
-  const RAMPS = {
-    light: [[0.985, 0.004, 250], [0.9, 0.045, 225], [0.76, 0.095, 225], [0.6, 0.135, 247], [0.44, 0.16, 268],
-      [0.25, 0.11, 280]],
-    dark: [[0.215, 0.018, 270], [0.34, 0.07, 277], [0.48, 0.1, 255], [0.63, 0.105, 222], [0.8, 0.095, 185],
-      [0.965, 0.05, 130]],
-  };
   const SCALES = ["linear", "sqrt", "log"];
 
-  function lab([lightness, chroma, hue]) {
-    const angle = (hue * Math.PI) / 180;
-    return [lightness, chroma * Math.cos(angle), chroma * Math.sin(angle)];
-  }
-
-  function srgb([lightness, a, b]) {
-    const l = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3;
-    const m = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3;
-    const s = (lightness - 0.0894841775 * a - 1.291485548 * b) ** 3;
-    const linear = [4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s,
-      -1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s,
-      -0.0041960863 * l - 0.7034186147 * m + 1.707614701 * s];
-    return linear.map((x) => Math.round(255 * Math.min(1, Math.max(0,
-      x <= 0.0031308 ? 12.92 * x : 1.055 * x ** (1 / 2.4) - 0.055))));
-  }
-
-  function ramp(theme) {
-    const stops = RAMPS[theme].map(lab);
-    return Array.from({ length: 256 }, (_, step) => {
-      const at = (step / 255) * (stops.length - 1), left = Math.min(Math.floor(at), stops.length - 2);
-      return srgb(stops[left].map((x, i) => x + (at - left) * (stops[left + 1][i] - x)));
-    });
-  }
-
-  const ramps = { light: ramp("light"), dark: ramp("dark") };
+  const { ramps } = attentio.app.payload;
 
   // How many powers of ten the log scale shows: down to a tenth of an even share of the keys.
   function decades(keys) { return Math.max(2, Math.ceil(Math.log10(keys)) + 1); }
@@ -83,11 +49,11 @@
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   }
 
-  // A cell's colour and a colour to write on it.
+  // A cell's colour and a colour to write on it; black or white, whichever has more contrast, has at least 4.5.
   function cell(app, { code, value }, keys) {
     if (code < attentio.data.ZERO) return { fill: specialColours(app)[code], ink: app.color("soft") };
     const colour = ramps[app.state.theme][Math.round(255 * position(value, app.state.scale, decades(keys)))];
-    return { fill: css(colour), ink: luminance(colour) > 0.2 ? "#10141f" : "#ffffff" };
+    return { fill: css(colour), ink: luminance(colour) > 0.179 ? "#000000" : "#ffffff" };
   }
 
   function ticks(scale, powers) {

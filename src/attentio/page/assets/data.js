@@ -92,6 +92,7 @@
   async function headMatrix(group, entry, item, head) {
     const { queries, keys } = group;
     const isHalf = entry.coding === "half", Codes = isHalf ? Uint16Array : Uint8Array;
+    if (typeof entry.weights[item] === "string") return (await stacked(group, entry, item))[head];
     let codes = new Codes(await bytes(entry.weights[item][head]));
     if (entry.kept) {
       const buffer = await bytes(entry.indices[item][head]);
@@ -165,16 +166,26 @@
     return remembered([group, layer, item, head, "words"].join(), join);
   }
 
-  // All heads of a layer in small, for the overview: the matrices themselves where these are small.
-  async function thumbs(group, entry, item) {
-    if (!entry.thumbs.length) {
-      return Promise.all(entry.heads.map((_, head) => headMatrix(group, entry, item, head)));
-    }
-    const isHalf = entry.coding === "half", rows = Math.min(group.queries, 64), columns = Math.min(group.keys, 64);
-    const buffer = await bytes(entry.thumbs[item]);
+  // All heads of a layer from one blob: whole, or as thumbs.
+  async function heads(entry, id, rows, columns) {
+    const isHalf = entry.coding === "half", buffer = await bytes(id);
     const all = isHalf ? new Uint16Array(buffer) : new Uint8Array(buffer);
     return entry.heads.map((_, head) => new Matrix(rows, columns,
       all.subarray(head * rows * columns, (head + 1) * rows * columns), isHalf ? halfValues : byteValues));
+  }
+
+  const unpacked = new WeakMap();  // of small matrices all that was looked at
+
+  function stacked(group, entry, item) {
+    if (!unpacked.has(entry)) unpacked.set(entry, []);
+    return (unpacked.get(entry)[item] ??= heads(entry, entry.weights[item], group.queries, group.keys));
+  }
+
+  // All heads of a layer in small, for the overview: the matrices themselves where these are small.
+  function thumbs(group, entry, item) {
+    if (entry.thumbs.length) return heads(entry, entry.thumbs[item], Math.min(group.queries, 64), Math.min(group.keys, 64));
+    if (typeof entry.weights[item] === "string") return stacked(group, entry, item);
+    return Promise.all(entry.heads.map((_, head) => headMatrix(group, entry, item, head)));
   }
 
   async function floats(id) { return Float32Array.from(new Uint16Array(await bytes(id)), half); }

@@ -11,8 +11,13 @@
     heading(app);
     notes(app);
     settings(app, helpDialog(app));
-    if (app.payload.groups.length) choices(app);
+    if (app.payload.groups.length) {
+      choices(app);
+      attentio.answer(app);
+    }
     attentio.overview(app);
+    attentio.address.follow(app);
+    attentio.framed(app);
     printing(app);
   };
 
@@ -24,7 +29,7 @@
       const text = tokens[name]?.[Math.min(app.state.item, tokens[name].length - 1)].sentence ?? "";
       return text.length > LONGEST ? `${text.slice(0, LONGEST)} …` : text;
     };
-    const close = (text) => text.replace(/\s/g, "");
+    const close = (text) => text.replace(/<[^<>\s]+>|\[[A-Z]+\]|[\s␣]/g, "");
     const show = () => {
       // A title often is the sentence already.
       const [source, target] = [written("source"), written("target")].map((text) => (close(title).includes(close(text)) ? "" : text));
@@ -52,11 +57,14 @@
     const button = (labelKey, text, act) => make("button", { type: "button", class: "icon", labelKey, on: { click: act } },
       make("span", { "aria-hidden": "true", text }));
     const theme = button("settings.theme", "◐", () => toggleTheme(app));
-    place.append(language, theme, button("settings.png", "PNG", () => save(app, "png")), button("settings.svg", "SVG", () => save(app, "svg")),
-      make("button", { type: "button", class: "icon", key: "settings.print", on: { click: () => print() } }), button("settings.keys", "?", () => help.showModal()));
+    const link = make("button", { type: "button", class: "icon", key: "settings.linkShort", labelKey: "settings.link",
+      on: { click: () => copyLink(app) } });
+    link.hidden = window !== window.top || !app.payload.groups.length;
+    place.append(language, theme, link, button("settings.png", "PNG", () => save(app, "png")), button("settings.svg", "SVG", () => save(app, "svg")),
+      make("button", { type: "button", class: "icon print", key: "settings.print", on: { click: () => print() } }), button("settings.keys", "?", () => help.showModal()));
     document.addEventListener("keydown", (event) => {
       if (event.target.closest("input, select, textarea, dialog, [contenteditable]")) return;
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (!app.state.keys || event.ctrlKey || event.metaKey || event.altKey) return;
       const act = { "?": () => help.showModal(), t: () => toggleTheme(app), s: () => nextScale(app),
         w: () => { if (hasWords(app)) app.set({ words: !app.state.words }); }, "[": () => step(app, 0, -1), "]": () => step(app, 0, 1),
         "{": () => step(app, -1, 0), "}": () => step(app, 1, 0) }[event.key];
@@ -64,6 +72,15 @@
       event.preventDefault();
       act();
     });
+  }
+
+  async function copyLink(app) {
+    try {
+      await navigator.clipboard.writeText(location.href);
+      app.say(app.text("settings.linkCopied"));
+    } catch {
+      prompt(app.text("settings.link"), location.href);  // a browser that keeps its clipboard to itself
+    }
   }
 
   const toggleTheme = (app) => app.set({ theme: app.state.theme === "dark" ? "light" : "dark" });
@@ -79,7 +96,7 @@
     const { entries } = app.group();
     const layer = Math.min(entries.length - 1, Math.max(0, app.state.layer + layers)), last = entries[layer].heads.length - 1;
     const head = Math.min(last, heads ? Math.max(0, app.state.head + heads) : app.state.head);
-    app.set({ layer, head });
+    attentio.chooseHead(app, layer, head);
     app.say(attentio.headName(app));
   }
 
@@ -88,7 +105,12 @@
   function choices(app) {
     const make = app.element, place = document.getElementById("choices"), { groups } = app.payload;
     const select = (name, key) => {
-      const node = make("select", { on: { change: () => app.set({ [name]: name === "scale" ? node.value : Number(node.value) }) } });
+      const change = () => {
+        const value = name === "scale" ? node.value : Number(node.value), { layer, head } = { ...app.state, [name]: value };
+        if (name === "layer" || name === "head") attentio.chooseHead(app, layer, head);
+        else app.set({ [name]: value });
+      };
+      const node = make("select", { on: { change } });
       return { name, node, label: make("label", {}, make("span", { key }), node) };
     };
     const [group, item, layer, head, scale] = [["group", "choice.group"], ["item", "choice.item"], ["layer", "choice.layer"],
@@ -103,9 +125,12 @@
       node.value = app.state[name];
       label.hidden = hidden;
     };
-    const groupName = ({ kind, name, call, queries, keys }) => {
-      const others = groups.filter((each) => each.name === name).length > 1 ? ` · ${call} · ${queries} × ${keys}` : "";
-      return `${app.text(`kind.${kind}`)} · ${name || "–"}${others}`;
+    // Told apart by the call and its size, or by the name of the module, where the role does not.
+    const groupName = (group) => {
+      const role = attentio.role(app, group), others = groups.filter((each) => each !== group && attentio.role(app, each) === role);
+      const size = ` · ${group.queries} × ${group.keys}`;
+      if (!others.length) return role;
+      return others.some((each) => each.name !== group.name) ? `${role} · ${group.name}${size}` : `${role}${size}`;
     };
     const show = () => {
       const now = app.group(), entry = app.entry();
@@ -114,10 +139,12 @@
       fill(layer, now.entries.map((each, at) => [at, each.layer]), now.entries.length < 2);
       const mean = attentio.hasMean(app) ? [[-1, app.text("choice.mean")]] : [];
       fill(head, [...mean, ...entry.heads.map((number, at) => [at, number])], entry.heads.length < 2);
-      fill(scale, attentio.colours.SCALES.map((each) => [each, app.text(`scale.${each}`)]), false);
-      wordsLabel.hidden = !hasWords(app);
+      const uses = app.shownView()?.uses ?? [];
+      fill(scale, attentio.colours.SCALES.map((each) => [each, app.text(`scale.${each}`)]), !uses.includes("scale"));
+      group.node.title = now.name;
+      wordsLabel.hidden = !hasWords(app) || !uses.includes("words");
       words.checked = app.state.words;
-      rule.hidden = !app.state.words;
+      rule.hidden = !app.state.words || wordsLabel.hidden;
     };
     app.on(show);
     show();
@@ -126,8 +153,11 @@
   function helpDialog(app) {
     const make = app.element;
     const rows = KEYS.map(([keys, key]) => make("tr", {}, make("th", { scope: "row" }, make("kbd", { text: keys })), make("td", { key })));
+    const letters = make("input", { type: "checkbox", on: { change: () => app.set({ keys: letters.checked }) } });
+    letters.checked = true;
     const dialog = make("dialog", { "aria-labelledby": "keys-title" }, make("h2", { id: "keys-title", key: "settings.keys" }),
       make("table", {}, make("tbody", {}, ...rows)),
+      make("label", { class: "check" }, letters, make("span", { key: "keys.letters" })),
       make("form", { method: "dialog" }, make("button", { class: "icon", key: "keys.close" })));
     document.body.append(dialog);
     return dialog;
@@ -140,22 +170,38 @@
     addEventListener("afterprint", () => { app.set({ theme: theme ?? app.state.theme, paper: false }); });
   }
 
-  // The shown view as a file, with its heading.
+  // Letters and digits of a text, for the name of a file.
+  const plain = (text) => text.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 40);
+
+  // The shown view as a file, always light, with its heading and what is to be seen.
   function save(app, kind) {
+    const { theme } = app.state;
+    app.state.theme = "light";  // for the time of the drawing only: no view hears of it
+    document.documentElement.dataset.theme = "light";
+    try { draw(app, kind); } finally {
+      app.state.theme = theme;
+      document.documentElement.dataset.theme = theme;
+    }
+  }
+
+  function draw(app, kind) {
     const picture = app.picture();
     if (!picture) return;
-    const title = [app.payload.title, app.payload.groups.length ? `${app.group().name} · ${attentio.headName(app)}` : ""].filter(Boolean);
+    const answer = document.getElementById("answer"), said = answer.hidden ? "" : answer.querySelector(".said-large").textContent;
+    const head = app.payload.groups.length ? attentio.fullName(app) : "";
+    const title = [app.payload.title, head, said].filter(Boolean);
     const top = 20 + 20 * title.length;
     const width = Math.ceil(Math.max(picture.width, 320) + 32), height = Math.ceil(picture.height + top + 16);
-    const draw = (pen) => {
+    const heading = (pen) => {
       pen.rect(0, 0, width, height, app.color("panel"));
       title.forEach((line, at) => pen.text(16, 26 + 20 * at, attentio.pen.fitted(line, at ? 12 : 15, width - 32, !at),
         { size: at ? 12 : 15, bold: !at, color: app.color(at ? "soft" : "ink") }));
     };
-    const name = `attentio-${app.state.view}.${kind}`;
+    const view = app.text(app.shownView().titleKey);
+    const name = `${[app.payload.title || "attentio", view, head].map(plain).filter(Boolean).join("_")}.${kind}`;
     if (kind === "svg") {
       const pen = new attentio.pen.SvgPen(width, height);
-      draw(pen);
+      heading(pen);
       pen.shifted(16, top, () => picture.draw(pen));
       hand(new Blob([pen.toString()], { type: "image/svg+xml" }), name);
       return;
@@ -166,7 +212,7 @@
     canvas.height = height * ratio;
     const context = canvas.getContext("2d");
     context.scale(ratio, ratio);
-    draw(new attentio.pen.CanvasPen(context));
+    heading(new attentio.pen.CanvasPen(context));
     context.translate(16, top);
     picture.draw(new attentio.pen.CanvasPen(context));
     canvas.toBlob((blob) => hand(blob, name));

@@ -66,7 +66,7 @@
       this.drawLegend();
     }
 
-    // The largest cells with which the whole is visible; of not very long inputs never smaller than readable.
+    // The largest cells with which the whole is visible.
     fitting() {
       const { rows, columns } = this, room = this.room();
       let cell = COMFORTABLE;
@@ -74,16 +74,18 @@
         const { left, top, over } = attentio.heatDrawing.layout({ rows, columns, cell });
         cell = Math.min(COMFORTABLE, (room.width - left - over - 2) / columns.length, (room.height - top - 4) / rows.length);
       }
-      if (Math.max(rows.length, columns.length) <= 128) return Math.max(READABLE, cell);
       // A few rows of a long text would else be a line too thin to see.
       return Math.max(cell, Math.min(READABLE, 160 / Math.min(rows.length, columns.length)));
     }
 
     // What is left of the first screen, legend included, and never too little.
     room() {
-      if (this.app.state.paper) return { width: Math.min(660, this.frame.clientWidth), height: 800 };
+      if (this.app.state.paper) {
+        const overview = document.getElementById("overview");
+        return { width: Math.min(640, this.frame.clientWidth), height: Math.max(320, 760 - (overview.hidden ? 0 : overview.offsetHeight)) };
+      }
       const above = this.frame.getBoundingClientRect().top + scrollY;
-      const left = above < innerHeight / 2 ? innerHeight - above - 76 : innerHeight * 0.8;
+      const screen = attentio.screen(), left = above < screen / 2 ? screen - above - 76 : screen * 0.8;
       return { width: this.frame.clientWidth, height: Math.max(360, Math.min(left, 1000)) };
     }
 
@@ -167,7 +169,7 @@
       const { app } = this, { code, value } = this.matrix.at(row, column), { MASKED, NOT_KEPT, NOT_A_NUMBER } = attentio.data;
       const special = { [MASKED]: "legend.masked", [NOT_KEPT]: "legend.notKept", [NOT_A_NUMBER]: "legend.nan" }[code];
       const start = app.state.words ? 0 : app.group().queryStart;
-      return app.text("heat.cell", { query: app.quote(this.rows[row]), row: row + start, key: app.quote(this.columns[column]),
+      return app.text("heat.cell", { query: app.named("query", row), row: row + start, key: app.named("key", column),
         column, value: special ? app.text(special) : app.number(value) });
     }
 
@@ -280,6 +282,7 @@
     id: "heat",
     titleKey: "heat.title",
     wide: false,
+    uses: ["scale", "words"],
     available: (payload) => payload.groups.length > 0,
     mount: (element, app) => new Heat(element, app),
   });

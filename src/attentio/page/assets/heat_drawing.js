@@ -143,12 +143,14 @@
   function marks(pen, scene) {
     const { app, cell, left, top, x, y, hover } = scene, { row, column } = app.state;
     const outlined = (r, c, colour, thick) => pen.frame(left + c * cell - x, top + r * cell - y, cell, cell, colour, thick);
+    // Two lines, one of which is seen on any colour.
+    const twice = (r, c) => { outlined(r, c, app.color("panel"), 5); outlined(r, c, app.color("ink"), 2.5); };
     if (row != null && column != null) {
       if (cell < WITH_LINES) {
         pen.line(left, top + (row + 0.5) * cell - y, scene.width, top + (row + 0.5) * cell - y, app.color("accent"));
         pen.line(left + (column + 0.5) * cell - x, top, left + (column + 0.5) * cell - x, scene.height, app.color("accent"));
       }
-      outlined(row, column, app.color("accent"), 2);
+      twice(row, column);
     }
     if (hover && cell >= 4) outlined(hover.row, hover.column, app.color("ink"), 1);
   }

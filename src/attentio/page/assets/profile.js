@@ -2,7 +2,7 @@
 (() => {
   "use strict";
 
-  const MOST = 10;
+  const MOST = 10, LEAST = 0.001;
 
   attentio.profile = (app) => {
     const make = app.element;
@@ -10,12 +10,12 @@
     const element = make("div", { class: "profile" }, heading, list);
     let shown = null;
 
-    // The places of the largest weights of a row, the largest first.
+    // The places of the largest weights of a row, the largest first; what is next to nothing is left out.
     function largest(matrix, row) {
       const from = row * matrix.columns, best = [];
       for (let column = 0; column < matrix.columns; column += 1) {
         const code = matrix.codes[from + column];
-        if (code <= attentio.data.ZERO || (best.length === MOST && code <= best.at(-1).code)) continue;
+        if (!(matrix.values[code] >= LEAST) || (best.length === MOST && code <= best.at(-1).code)) continue;
         const at = best.findIndex((each) => code > each.code);
         best.splice(at < 0 ? best.length : at, 0, { column, code });
         best.length = Math.min(best.length, MOST);
@@ -23,10 +23,13 @@
       return best;
     }
 
-    function line(matrix, { column, code }, label) {
+    // A token that stands there more than once is told with its position.
+    function line(matrix, { column, code }, labels) {
       const value = matrix.values[code], bar = make("span", { class: "chance", "aria-hidden": "true" }, make("span", {}));
       bar.firstChild.style.width = `${Math.min(100, 100 * value)}%`;
-      return make("li", {}, make("bdi", { text: label }), make("span", { class: "value", text: app.number(value, 2) }), bar);
+      const token = make("span", { class: "token" }, make("bdi", { text: labels[column] }));
+      if (labels.indexOf(labels[column]) !== labels.lastIndexOf(labels[column])) token.append(make("small", { text: ` ${column}` }));
+      return make("li", {}, token, make("span", { class: "value", text: app.percent(value) }), bar);
     }
 
     function update(matrix, row, labels) {
@@ -35,7 +38,7 @@
       shown = { matrix, key };
       const best = largest(matrix, row);
       heading.textContent = app.text("profile.title", { token: app.quote(labels.rows[row]) });
-      list.replaceChildren(...best.map((each) => line(matrix, each, labels.columns[each.column])));
+      list.replaceChildren(...best.map((each) => line(matrix, each, labels.columns)));
       if (!best.length) list.append(make("li", { text: app.text("arcs.nothing") }));
     }
 

@@ -94,10 +94,11 @@
         return;
       }
       this.build(attentio.stagesOf(walk, parts));
-      this.choose(
-        app.state.words ? this.query : (app.state.row ?? this.query),
-        app.state.words ? null : app.state.column,
-      );
+      // At first from the first query, unless a reader chose another than the page itself.
+      const own = app.state.head < 0 ? null : app.does().cell;
+      const chosen = !app.state.words && app.state.row !== null && (this.opened || own?.join() !== [app.state.row, app.state.column].join());
+      this.opened = true;
+      this.choose(chosen ? app.state.row : this.query, chosen ? app.state.column : null);
     }
 
     /** The list of the steps; as far as was reached where they are the same as before. */
@@ -290,7 +291,8 @@
       this.enable(this.back, this.at > 0 || query > 0);
       this.enable(this.next, this.at + 1 < this.stages.length || !last);
       this.all.setAttribute("aria-pressed", String(this.open));
-      const state = { app, walk, parts, trace, query, key, token, said: app.quote(token), last };
+      const raw = app.raw("query")[query]; // as the vocabulary has it
+      const state = { app, walk, parts, trace, query, key, token: raw, said: app.quote(token), last };
       const lines = this.lines();
       this.items.forEach(({ item, button, glance, detail }, at) => {
         const stage = this.stages[at],
@@ -356,6 +358,7 @@
     id: "steps",
     titleKey: "steps.title",
     wide: true,
+    uses: [],
     available: (payload) => payload.groups.length > 0,
     mount(element, app) {
       const steps = new Steps(element, app);

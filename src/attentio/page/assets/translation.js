@@ -5,7 +5,7 @@
 (() => {
   "use strict";
 
-  const MOST = 512, MOST_ALTERNATIVES = 4;
+  const MOST = 512, MOST_ALTERNATIVES = 4, STRONG = 0.05;  // weaker ones are left out where there is little room
   const fits = (group) => group.queryTokens === "target" && Math.max(group.queries, group.keys) <= MOST;
 
   class Translation {
@@ -49,7 +49,7 @@
 
     source(row, column) {
       const { app } = this, here = this.matrix.at(row, column), { fill, ink } = attentio.colours.cell(app, here, app.group().keys);
-      const span = app.element("span", { class: "source", "data-column": column }, app.element("bdi", { text: this.columns[column] }));
+      const span = app.element("span", { class: here.value >= STRONG ? "source" : "source weak", "data-column": column }, app.element("bdi", { text: this.columns[column] }));
       span.style.background = fill;
       span.style.color = ink;
       return span;
@@ -58,15 +58,15 @@
     // The chance of a word is that of all its pieces.
     chances(row) {
       const { app } = this, make = app.element, all = app.payload.alternatives[app.state.item] ?? [];
-      const labels = app.pieces("query");
       const words = app.state.words ? app.words("query") : null, [from, to] = words ? words[row] : [row, row + 1];
       let chance = 1;
-      for (let at = from; at < to; at += 1) chance *= all[at]?.find(([token]) => token === labels[at])?.[1] ?? NaN;
+      for (let at = from; at < to; at += 1) chance *= all[at]?.find(([, , said]) => said)?.[1] ?? NaN;
       const bar = make("span", { class: "chance", "aria-hidden": "true" }, make("span", {}));
       bar.firstChild.style.width = `${100 * (chance || 0)}%`;
-      const others = to - from > 1 ? [] : (all[from] ?? []).filter(([token]) => token !== labels[from]).slice(0, MOST_ALTERNATIVES);
-      return [make("td", { class: "number" }, Number.isNaN(chance) ? "–" : percent(chance), bar),
-        make("td", {}, ...others.map(([token, p]) => make("span", { class: "other" }, make("bdi", { text: token }), ` ${percent(p)}`)))];
+      const others = to - from > 1 ? [] : (all[from] ?? []).filter(([, , said]) => !said).slice(0, MOST_ALTERNATIVES);
+      return [make("td", { class: "number" }, Number.isNaN(chance) ? "–" : app.percent(chance), bar),
+        make("td", { class: "others" }, ...others.map(([token, p]) => make("span", { class: "other" }, make("bdi", { text: token }),
+          `: ${app.percent(p)}`)))];
     }
 
     mark() {
@@ -131,12 +131,11 @@
     }
   }
 
-  function percent(chance) { return chance >= 0.0995 ? `${Math.round(100 * chance)} %` : `${(100 * chance).toPrecision(2)} %`; }
-
   attentioViews.push({
     id: "translation",
     titleKey: "translation.title",
     wide: false,
+    uses: ["scale", "words"],
     available: (payload) => payload.groups.some(fits),
     mount: (element, app) => new Translation(element, app),
   });

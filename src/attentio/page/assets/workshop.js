@@ -206,6 +206,7 @@
     id: "workshop",
     titleKey: "workshop.title",
     wide: true,
+    uses: [],
     available: (payload) => payload.groups.length > 0,
     mount(element, app) {
       const workshop = new Workshop(element, app);

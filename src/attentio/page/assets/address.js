@@ -1,0 +1,40 @@
+/* What is shown, in the address: a link to a page leads to the same view, head and cell. Counted from 1. */
+(() => {
+  "use strict";
+
+  const PLACES = ["group", "layer", "head", "item", "row", "column"];
+  const WORDS = { scale: ["linear", "sqrt", "log"], sort: ["layers", "telling", "kind", "evenness", "sink"] };
+
+  function read({ groups }) {
+    const given = new URLSearchParams(location.hash.slice(1));
+    let found = {};
+    if (given.has("view")) found.view = given.get("view");
+    for (const name of PLACES) {
+      if (/^\d{1,6}$/.test(given.get(name) ?? "")) found[name] = Number(given.get(name)) - 1;
+    }
+    if (found.group >= groups.length) delete found.group;
+    // Of another head than the one that the page opens on, no cell but the one that is named.
+    if (given.has("head")) found = { row: null, column: null, ...found };
+    for (const [name, values] of Object.entries(WORDS)) if (values.includes(given.get(name))) found[name] = given.get(name);
+    if (given.has("words")) found.words = given.get("words") === "yes";
+    if (given.has("kind")) found.kind = given.get("kind");
+    return found;
+  }
+
+  function written(app) {
+    const { state } = app, now = new URLSearchParams({ view: state.view });
+    for (const name of PLACES) if (state[name] != null) now.set(name, state[name] + 1);
+    for (const name of Object.keys(WORDS)) now.set(name, state[name]);
+    if (state.words) now.set("words", "yes");
+    if (state.kind) now.set("kind", state.kind);
+    return `#${now}`;
+  }
+
+  // A frame has no address of its own.
+  function follow(app) {
+    if (window !== window.top || !app.payload.groups.length) return;
+    app.on(() => { if (app.state.view) history.replaceState(null, "", written(app)); });
+  }
+
+  attentio.address = { read, follow };
+})();

@@ -1,0 +1,257 @@
+"""What the page says first: the most telling head, its strongest weight, and what every head does."""
+
+import math
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from page_cases import settled
+from torch import Tensor
+
+from attentio.page.describe import DULL, describe
+from attentio.page.page import Page, view
+
+Open = Callable[..., Any]
+TEXT = [f"w{number}" for number in range(7)]
+
+
+def heads(*shape: int) -> Tensor:
+    """Random heads, and a previous-token head in the last place."""
+    weights = torch.randn(*shape, 7, 7).mul(2).softmax(-1)
+    weights[(-1,) * len(shape)] = 0.93 * torch.eye(7).roll(-1, 1) + 0.01
+    weights[(-1,) * len(shape)][0] = 1 / 7
+    return weights
+
+
+def page(layers: int, count: int, **options: Any) -> Page:
+    return view(heads(layers, count), TEXT, **options)
+
+
+def test_the_page_opens_on_the_most_telling_head_and_says_it_in_words(open_page: Open, seed: int) -> None:
+    weights = heads(3, 4)
+    tab = open_page(view(weights, TEXT, title="A text"))
+    best = describe(weights, TEXT).telling()
+    tab.locator(".said-large").wait_for()
+    query, key = best.does.cell
+    assert tab.locator(".said-large").inner_text() == f"“\u2068w{query}\u2069” looks at “\u2068w{key}\u2069”: 94 %"
+    assert tab.locator(".does").inner_text().startswith(f"self-attention, layer {best.layer} of 3, head {best.head}")
+    assert "the previous token: 94 %" in tab.locator(".does").inner_text()
+    tab.keyboard.press("[")
+    other = describe(weights, TEXT)[(int(best.layer) - 1) * 4 + best.head - 2]
+    settled(tab)
+    assert tab.evaluate("[attentio.app.state.row, attentio.app.state.column]") == list(other.does.cell)
+    tab.evaluate("attentio.app.set({row: null, column: null})")
+    settled(tab)
+    assert not tab.locator(".said-large").is_visible()
+
+
+def test_the_answer_is_korean_for_korean_readers(open_page: Open, seed: int) -> None:
+    tab = open_page(page(1, 3), locale="ko-KR")
+    assert "바로 앞 토큰을 바라봅니다(어텐션의 94 %)" in tab.locator(".does").inner_text()
+
+
+def test_badges_count_and_filter_the_heads(open_page: Open, seed: int) -> None:
+    weights = heads(3, 4)
+    tab = open_page(view(weights, TEXT))
+    table = describe(weights, TEXT)
+    names = {"previous": "previous token", "even": "even", "mixed": "mixed", "next": "next token", "self": "itself"}
+    chips = tab.locator(".chip-kind")
+    counts = dict(text.rsplit(maxsplit=1) for text in chips.all_inner_texts())
+    for kind, name in names.items():
+        assert int(counts.get(name, 0)) == len(table.of(kind))
+    chip = tab.locator(".chip-kind[data-kind=previous]")
+    chip.click()
+    assert chip.get_attribute("aria-pressed") == "true"
+    tab.get_by_label("Order").select_option("kind")
+    assert tab.locator("[role=gridcell]").count() == len(table.of("previous"))
+    chip.click()
+    assert tab.locator("[role=gridcell]").count() == 12
+
+
+@pytest.mark.parametrize(("order", "measure"), [("telling", "telling"), ("evenness", "evenness"), ("sink", "sink")])
+def test_heads_are_sorted_by_what_is_measured(open_page: Open, seed: int, order: str, measure: str) -> None:
+    weights = heads(2, 4)
+    tab = open_page(view(weights, TEXT))
+    tab.get_by_label("Order").select_option(order)
+    shown = tab.locator("[role=gridcell]").evaluate_all("cells => cells.map(c => [+c.dataset.layer, +c.dataset.head])")
+    table = describe(weights, TEXT)
+    numbers = [getattr(table[4 * layer + head].does, measure) for layer, head in shown]
+    assert numbers == pytest.approx(sorted(numbers, reverse=True), abs=2e-4)
+    tab.locator("[role=gridcell][tabindex='0']").focus()
+    tab.keyboard.press("Home")
+    for _ in range(8):
+        tab.keyboard.press("ArrowDown")
+    assert tab.evaluate("[attentio.app.state.layer, attentio.app.state.head]") == shown[-1]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("count", [12, 32])
+def test_all_heads_of_a_layer_stand_within_their_box(open_page: Open, seed: int, count: int, width: int) -> None:
+    tab = open_page(page(4, count), viewport={"width": width, "height": 800})
+    settled(tab)
+    box = tab.locator("#overview").bounding_box()
+    last = tab.locator(f"[data-layer='3'][data-head='{count - 1}']").bounding_box()
+    assert last["x"] + last["width"] <= box["x"] + box["width"]
+    assert tab.evaluate(
+        "document.querySelector('#overview').scrollWidth <= document.querySelector('#overview').clientWidth"
+    )
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert tab.locator("#overview canvas").count() == 4
+    numbers = tab.locator(".numbers-of-heads").inner_text().split()
+    assert numbers[0] == "1"
+    assert len(numbers) >= count / 3
+
+
+def test_pictures_of_the_overview_are_light_when_printing_begins(open_page: Open, seed: int) -> None:
+    tab = open_page(page(3, 4), color_scheme="dark")
+    tab.locator(".said-large").wait_for()
+    settled(tab)
+    # As they are when the printer looks: at the end of the event itself.
+    tab.evaluate(
+        "addEventListener('beforeprint', () => { window.lightness = [...document.querySelectorAll('#overview canvas')]"
+        ".map(c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter((_, i) => i % 4 === 0))"
+        ".map(reds => reds.reduce((sum, red) => sum + red, 0) / reds.length); })"
+    )
+    tab.pdf()
+    assert all(lightness > 100 for lightness in tab.evaluate("window.lightness"))
+
+
+def test_gpt2_is_printed_on_one_sheet(open_page: Open, seed: int) -> None:
+    tab = open_page(page(12, 12, title="A text"), color_scheme="dark")
+    tab.locator(".said-large").wait_for()
+    settled(tab)
+    assert len(re.findall(rb"/Type\s*/Page\b", tab.pdf(format="A4"))) == 1
+
+
+def test_the_address_leads_back_to_the_same_view(open_page: Open, seed: int) -> None:
+    tab = open_page(page(3, 4))
+    tab.click("#tab-arcs")
+    tab.evaluate("attentio.app.set({layer: 1, head: 2, row: 3, column: 5, scale: 'log', sort: 'sink', kind: 'mixed'})")
+    address = tab.evaluate("location.href")
+    other = tab.context.new_page()
+    other.goto(address)
+    names = ["view", "layer", "head", "row", "column", "scale", "sort", "kind"]
+    state = other.evaluate("names => names.map(name => attentio.app.state[name])", names)
+    assert state == ["arcs", 1, 2, 3, 5, "log", "sink", "mixed"]
+    other.goto("about:blank")
+    other.goto(address.split("#")[0] + "#view=nowhere&layer=99&head=99&row=xx&column=99&group=7&scale=odd")
+    state = other.evaluate("names => names.map(name => attentio.app.state[name])", names)
+    assert state == ["heat", 2, 3, None, None, "sqrt", "layers", None]
+
+
+def test_single_letters_can_be_switched_off(open_page: Open, seed: int) -> None:
+    tab = open_page(page(1, 2), color_scheme="light")
+    tab.keyboard.press("Shift+?")
+    tab.get_by_label("Single letters").uncheck()
+    tab.keyboard.press("Escape")
+    for key in ("t", "s", "]", "Shift+?"):
+        tab.keyboard.press(key)
+    assert tab.evaluate("[attentio.app.state.theme, attentio.app.state.scale]") == ["light", "sqrt"]
+    assert not tab.get_by_role("dialog").is_visible()
+
+
+def test_choices_that_change_nothing_in_a_view_are_not_shown_there(open_page: Open, seed: int) -> None:
+    weights = heads(2, 2)
+    tab = open_page(view(weights, ["▁a", "b", *TEXT[2:]]))
+    for name, there in (("heat", True), ("arcs", True), ("steps", False)):
+        tab.click(f"#tab-{name}")
+        assert tab.locator("#choices").get_by_label("Colour scale").is_visible() == there
+        assert tab.get_by_label("Join sub-words").is_visible() == there
+
+
+def luminance(colour: str) -> float:
+    channels = [int(number) / 255 for number in re.findall(r"\d+", colour)[:3]]
+    r, g, b = (x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in channels)
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+
+def contrast(one: str, other: str) -> float:
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_numbers_and_borders_have_enough_contrast(open_page: Open, seed: int, scheme: str) -> None:
+    tab = open_page(page(3, 4), color_scheme=scheme)
+    tab.locator(".said-large").wait_for()
+    cells = tab.evaluate(
+        "Array.from({length: 101}, (_, at) => attentio.colours.cell(attentio.app, {code: 3, value: at / 100}, 7))"
+    )
+    names = {"#ffffff": "rgb(255, 255, 255)", "#000000": "rgb(0, 0, 0)"}
+    assert min(contrast(cell["fill"], names[cell["ink"]]) for cell in cells) >= 4.5
+    texts = tab.evaluate(
+        "[...document.querySelectorAll('body *')].filter(node => node.checkVisibility() && [...node.childNodes]"
+        ".some(child => child.nodeType === 3 && child.data.trim())).map(node => { let at = node, ground;"
+        " do { ground = getComputedStyle(at).backgroundColor; at = at.parentElement; }"
+        " while (at && /, 0\\)$|transparent/.test(ground));"
+        " return [node.textContent.slice(0, 40), getComputedStyle(node).color, ground]; })"
+    )
+    weak = [(text, contrast(ink, ground)) for text, ink, ground in texts if contrast(ink, ground) < 4.5]
+    assert not weak
+    edges = tab.evaluate(
+        "[...document.querySelectorAll('button.icon, select, .chip-kind')].filter(node => node.checkVisibility())"
+        ".map(node => [getComputedStyle(node).borderTopColor, getComputedStyle(document.body).backgroundColor])"
+    )
+    assert min(contrast(*pair) for pair in edges) >= 3
+
+
+def test_everything_has_a_name_and_a_role(open_page: Open, seed: int) -> None:
+    """What axe would say of names, roles and ids, by the browser's own tree of accessibility."""
+    tab = open_page(page(3, 4))
+    tab.locator(".said-large").wait_for()
+    tree = tab.context.new_cdp_session(tab).send("Accessibility.getFullAXTree")["nodes"]
+    roles = {"button", "combobox", "checkbox", "slider", "tab", "gridcell", "tabpanel", "grid", "application", "dialog"}
+    unnamed = [
+        node["role"]["value"]
+        for node in tree
+        if not node.get("ignored") and node.get("role", {}).get("value") in roles and not node["name"]["value"].strip()
+    ]
+    assert not unnamed
+    ids = tab.evaluate("[...document.querySelectorAll('[id]')].map(node => node.id)")
+    assert len(ids) == len(set(ids))
+    for name in ("aria-controls", "aria-labelledby", "aria-describedby"):
+        for each in tab.evaluate(
+            f"[...document.querySelectorAll('[{name}]')].map(node => node.getAttribute('{name}'))"
+        ):
+            assert each in ids
+    headings = tab.evaluate("[...document.querySelectorAll('h1, h2, h3')].map(node => +node.tagName[1])")
+    assert headings[0] == 1
+    assert all(later - before <= 1 for before, later in pairwise(headings))
+
+
+def test_colours_forced_by_the_reader_still_show_what_is_chosen(open_page: Open, seed: int) -> None:
+    tab = open_page(page(2, 2), forced_colors="active")
+    tab.locator(".said-large").wait_for()
+    chosen = tab.locator(".thumb[aria-selected=true]").evaluate("node => getComputedStyle(node).outlineStyle")
+    assert chosen == "solid"
+
+
+def test_64_to_128_tokens_fit_the_screen_too(open_page: Open, seed: int) -> None:
+    for count in (64, 128, 160):
+        weights = torch.randn(count, count).softmax(-1)
+        tab = open_page(view(weights, [f"w{n}" for n in range(count)]))
+        tab.locator(".said-large").wait_for()
+        settled(tab)
+        beyond = tab.locator("#panel-heat .scroller").evaluate(
+            "node => Math.max(node.scrollWidth - node.clientWidth, node.scrollHeight - node.clientHeight)"
+        )
+        assert beyond <= 1, count
+
+
+def test_repeated_tokens_are_told_apart_and_next_to_nothing_is_left_out(open_page: Open, seed: int) -> None:
+    row = torch.tensor([0.6, 0.3, 0.0999, 1e-4, 4.8e-7])
+    tab = open_page(view(row.expand(5, 5), ["a", "b", "a", "c", "d"]))
+    tab.locator(".profile li").first.wait_for()
+    assert [text.split() for text in tab.locator(".profile li").all_inner_texts()] == [
+        ["a", "0", "60", "%"], ["b", "30", "%"], ["a", "2", "10", "%"],
+    ]  # fmt: skip
+
+
+def test_an_even_page_opens_too(open_page: Open) -> None:
+    tab = open_page(view(torch.full((2, 2, 3, 3), 1 / 3), list("abc")))
+    assert "nearly evenly" in tab.locator(".does").inner_text()
+    assert "even" in DULL
+    assert math.isclose(tab.evaluate("attentio.app.does().evenness"), 1, abs_tol=1e-3)
