@@ -84,7 +84,7 @@ def test_the_strongest_cell_is_the_darkest_and_in_its_row(tmp_path):
 
 def test_small_weights_are_seen_and_the_more_the_darker(tmp_path):
     lightness = [
-        sum(int(colour(weight)[at : at + 2], 16) for at in (1, 3, 5)) for weight in (0, 0.01, 0.03, 0.1, 0.5, 1)
+        sum(int(colour(weight)[at : at + 2], 16) for at in (1, 3, 5)) for weight in (0.0, 0.01, 0.03, 0.1, 0.5, 1.0)
     ]
     assert lightness == sorted(lightness, reverse=True)
     assert lightness[0] - lightness[2] > 60  # of 765: what a masked language model has is no white
