@@ -101,6 +101,7 @@ OUR_WORDS = (
     "a recurrent decoder",
     "model.attention luong of a recurrent decoder",
     "Transformers",
+    "going on from a trained model, with --init RUN",
     "model.local m or p",
     "train",
     "dev",

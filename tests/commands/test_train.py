@@ -70,7 +70,7 @@ def test_a_run_begun_with_the_configuration_of_another_says_that_its_weights_are
     data = write(tmp_path / "data.tsv", ("ab", "ba"), ("b", "b"))
     old, new = tmp_path / "old", tmp_path / "new"
     first = attentio("train", "luong", "--run", old, "--data.train", data, "--data.dev", data, *TINY)
-    told = f"{new} begins from fresh weights with {old}'s configuration"
+    told = f"{new} begins from fresh weights with {old}'s configuration; --init {old} takes its weights"
     assert told in attentio("train", old, "--run", new).err.splitlines()
     for again in (first, attentio("train", old, "--run", new), attentio("train", old)):
         assert again.code == 0

@@ -14,14 +14,19 @@ from attentio.config.read import as_begun, check_name, load_config, load_run, pr
 from attentio.config.schema import Config
 from attentio.errors import AttentioError, extra
 from attentio.runs.archive import is_bundle
+from attentio.runs.origin import taken_over
 from attentio.runs.places import along
 
 if TYPE_CHECKING:
     from attentio.data.part import Part
     from attentio.runs.directory import Contents
+    from attentio.runs.initial import Initial
     from attentio.training.records import MetricsRow
 
 TAKES_OVERRIDES = True
+
+MOST_SHOWN = 20
+"""Weights and symbols that are told by name."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,19 +41,21 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     given = Path(arguments.config)
     if is_bundle(given) or (arguments.config in along() and arguments.config not in preset_names()):
         raise AttentioError(
-            f"{given} is a bundle, for use alone: it holds nothing to go on from; train a preset or a YAML file"
+            f"{given} is a bundle, and no configuration; `attentio train PRESET --init {given}` goes on"
         )
     if not (given / "config.yaml").is_file():
-        config = load_config(arguments.config, overrides)
+        config = load_config(arguments.config, shared=overrides)
         check_name(config.name, f"{arguments.config}: name")
         folder = Path(arguments.run or Path("runs") / config.name)
-        if later := as_begun(folder, overrides):
-            config = load_config(arguments.config, overrides, shared=later)
-        return train(config, folder, arguments.device)
-    folder = Path(arguments.run or given)
+        later = [*as_begun(folder, overrides), *taken_over(config, overrides, folder)]
+        return train(load_config(arguments.config, overrides, shared=later), folder, arguments.device)
+    folder, config = Path(arguments.run or given), load_run(given, overrides)
     if folder.resolve() != given.resolve() and not (folder / "checkpoints").exists():
-        print(said(f"{folder} begins from fresh weights with {given}'s configuration"), file=sys.stderr)
-    return train(load_run(given, overrides), folder, arguments.device)
+        if config.init is None:
+            told = f"{folder} begins from fresh weights with {given}'s configuration; --init {given} takes its weights"
+            print(said(told), file=sys.stderr)
+        config = load_config(str(given / "config.yaml"), overrides, shared=taken_over(config, overrides, folder))
+    return train(config, folder, arguments.device)
 
 
 def train(config: Config, folder: Path, device_name: str) -> int:
@@ -65,10 +72,13 @@ def train(config: Config, folder: Path, device_name: str) -> int:
     from attentio.devices import device_called
     from attentio.runs.begin import alone_in, prepare
     from attentio.runs.directory import Contents
+    from attentio.runs.initial import lacking, take_weights
+    from attentio.runs.load import read
     from attentio.runs.sums import sums
     from attentio.runs.tasks import task_of
     from attentio.training.checkpoint import Checkpoints
     from attentio.training.footprint import check_training_fits
+    from attentio.training.freezing import freeze
     from attentio.training.loop import Trainer
     from attentio.training.records import Records, write_memory
 
@@ -81,10 +91,18 @@ def train(config: Config, folder: Path, device_name: str) -> int:
     metrics = task.metrics(config)  # one that cannot be computed is told now, not at the first validation
     checkpoints = Checkpoints(folder, keep=options.keep_checkpoints)
     with alone_in(folder):
-        tokenizers = prepare(folder, config, train_part, dev_part, resuming=checkpoints.exists())
+        resuming = checkpoints.exists()
+        origin = None if resuming or config.init is None else read(config.init, device="cpu")
+        tokenizers = prepare(folder, config, train_part, dev_part, resuming=resuming, origin=origin)
         model = task.blueprint.build_model(config.model, tokenizers, seed=options.seed)
         contents = Contents(folder, config, tokenizers, model)
         _introduce(console, say, contents, train_part, dev_part)
+        if origin is not None:
+            taken = take_weights(origin, contents)
+            taken.write(folder)
+            _tell_origin(console, say, taken, lacking(config, train_part, tokenizers))
+        if options.freeze:
+            say(f"training.freeze: {freeze(model, options.freeze):,} numbers stay as they are")
         corpus = task.corpus(config, train_part, tokenizers, seed=options.seed)
         if device.type != "cpu":
             say(f"on {device}; --device cpu trains on the CPU")
@@ -165,6 +183,38 @@ def _introduce(console: Any, say: Callable[[str], None], contents: "Contents", t
         f"{tokenizer.size:,}" for tokenizer in (contents.tokenizers.source, contents.tokenizers.target)
     )
     say(f"vocabulary: {', '.join(sizes)}; {parameters:,} parameters; writing to {contents.path}")
+
+
+def _tell_origin(console: Any, say: Callable[[str], None], taken: "Initial", lacking: list[str]) -> None:
+    """Which weights are those of the model that training begins with, and why the others are not.
+
+    lacking: symbols of the training data that the vocabulary does not know.
+    """
+    from rich.table import Table
+
+    say(f"begins with the weights of {taken.origin}")
+    headings = ("weights", "", "why")
+    table = Table(*map(said, headings))
+    table.add_row(said(f"{len(taken.taken):,} tensors"), said("taken"), said(f"{sum(taken.taken.values()):,} numbers"))
+    rows = [(name, said("with new rows"), said(f"{count:,} more entries")) for name, count in taken.grown.items()]
+    rows += [(name, said("new"), why) for name, why in taken.new.items()]
+    rows += [(name, said("left out"), why) for name, why in taken.left_out.items() if name not in taken.new]
+    for name, what, why in rows[:MOST_SHOWN]:
+        table.add_row(name, what, said(why))
+    console.print(table)
+    if len(rows) > MOST_SHOWN:
+        say(f"and {len(rows) - MOST_SHOWN:,} more, in init.json")
+    if taken.symbols:
+        say(f"new in the vocabulary: {_listed(taken.symbols)}")
+    if lacking:
+        say(f"not in the vocabulary, which is kept: {_listed(lacking)}; --text.extend true adds them")
+    for note in taken.otherwise:
+        say(note)
+
+
+def _listed(symbols: Sequence[str]) -> str:
+    shown = " ".join(map(repr, symbols[:MOST_SHOWN])) + (" .." if len(symbols) > MOST_SHOWN else "")
+    return f"{len(symbols):,} ({shown})"
 
 
 @contextmanager

@@ -99,6 +99,8 @@ class TextConfig:
     normalize: `nfc` takes white space around every text away and composes its letters (Unicode NFC), in training and
         afterwards; `none` leaves text as it is. `--text.normalize none`
     block: longest row of a language model, in tokens; longer documents are cut. `--text.block 128`
+    extend: with `init`, whose vocabulary is kept: the symbols of the training data that it lacks are added to it.
+        `--init dates-luong --text.extend true`
     """
 
     source: SideConfig = field(default_factory=SideConfig)
@@ -106,6 +108,7 @@ class TextConfig:
     shared: bool = False
     normalize: Normalize = "nfc"
     block: int = whole(3, 2**24)(256)
+    extend: bool = False
 
     def __post_init__(self) -> None:
         check(self, "text")
@@ -242,6 +245,8 @@ class Recipe:
     checkpoint_every: updates from one checkpoint to the next. `--training.checkpoint_every 500`
     log_every: updates from one line of metrics to the next. `--training.log_every 50`
     patience: validations without improvement before stopping early; 0 for never. `--training.patience 5`
+    freeze: patterns (`*` for anything) of the names of parameters that stay as they are.
+        `--training.freeze [encoder.*,decoder.embedding.*]`
     """
 
     max_steps: int = updates(10_000)
@@ -257,6 +262,7 @@ class Recipe:
     checkpoint_every: int = updates(1000)
     log_every: int = updates(100)
     patience: int = updates_or_none(0)
+    freeze: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         check(self, "training")
@@ -328,10 +334,13 @@ class Config:
     """A whole training run.
 
     name: of the run; `runs/NAME` is its directory. `--name mine`
+    init: a trained run, a bundle, or a model that comes along: the weights that training begins with. Its tokenizers
+        are kept, and `model` and `text` are its own, but for what the command line says. `--init dates-luong`
     """
 
     name: str
     data: DataConfig
+    init: str | None = None
     text: TextConfig = field(default_factory=TextConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     masking: MaskingConfig = field(default_factory=MaskingConfig)

@@ -44,6 +44,7 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
         "model.type encoder-decoder",
     ),
     ("text.target.", lambda config: not config.text.shared, "text.shared false"),
+    ("text.extend", lambda config: config.init is not None, "going on from a trained model, with --init RUN"),
     ("text.block data.document", lambda config: not _pairs(config), "language models"),
     ("masking.", lambda config: config.model.type == "masked-lm", "model.type masked-lm"),
     ("masking.mean_span", lambda config: config.masking.unit == "span", "masking.unit span"),

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from attentio import system
-from attentio.config.read import load_run, to_yaml
+from attentio.config.read import leaves, load_run, to_yaml
 from attentio.config.schema import Config
 from attentio.data.part import HELD_OUT, Part
 from attentio.errors import AttentioError
 from attentio.files import read_json
 from attentio.runs.build import Tokenizers
-from attentio.runs.sums import check_sums, flat
+from attentio.runs.directory import Contents
+from attentio.runs.sums import check_sums
 from attentio.runs.tasks import task_of
 from attentio.text.tokenizer import Tokenizer
 from attentio.training.checkpoint import Checkpoints
@@ -42,8 +43,12 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
 
 
-def prepare(folder: Path, config: Config, train: Part, dev: Part, *, resuming: bool) -> Tokenizers[Tokenizer]:
+def prepare(
+    folder: Path, config: Config, train: Part, dev: Part, *, resuming: bool, origin: Contents | None = None
+) -> Tokenizers[Tokenizer]:
     """Write what the later commands need before training starts, or check that it still holds.
+
+    origin: the model that training begins with, whose tokenizers are kept.
 
     Raises AttentioError where a run that is resumed had another configuration, other tokenizers or other data.
     """
@@ -54,7 +59,7 @@ def prepare(folder: Path, config: Config, train: Part, dev: Part, *, resuming: b
         check_sums(folder, config, Checkpoints(folder).load("last"))
         tokenizers = task.blueprint.load_tokenizers(folder / "tokenizer", config)
     else:
-        tokenizers = task.learn(config, train)
+        tokenizers = task.learn(config, train) if origin is None else task.keep(config, train, origin.tokenizers)
         tokenizers.save(folder / "tokenizer")
         if config.data.dev is None:
             dev.write(folder / HELD_OUT)
@@ -68,8 +73,8 @@ def _check_config(folder: Path, config: Config) -> None:
         raise AttentioError(
             f"{folder} holds checkpoints and no config.yaml; choose another --run, or remove it to begin anew"
         )
-    begun = flat(asdict(load_run(folder)))
-    different = {key for key, value in flat(asdict(config)).items() if begun.get(key) != value} - MAY_CHANGE
+    begun = dict(leaves(asdict(load_run(folder))))
+    different = {key for key, value in leaves(asdict(config)) if begun.get(key) != value} - MAY_CHANGE
     if different:
         raise AttentioError(
             f"{folder} was begun with another {', '.join(sorted(different))}; "

@@ -14,9 +14,10 @@ def check_training_fits(model: nn.Module, corpus: Corpus, *, batch_tokens: int) 
 
     What it needs is reckoned too low, as inputs and outputs of every product: what would fit is never refused.
     """
-    learnt = sum(parameter.numel() for parameter in model.parameters())
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    learnt = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     check_memory(
-        4 * FLOAT * learnt,  # weights, gradients, and two averages
+        FLOAT * (weights + 3 * learnt),  # gradients, and two averages
         f"training {learnt:,} parameters",
         "give smaller sizes or fewer layers in model",
     )

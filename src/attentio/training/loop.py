@@ -103,8 +103,9 @@ class Trainer:
         self.recipe, self.checkpoints, self.fabric = recipe, checkpoints, fabric
         self.corpus, self.validate, self.facts = corpus, validate, facts
         self.model = model
-        products = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-        vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+        learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        products = [parameter for parameter in learnt if parameter.ndim > 1]
+        vectors = [parameter for parameter in learnt if parameter.ndim <= 1]
         groups = [{"params": products, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
         # Fabric's wrapper of the objective holds precision and, on several devices, the exchange of gradients.
@@ -269,6 +270,8 @@ class Trainer:
                 self.average.weights[name].copy_(weights)
                 weights = saved_as("training.safetensors", f"weights.{name}", parameter)
             parameter.data.copy_(weights)
+            if not parameter.requires_grad:
+                continue
             self.optimizer.state[parameter] = {
                 key: saved_as("training.safetensors", f"optimizer.{key}.{name}", like).to(parameter.device, copy=True)
                 for key, like in (("step", count), ("exp_avg", parameter), ("exp_avg_sq", parameter))
