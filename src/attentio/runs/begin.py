@@ -24,7 +24,10 @@ MAY_CHANGE = {
     f"training.{key}"
     for key in ("max_steps", "patience", "checkpoint_every", "log_every", "keep_checkpoints", "samples")
 }
-"""Keys in which a resumed run may differ from its beginning; any other would make it another run."""
+"""Keys in which a resumed run may differ from its beginning; any other would make it another run.
+
+So it may in those of `data`, which say where the data are: what they hold is compared itself.
+"""
 
 
 @contextmanager
@@ -75,7 +78,7 @@ def _check_config(folder: Path, config: Config) -> None:
         )
     begun = dict(leaves(asdict(load_run(folder))))
     different = {key for key, value in leaves(asdict(config)) if begun.get(key) != value} - MAY_CHANGE
-    if different:
+    if different := {key for key in different if not key.startswith("data.")}:
         raise AttentioError(
             f"{folder} was begun with another {', '.join(sorted(different))}; "
             f"choose another --run, or remove {folder} to begin anew"
