@@ -72,11 +72,13 @@ def train(config: Config, folder: Path, device_name: str) -> int:
     from attentio.devices import device_called
     from attentio.runs.begin import alone_in, prepare
     from attentio.runs.directory import Contents
+    from attentio.runs.distillation import check_vocabularies, read_teachers, with_lessons
     from attentio.runs.initial import lacking, take_weights
     from attentio.runs.load import read
     from attentio.runs.sums import sums
     from attentio.runs.tasks import task_of
     from attentio.training.checkpoint import Checkpoints
+    from attentio.training.distillation import Teaching
     from attentio.training.footprint import check_training_fits
     from attentio.training.freezing import freeze
     from attentio.training.loop import Trainer
@@ -93,7 +95,12 @@ def train(config: Config, folder: Path, device_name: str) -> int:
     with alone_in(folder):
         resuming = checkpoints.exists()
         origin = None if resuming or config.init is None else read(config.init, device="cpu")
-        tokenizers = prepare(folder, config, train_part, dev_part, resuming=resuming, origin=origin)
+        teachers = read_teachers(config)
+        lessons = with_lessons(config, train_part, folder, device=device, say=say, console=console)
+        known = next((one.tokenizers for one in (origin, *teachers) if one is not None), None)
+        tokenizers = prepare(folder, config, train_part, dev_part, resuming=resuming, lessons=lessons, known=known)
+        for teacher in teachers:
+            check_vocabularies(teacher, tokenizers, str(folder))
         model = task.blueprint.build_model(config.model, tokenizers, seed=options.seed)
         contents = Contents(folder, config, tokenizers, model)
         _introduce(console, say, contents, train_part, dev_part)
@@ -103,10 +110,11 @@ def train(config: Config, folder: Path, device_name: str) -> int:
             _tell_origin(console, say, taken, lacking(config, train_part, tokenizers))
         if options.freeze:
             say(f"training.freeze: {freeze(model, options.freeze):,} numbers stay as they are")
-        corpus = task.corpus(config, train_part, tokenizers, seed=options.seed)
+        corpus = task.corpus(config, lessons, tokenizers, seed=options.seed)
         if device.type != "cpu":
             say(f"on {device}; --device cpu trains on the CPU")
-        check_training_fits(model, corpus, batch_tokens=options.batch_tokens)
+        models = [teacher.model.to(device) for teacher in teachers]
+        check_training_fits(model, corpus, batch_tokens=options.batch_tokens, beside=models)
         for note in task.notes(contents, corpus, dev_part):
             say(note)
         trainer = Trainer(
@@ -120,6 +128,7 @@ def train(config: Config, folder: Path, device_name: str) -> int:
                 precision=options.precision,
             ),
             corpus=corpus,
+            teaching=Teaching(models, weight=options.distill_weight) if models else None,
             facts=sums(folder, config),
             validate=task.validation(contents, dev_part, say),
         )

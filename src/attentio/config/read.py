@@ -166,10 +166,15 @@ def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> C
         parsed = parser.parse_args(given)
         parsed.pop("config")
         config = Config(**vars(parser.instantiate(parsed)))
-        named = {part: getattr(config.data, part) for part in PARTS}
+        named = {part: getattr(config.data, part) for part in (*PARTS, "unlabelled")}
         # Another system may go on with the run.
         portable: dict[str, Any] = {part: spec and forward_slashes(spec) for part, spec in named.items()}
-        return replace(config, data=replace(config.data, **portable), init=config.init and forward_slashes(config.init))
+        return replace(
+            config,
+            data=replace(config.data, **portable),
+            init=config.init and forward_slashes(config.init),
+            teacher=config.teacher and forward_slashes(config.teacher),
+        )
     except (ArgumentError, TypeError, ValueError) as error:
         where = f"{origin.name} or the command line" if overrides else str(origin)
         raise AttentioError(f"{where}: {_readable(error)}") from None

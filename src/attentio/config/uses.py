@@ -45,6 +45,13 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ),
     ("text.target.", lambda config: not config.text.shared, "text.shared false"),
     ("text.extend", lambda config: config.init is not None, "going on from a trained model, with --init RUN"),
+    ("data.unlabelled training.distill", _pairs, "model.type encoder-decoder"),
+    (
+        "data.unlabelled training.distill training.distill_weight",
+        lambda config: config.teacher is not None,
+        "learning from another model, with --teacher RUN",
+    ),
+    ("training.distill_weight", lambda config: config.training.distill == "tokens", "training.distill tokens"),
     ("text.block data.document", lambda config: not _pairs(config), "language models"),
     ("masking.", lambda config: config.model.type == "masked-lm", "model.type masked-lm"),
     ("masking.mean_span", lambda config: config.masking.unit == "span", "masking.unit span"),

@@ -14,7 +14,6 @@ from attentio.data.part import HELD_OUT, Part
 from attentio.errors import AttentioError
 from attentio.files import read_json
 from attentio.runs.build import Tokenizers
-from attentio.runs.directory import Contents
 from attentio.runs.sums import check_sums
 from attentio.runs.tasks import task_of
 from attentio.text.tokenizer import Tokenizer
@@ -47,11 +46,19 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def prepare(
-    folder: Path, config: Config, train: Part, dev: Part, *, resuming: bool, origin: Contents | None = None
+    folder: Path,
+    config: Config,
+    train: Part,
+    dev: Part,
+    *,
+    resuming: bool,
+    lessons: Part | None = None,
+    known: Tokenizers[Any] | None = None,
 ) -> Tokenizers[Tokenizer]:
     """Write what the later commands need before training starts, or check that it still holds.
 
-    origin: the model that training begins with, whose tokenizers are kept.
+    lessons: what is learnt from, where it is not the training data themselves.
+    known: the tokenizers of the model that training begins with, or is taught by, which are kept.
 
     Raises AttentioError where a run that is resumed had another configuration, other tokenizers or other data.
     """
@@ -62,7 +69,8 @@ def prepare(
         check_sums(folder, config, Checkpoints(folder).load("last"))
         tokenizers = task.blueprint.load_tokenizers(folder / "tokenizer", config)
     else:
-        tokenizers = task.learn(config, train) if origin is None else task.keep(config, train, origin.tokenizers)
+        learnt = lessons or train
+        tokenizers = task.learn(config, learnt) if known is None else task.keep(config, learnt, known)
         tokenizers.save(folder / "tokenizer")
         if config.data.dev is None:
             dev.write(folder / HELD_OUT)

@@ -17,6 +17,7 @@ from attentio.errors import AttentioError, extra
 from attentio.text.tokenizer import PAD
 from attentio.training.average import WeightAverage
 from attentio.training.checkpoint import FACTS, Checkpoint, Checkpoints, Tensors
+from attentio.training.distillation import Teaching
 from attentio.training.loss import Objective
 from attentio.training.records import MetricsRow
 from attentio.training.schedule import learning_rate
@@ -85,6 +86,7 @@ class Trainer:
     """Trains a model on batches, validating, logging and saving on the way.
 
     corpus: the batches. validate: model -> Validation.
+    teaching: what is learnt besides the labels.
     facts: what every checkpoint holds besides the progress.
     record: takes each row of numbers. should_stop: asked after every update; True saves and leaves.
     """
@@ -98,6 +100,7 @@ class Trainer:
         fabric: Fabric,
         corpus: Corpus,
         validate: Callable[[nn.Module], Validation],
+        teaching: Teaching | None = None,
         facts: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.recipe, self.checkpoints, self.fabric = recipe, checkpoints, fabric
@@ -109,7 +112,7 @@ class Trainer:
         groups = [{"params": products, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
         # Fabric's wrapper of the objective holds precision and, on several devices, the exchange of gradients.
-        objective = Objective(model, label_smoothing=recipe.label_smoothing, padding=PAD)
+        objective = Objective(model, label_smoothing=recipe.label_smoothing, padding=PAD, teaching=teaching)
         self.objective, self.optimizer = fabric.setup(objective, optimizer)  # moves the model to its device
         self.average = WeightAverage(model, recipe.average) if recipe.average else None
         self.progress = Progress()
