@@ -101,6 +101,8 @@ OUR_WORDS = (
     "a recurrent decoder",
     "model.attention luong of a recurrent decoder",
     "Transformers",
+    "going on from a trained model, with --init RUN",
+    "learning from another model, with --teacher RUN",
     "model.local m or p",
     "train",
     "dev",

@@ -70,7 +70,7 @@ def test_a_run_begun_with_the_configuration_of_another_says_that_its_weights_are
     data = write(tmp_path / "data.tsv", ("ab", "ba"), ("b", "b"))
     old, new = tmp_path / "old", tmp_path / "new"
     first = attentio("train", "luong", "--run", old, "--data.train", data, "--data.dev", data, *TINY)
-    told = f"{new} begins from fresh weights with {old}'s configuration"
+    told = f"{new} begins from fresh weights with {old}'s configuration; --init {old} takes its weights"
     assert told in attentio("train", old, "--run", new).err.splitlines()
     for again in (first, attentio("train", old, "--run", new), attentio("train", old)):
         assert again.code == 0
@@ -100,6 +100,20 @@ def test_without_a_dev_set_a_part_of_the_training_data_is_held_out_said_and_kept
     said = attentio("train", "cmudict", *few, "--training.max_steps", "3")
     assert said.code == 2
     assert "has changed since" in said.err
+
+
+def test_a_run_goes_on_with_its_data_elsewhere_and_not_with_other_data(attentio: Callable, tmp_path: Path) -> None:
+    data = write(tmp_path / "data.tsv", ("ab", "ba"), ("b", "b"))
+    run, moved = tmp_path / "run", tmp_path / "moved.tsv"
+    assert attentio("train", "luong", "--run", run, "--data.train", data, "--data.dev", data, *TINY).code == 0
+    data.rename(moved)
+    there = ["--data.train", moved, "--data.dev", moved, "--training.max_steps"]
+    said = attentio("train", run, *there, "2")
+    assert (said.code, "going on after step 1" in said.err) == (0, True)
+    assert f"train: {moved}\n" in (run / "config.yaml").read_text()
+    write(moved, ("ab", "ba"), ("b", "c"))
+    said = attentio("train", run, *there, "3")
+    assert (said.code, f"{moved} has changed since {run} was begun" in said.err) == (2, True)
 
 
 def test_a_training_that_ends_in_its_warm_up_is_told(attentio: Callable, tmp_path: Path) -> None:

@@ -14,14 +14,19 @@ from attentio.config.read import as_begun, check_name, load_config, load_run, pr
 from attentio.config.schema import Config
 from attentio.errors import AttentioError
 from attentio.runs.archive import is_bundle
+from attentio.runs.origin import taken_over
 from attentio.runs.places import along
 
 if TYPE_CHECKING:
     from attentio.data.part import Part
     from attentio.runs.directory import Contents
+    from attentio.runs.initial import Initial
     from attentio.training.records import MetricsRow
 
 TAKES_OVERRIDES = True
+
+MOST_SHOWN = 20
+"""Weights and symbols that are told by name."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,19 +41,21 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     given = Path(arguments.config)
     if is_bundle(given) or (arguments.config in along() and arguments.config not in preset_names()):
         raise AttentioError(
-            f"{given} is a bundle, for use alone: it holds nothing to go on from; train a preset or a YAML file"
+            f"{given} is a bundle, and no configuration; `attentio train PRESET --init {given}` goes on"
         )
     if not (given / "config.yaml").is_file():
-        config = load_config(arguments.config, overrides)
+        config = load_config(arguments.config, shared=overrides)
         check_name(config.name, f"{arguments.config}: name")
         folder = Path(arguments.run or Path("runs") / config.name)
-        if later := as_begun(folder, overrides):
-            config = load_config(arguments.config, overrides, shared=later)
-        return train(config, folder, arguments.device)
-    folder = Path(arguments.run or given)
+        later = [*as_begun(folder, overrides), *taken_over(config, overrides, folder)]
+        return train(load_config(arguments.config, overrides, shared=later), folder, arguments.device)
+    folder, config = Path(arguments.run or given), load_run(given, overrides)
     if folder.resolve() != given.resolve() and not (folder / "checkpoints").exists():
-        print(said(f"{folder} begins from fresh weights with {given}'s configuration"), file=sys.stderr)
-    return train(load_run(given, overrides), folder, arguments.device)
+        if config.init is None:
+            told = f"{folder} begins from fresh weights with {given}'s configuration; --init {given} takes its weights"
+            print(said(told), file=sys.stderr)
+        config = load_config(str(given / "config.yaml"), overrides, shared=taken_over(config, overrides, folder))
+    return train(config, folder, arguments.device)
 
 
 def train(config: Config, folder: Path, device_name: str) -> int:
@@ -61,10 +68,15 @@ def train(config: Config, folder: Path, device_name: str) -> int:
 
     from attentio.runs.begin import alone_in, prepare
     from attentio.runs.directory import Contents
+    from attentio.runs.distillation import check_vocabularies, read_teachers, with_lessons
+    from attentio.runs.initial import lacking, take_weights
+    from attentio.runs.load import read
     from attentio.runs.sums import sums
     from attentio.runs.tasks import task_of
     from attentio.training.checkpoint import Checkpoints
+    from attentio.training.distillation import Teaching
     from attentio.training.footprint import check_training_fits
+    from attentio.training.freezing import freeze
     from attentio.training.loop import Trainer
     from attentio.training.ranks import ranks, together
     from attentio.training.records import Records, write_memory
@@ -85,29 +97,55 @@ def train(config: Config, folder: Path, device_name: str) -> int:
                 held.enter_context(alone_in(folder))
         resuming = fabric.broadcast(first and checkpoints.exists())
         with together(fabric):
+            origin = None if resuming or config.init is None else read(config.init, device="cpu")
+            teachers = read_teachers(config)
             if first:
-                tokenizers = prepare(folder, config, train_part, dev_part, resuming=resuming)
+                lessons = with_lessons(config, train_part, folder, device=device, say=say, console=console)
+                known = next((one.tokenizers for one in (origin, *teachers) if one is not None), None)
+                tokenizers = prepare(
+                    folder, config, train_part, dev_part, resuming=resuming, lessons=lessons, known=known
+                )
         with together(fabric):
             if not first:
                 if not (folder / "config.yaml").is_file():
                     raise AttentioError(f"{folder} of rank 0 is not seen by the others; choose a --run that all share")
+                lessons = with_lessons(config, train_part, folder, device=device, say=say, console=console)
                 tokenizers = task.blueprint.load_tokenizers(folder / "tokenizer", config)
+            for teacher in teachers:
+                check_vocabularies(teacher, tokenizers, str(folder))
             model = task.blueprint.build_model(config.model, tokenizers, seed=options.seed)
             contents = Contents(folder, config, tokenizers, model)
             if first:
                 _introduce(console, say, contents, train_part, dev_part)
-            corpus = task.corpus(config, train_part, tokenizers, seed=options.seed)
+            if origin is not None:
+                taken = take_weights(origin, contents)
+                if first:
+                    taken.write(folder)
+                    _tell_origin(console, say, taken, lacking(config, train_part, tokenizers))
+            if options.freeze:
+                say(f"training.freeze: {freeze(model, options.freeze):,} numbers stay as they are")
+            corpus = task.corpus(config, lessons, tokenizers, seed=options.seed)
             if device.type != "cpu":
                 say(f"on {device}; --device cpu trains on the CPU")
             if fabric.world_size > 1:
                 say(f"{fabric.world_size} processes, each with {options.accumulate} of the batches of an update")
-            check_training_fits(model, corpus, batch_tokens=options.batch_tokens)
+            models = [teacher.model.to(device) for teacher in teachers]
+            check_training_fits(model, corpus, batch_tokens=options.batch_tokens, beside=models)
             if first:
                 for note in task.notes(contents, corpus, dev_part):
                     say(note)
             validate = task.validation(contents, dev_part, say)
             facts = sums(folder, config)
-        trainer = Trainer(model, options, checkpoints, fabric=fabric, corpus=corpus, facts=facts, validate=validate)
+        trainer = Trainer(
+            model,
+            options,
+            checkpoints,
+            fabric=fabric,
+            corpus=corpus,
+            teaching=Teaching(models, weight=options.distill_weight) if models else None,
+            facts=facts,
+            validate=validate,
+        )
         if resuming:
             lost = "" if checkpoints.has("last") else f", the newest whole checkpoint: {folder / 'last'} is missing"
             with together(fabric):
@@ -171,6 +209,38 @@ def _introduce(console: Any, say: Callable[[str], None], contents: "Contents", t
         f"{tokenizer.size:,}" for tokenizer in (contents.tokenizers.source, contents.tokenizers.target)
     )
     say(f"vocabulary: {', '.join(sizes)}; {parameters:,} parameters; writing to {contents.path}")
+
+
+def _tell_origin(console: Any, say: Callable[[str], None], taken: "Initial", lacking: list[str]) -> None:
+    """Which weights are those of the model that training begins with, and why the others are not.
+
+    lacking: symbols of the training data that the vocabulary does not know.
+    """
+    from rich.table import Table
+
+    say(f"begins with the weights of {taken.origin}")
+    headings = ("weights", "", "why")
+    table = Table(*map(said, headings))
+    table.add_row(said(f"{len(taken.taken):,} tensors"), said("taken"), said(f"{sum(taken.taken.values()):,} numbers"))
+    rows = [(name, said("with new rows"), said(f"{count:,} more entries")) for name, count in taken.grown.items()]
+    rows += [(name, said("new"), why) for name, why in taken.new.items()]
+    rows += [(name, said("left out"), why) for name, why in taken.left_out.items() if name not in taken.new]
+    for name, what, why in rows[:MOST_SHOWN]:
+        table.add_row(name, what, said(why))
+    console.print(table)
+    if len(rows) > MOST_SHOWN:
+        say(f"and {len(rows) - MOST_SHOWN:,} more, in init.json")
+    if taken.symbols:
+        say(f"new in the vocabulary: {_listed(taken.symbols)}")
+    if lacking:
+        say(f"not in the vocabulary, which is kept: {_listed(lacking)}; --text.extend true adds them")
+    for note in taken.otherwise:
+        say(note)
+
+
+def _listed(symbols: Sequence[str]) -> str:
+    shown = " ".join(map(repr, symbols[:MOST_SHOWN])) + (" .." if len(symbols) > MOST_SHOWN else "")
+    return f"{len(symbols):,} ({shown})"
 
 
 @contextmanager

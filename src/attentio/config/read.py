@@ -91,10 +91,10 @@ def _content(path: Path, above: Sequence[Path] = ()) -> dict[str, Any]:
 
 def _flat(content: dict[str, Any], origin: Path) -> dict[str, Any]:
     """With dots in the keys."""
-    leaves = _leaves(content)
-    if twice := [key for key, count in Counter(key for key, _ in leaves).items() if count > 1]:
+    found = leaves(content)
+    if twice := [key for key, count in Counter(key for key, _ in found).items() if count > 1]:
         raise AttentioError(f"{origin}: the key {twice[0]!r} a second time, with dots and without; leave one out")
-    return dict(leaves)
+    return dict(found)
 
 
 def load_run(folder: Path, overrides: Sequence[str] = ()) -> Config:
@@ -116,7 +116,7 @@ def as_begun(folder: Path, overrides: Sequence[str]) -> list[str]:
 
 
 def _before(content: dict[str, Any], given: Sequence[str]) -> list[str]:
-    known = {*dict(_leaves(content)), *given}
+    known = {*dict(leaves(content)), *given}
     return [f"--{key}={value}" for key, value in _BEFORE.items() if key not in known]
 
 
@@ -167,10 +167,15 @@ def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> C
         parsed = parser.parse_args(given)
         parsed.pop("config")
         config = Config(**vars(parser.instantiate(parsed)))
-        named = {part: getattr(config.data, part) for part in PARTS}
+        named = {part: getattr(config.data, part) for part in (*PARTS, "unlabelled")}
         # Another system may go on with the run.
         portable: dict[str, Any] = {part: spec and forward_slashes(spec) for part, spec in named.items()}
-        return replace(config, data=replace(config.data, **portable))
+        return replace(
+            config,
+            data=replace(config.data, **portable),
+            init=config.init and forward_slashes(config.init),
+            teacher=config.teacher and forward_slashes(config.teacher),
+        )
     except (ArgumentError, TypeError, ValueError) as error:
         where = f"{origin.name} or the command line" if overrides else str(origin)
         raise AttentioError(f"{where}: {_readable(error)}") from None
@@ -192,11 +197,11 @@ def to_yaml(config: Config) -> str:
     return write_yaml(asdict(config))
 
 
-def _leaves(content: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def leaves(content: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     """Keys such as "data.train" with their values."""
     found: list[tuple[str, Any]] = []
     for name, value in content.items():
-        found += _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
+        found += leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
     return found
 
 

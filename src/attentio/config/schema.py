@@ -52,6 +52,8 @@ class DataConfig:
 
     train: FILE (tab-separated, .csv, .jsonl; .gz too), `SOURCE_FILE,TARGET_FILE`, `hub:NAME:SPLIT`, or `cmudict:train`
         and the like (embedded). Text: FILE, or as before. `--data.train pairs.tsv`
+    unlabelled: texts whose targets are a teacher's outputs, one a line; they are learnt with the pairs of train.
+        `--teacher runs/big --data.unlabelled sources.txt`
     dev: what training validates on, given as train is; without it, a part of train is held out. `--data.dev dev.tsv`
     test: what `evaluate` measures on, given as train is; without it, dev. `--data.test test.tsv`
     separator: between the columns of a FILE of pairs; `auto` for a tab, and in a .csv for what its first lines show.
@@ -65,6 +67,7 @@ class DataConfig:
     """
 
     train: str
+    unlabelled: str | None = None
     dev: str | None = None
     test: str | None = None
     separator: str = field(
@@ -115,6 +118,8 @@ class TextConfig:
     normalize: `nfc` takes white space around every text away and composes its letters (Unicode NFC), in training and
         afterwards; `none` leaves text as it is. `--text.normalize none`
     block: longest row of a language model, in tokens; longer documents are cut. `--text.block 128`
+    extend: with `init`, whose vocabulary is kept: the symbols of the training data that it lacks are added to it.
+        `--init dates-luong --text.extend true`
     """
 
     source: SideConfig = field(default_factory=SideConfig)
@@ -122,6 +127,7 @@ class TextConfig:
     shared: bool = False
     normalize: Normalize = "nfc"
     block: int = whole(3, 2**24)(256)
+    extend: bool = False
 
     def __post_init__(self) -> None:
         check(self, "text")
@@ -258,6 +264,10 @@ class Recipe:
     checkpoint_every: updates from one checkpoint to the next. `--training.checkpoint_every 500`
     log_every: updates from one line of metrics to the next. `--training.log_every 50`
     patience: validations without improvement before stopping early; 0 for never. `--training.patience 5`
+    freeze: patterns (`*` for anything) of the names of parameters that stay as they are.
+        `--training.freeze [encoder.*,decoder.embedding.*]`
+    distill_weight: share of the teacher's probabilities in the loss; the rest is that of the targets.
+        `--teacher runs/big --training.distill_weight 0.9`
     """
 
     max_steps: int = updates(10_000)
@@ -273,6 +283,8 @@ class Recipe:
     checkpoint_every: int = updates(1000)
     log_every: int = updates(100)
     patience: int = updates_or_none(0)
+    freeze: list[str] = field(default_factory=list)
+    distill_weight: float = probability(0.5)
 
     def __post_init__(self) -> None:
         check(self, "training")
@@ -288,6 +300,8 @@ class TrainingConfig(Recipe):
     samples: outputs that are shown at each validation. `--training.samples 0`
     keep_checkpoints: the latest ones, besides the best. `--training.keep_checkpoints 1`
     seed: of the first weights, dropout and the order of data. `--training.seed 7`
+    distill: what is learnt of a teacher: its probabilities at each token (`tokens`), or its outputs in place of the
+        targets (`sequences`). `--teacher runs/big --training.distill sequences`
     precision: of matrix products; everything else is computed in 32 bits. `--training.precision bf16-mixed`
     """
 
@@ -296,6 +310,7 @@ class TrainingConfig(Recipe):
     samples: int = whole(0, 1000)(3)
     keep_checkpoints: int = updates(3)
     seed: int = any_seed(1)
+    distill: Literal["tokens", "sequences"] = "tokens"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
 
@@ -344,10 +359,16 @@ class Config:
     """A whole training run.
 
     name: of the run; `runs/NAME` is its directory. `--name mine`
+    init: a trained run, a bundle, or a model that comes along: the weights that training begins with. Its tokenizers
+        are kept, and `model` and `text` are its own, but for what the command line says. `--init dates-luong`
+    teacher: trained runs, with commas between them, whose probabilities or outputs are learnt; see `training.distill`.
+        `--teacher dates-luong,dates-bahdanau`
     """
 
     name: str
     data: DataConfig
+    init: str | None = None
+    teacher: str | None = None
     text: TextConfig = field(default_factory=TextConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     masking: MaskingConfig = field(default_factory=MaskingConfig)

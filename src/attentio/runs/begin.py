@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from attentio import system
-from attentio.config.read import load_run, to_yaml
+from attentio.config.read import leaves, load_run, to_yaml
 from attentio.config.schema import Config
 from attentio.data.part import HELD_OUT, Part
 from attentio.errors import AttentioError
 from attentio.files import read_json
 from attentio.runs.build import Tokenizers
-from attentio.runs.sums import check_sums, flat
+from attentio.runs.sums import check_sums
 from attentio.runs.tasks import task_of
 from attentio.text.tokenizer import Tokenizer
 from attentio.training.checkpoint import Checkpoints
@@ -23,7 +23,10 @@ MAY_CHANGE = {
     f"training.{key}"
     for key in ("max_steps", "patience", "checkpoint_every", "log_every", "keep_checkpoints", "samples")
 }
-"""Keys in which a resumed run may differ from its beginning; any other would make it another run."""
+"""Keys in which a resumed run may differ from its beginning; any other would make it another run.
+
+So it may in those of `data`, which say where the data are: what they hold is compared itself.
+"""
 
 
 @contextmanager
@@ -42,8 +45,20 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
 
 
-def prepare(folder: Path, config: Config, train: Part, dev: Part, *, resuming: bool) -> Tokenizers[Tokenizer]:
+def prepare(
+    folder: Path,
+    config: Config,
+    train: Part,
+    dev: Part,
+    *,
+    resuming: bool,
+    lessons: Part | None = None,
+    known: Tokenizers[Any] | None = None,
+) -> Tokenizers[Tokenizer]:
     """Write what the later commands need before training starts, or check that it still holds.
+
+    lessons: what is learnt from, where it is not the training data themselves.
+    known: the tokenizers of the model that training begins with, or is taught by, which are kept.
 
     Raises AttentioError where a run that is resumed had another configuration, other tokenizers or other data.
     """
@@ -54,7 +69,8 @@ def prepare(folder: Path, config: Config, train: Part, dev: Part, *, resuming: b
         check_sums(folder, config, Checkpoints(folder).load("last"))
         tokenizers = task.blueprint.load_tokenizers(folder / "tokenizer", config)
     else:
-        tokenizers = task.learn(config, train)
+        learnt = lessons or train
+        tokenizers = task.learn(config, learnt) if known is None else task.keep(config, learnt, known)
         tokenizers.save(folder / "tokenizer")
         if config.data.dev is None:
             dev.write(folder / HELD_OUT)
@@ -68,9 +84,9 @@ def _check_config(folder: Path, config: Config) -> None:
         raise AttentioError(
             f"{folder} holds checkpoints and no config.yaml; choose another --run, or remove it to begin anew"
         )
-    begun = flat(asdict(load_run(folder)))
-    different = {key for key, value in flat(asdict(config)).items() if begun.get(key) != value} - MAY_CHANGE
-    if different:
+    begun = dict(leaves(asdict(load_run(folder))))
+    different = {key for key, value in leaves(asdict(config)) if begun.get(key) != value} - MAY_CHANGE
+    if different := {key for key in different if not key.startswith("data.")}:
         raise AttentioError(
             f"{folder} was begun with another {', '.join(sorted(different))}; "
             f"choose another --run, or remove {folder} to begin anew"

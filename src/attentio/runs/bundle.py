@@ -1,6 +1,6 @@
 """A run in one small file: its configuration, its tokenizers, one checkpoint's weights in half precision, and a card.
 
-It is for use alone: training goes on from run directories.
+Training resumes run directories alone; with --init, it can begin with a bundle's weights.
 """
 
 import json

@@ -37,6 +37,7 @@ LIVE_TOKENS = 24
 _NUMBERS = {"temperature": 1.0, "top_p": None, "min_p": None, "repetition_penalty": 1.0}
 
 look = documents.look
+keep = documents.keep
 
 
 def example(folder: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attentio.config.schema import Config
 from attentio.data.part import Part
 from attentio.errors import AttentioError
+from attentio.runs.build import Tokenizers
 from attentio.runs.filler import MaskedRun
 from attentio.runs.generator import CausalRun
 from attentio.runs.outputs import AttentionPicture
@@ -18,12 +19,19 @@ if TYPE_CHECKING:
     from attentio.evaluation.language import TokenScores
     from attentio.evaluation.metrics import Score
     from attentio.evaluation.report import Evaluation
+    from attentio.text.tokenizer import Tokenizer
     from attentio.training.loop import Corpus, Validation
 
 _SNIPPET = """\
     from transformers import pipeline
     {verb} = pipeline("{task}", "{out}")
     {verb}("{text}")"""
+
+
+def keep(config: Config, train: Part, known: "Tokenizers[Tokenizer]") -> "Tokenizers[Tokenizer]":
+    """The vocabulary of a model that training begins with, and what it lacks of the data for `text.extend`."""
+    one = known.source.extended(train.items) if config.text.extend else known.source
+    return Tokenizers(one, one)
 
 
 def validation(

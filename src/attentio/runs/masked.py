@@ -38,6 +38,7 @@ options: Mapping[str, frozenset[str]] = {
 }
 
 look = documents.look
+keep = documents.keep
 
 
 def example(folder: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from attentio.config.read import leaves
 from attentio.config.schema import Config
 from attentio.errors import AttentioError
 from attentio.training.checkpoint import Checkpoint
@@ -23,7 +24,7 @@ def sums(folder: Path, config: Config) -> dict[str, Any]:
     paths = sorted((folder / "tokenizer").glob("*.json"))
     return {
         "tokenizer_sha256": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths},
-        "config": {key: value for key, value in flat(asdict(config)).items() if key.startswith(DEFINES_THE_MODEL)},
+        "config": {key: value for key, value in leaves(asdict(config)) if key.startswith(DEFINES_THE_MODEL)},
     }
 
 
@@ -42,11 +43,3 @@ def check_sums(folder: Path, config: Config, saved: Checkpoint) -> None:
                 f"{saved.path} does not fit {folder / 'config.yaml'}: one of them has been changed since training; "
                 f"{key} was {json.dumps(value)} and is {json.dumps(now['config'][key])}; set it back"
             )
-
-
-def flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}"""
-    found: dict[str, Any] = {}
-    for key, value in content.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return found

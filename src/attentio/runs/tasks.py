@@ -52,6 +52,10 @@ class Task(Protocol):
         """The vocabularies of the training data."""
         ...
 
+    def keep(self, config: Config, train: Part, known: "Tokenizers[Any]") -> "Tokenizers[Any]":
+        """The vocabularies of a model that training begins with; for `text.extend`, with what they lack."""
+        ...
+
     def corpus(self, config: Config, part: Part, tokenizers: Tokenizers[Any], *, seed: int) -> "Corpus":
         """The batches of one part."""
         ...

@@ -57,6 +57,16 @@ def learn(config: Config, train: Part) -> "Tokenizers[Tokenizer]":
     return Tokenizers(learn_tokenizer(config.text.source, sources), learn_tokenizer(config.text.target, targets))
 
 
+def keep(config: Config, train: Part, known: "Tokenizers[Tokenizer]") -> "Tokenizers[Tokenizer]":
+    if not config.text.extend:
+        return known
+    sources, targets = [pair.source for pair in train.items], [pair.target for pair in train.items]
+    if known.target is known.source:
+        both = known.source.extended(sources + targets)
+        return Tokenizers(both, both)
+    return Tokenizers(known.source.extended(sources), known.target.extended(targets))
+
+
 def corpus(config: Config, part: Part, tokenizers: "Tokenizers[Tokenizer]", *, seed: int) -> "Corpus":
     from attentio.data.batches import EncodedPairs, PairBatches
 

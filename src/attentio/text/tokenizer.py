@@ -100,6 +100,28 @@ class Tokenizer:
         core = learn(prepared, kind, vocab_size, reserved)
         return cls(kind=kind, jamo=jamo, mask=mask, core=core)
 
+    def extended(self, texts: Iterable[str]) -> "Tokenizer":
+        """A tokenizer with further entries, after those that are there: what it does not know of the texts.
+
+        Those are words for the kind whitespace, and otherwise letters, each a piece of its own; in code point order.
+        """
+        prepared = [_prepare(text, jamo=self.jamo, mask=self.mask is not None) for text in texts]
+        found = set().union(*(text.split() if self.kind == "whitespace" else text for text in prepared))
+        if self._marks_words:
+            found = {SPACE if symbol.isspace() else symbol for symbol in found}
+        content = json.loads(self.core.to_str())
+        vocabulary = content["model"]["vocab"]
+        pieces = isinstance(vocabulary, list)  # of unigram, each with its score
+        known = {piece for piece, _ in vocabulary} if pieces else set(vocabulary)
+        new = sorted(found - known)
+        if pieces:
+            lowest = min(score for _, score in vocabulary)
+            vocabulary += [[symbol, lowest] for symbol in new]
+        else:
+            vocabulary |= {symbol: self.size + number for number, symbol in enumerate(new)}
+        core = tokenizers.Tokenizer.from_str(json.dumps(content))
+        return Tokenizer(kind=self.kind, jamo=self.jamo, mask=self.mask is not None, core=core)
+
     @property
     def special_ids(self) -> tuple[int, ...]:
         """The reserved ids, UNK included."""

@@ -1,5 +1,7 @@
 """How much memory a training takes at least, told before it begins."""
 
+from collections.abc import Sequence
+
 from torch import nn
 
 from attentio.memory import check_memory, fits
@@ -9,16 +11,21 @@ from attentio.training.loop import Corpus
 FLOAT = 4  # bytes
 
 
-def check_training_fits(model: nn.Module, corpus: Corpus, *, batch_tokens: int) -> None:
+def check_training_fits(
+    model: nn.Module, corpus: Corpus, *, batch_tokens: int, beside: Sequence[nn.Module] = ()
+) -> None:
     """AttentioError where the memory holds neither the optimizer's numbers nor what a backward pass needs of a batch.
 
     What it needs is reckoned too low, as inputs and outputs of every product: what would fit is never refused.
+    beside: teachers, whose weights are there too.
     """
-    learnt = sum(parameter.numel() for parameter in model.parameters())
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    taught = sum(parameter.numel() for teacher in beside for parameter in teacher.parameters())
+    learnt = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     check_memory(
-        4 * FLOAT * learnt,  # weights, gradients, and two averages
-        f"training {learnt:,} parameters",
-        "give smaller sizes or fewer layers in model",
+        FLOAT * (weights + 3 * learnt + taught),  # gradients, and two averages
+        f"training {learnt:,} parameters" + (f" beside the {taught:,} of its teachers" if taught else ""),
+        "give smaller sizes or fewer layers in model" + (", or fewer teachers" if taught else ""),
     )
     kept = FLOAT * _numbers_a_token(model)
     if not fits(batch_tokens * kept):  # but the data may be fewer than a batch may hold

@@ -18,6 +18,7 @@ from attentio.errors import AttentioError, extra
 from attentio.text.tokenizer import PAD
 from attentio.training.average import WeightAverage
 from attentio.training.checkpoint import FACTS, Checkpoint, Checkpoints, Tensors
+from attentio.training.distillation import Teaching
 from attentio.training.loss import Objective
 from attentio.training.records import MetricsRow
 from attentio.training.schedule import learning_rate
@@ -88,7 +89,7 @@ class Trainer:
     Where several ranks train (`attentio.training.ranks`), each has a trainer of its own: an update takes `accumulate`
     batches for each of them, dealt in turn, and is that of one process which takes all. Rank 0 validates and saves.
 
-    corpus: the batches. validate: model -> Validation; of rank 0.
+    corpus: the batches. validate: model -> Validation; of rank 0. teaching: what is learnt besides the labels.
     facts: what every checkpoint holds besides the progress.
     record: takes each row of numbers. should_stop: asked after every update; True saves and leaves.
     """
@@ -102,17 +103,19 @@ class Trainer:
         fabric: Fabric,
         corpus: Corpus,
         validate: Callable[[nn.Module], Validation],
+        teaching: Teaching | None = None,
         facts: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.recipe, self.checkpoints, self.fabric = recipe, checkpoints, fabric
         self.corpus, self.validate, self.facts = corpus, validate, facts
         self.model = model
-        products = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-        vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+        learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        products = [parameter for parameter in learnt if parameter.ndim > 1]
+        vectors = [parameter for parameter in learnt if parameter.ndim <= 1]
         groups = [{"params": products, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
         # Fabric's wrapper of the objective holds precision and, on several devices, the exchange of gradients.
-        objective = Objective(model, label_smoothing=recipe.label_smoothing, padding=PAD)
+        objective = Objective(model, label_smoothing=recipe.label_smoothing, padding=PAD, teaching=teaching)
         self.objective, self.optimizer = fabric.setup(objective, optimizer)  # moves the model to its device
         self.average = WeightAverage(model, recipe.average) if recipe.average else None
         self.progress = Progress()
@@ -310,6 +313,8 @@ class Trainer:
                 self.average.weights[name].copy_(weights)
                 weights = saved_as("training.safetensors", f"weights.{name}", parameter)
             parameter.data.copy_(weights)
+            if not parameter.requires_grad:
+                continue
             self.optimizer.state[parameter] = {
                 key: saved_as("training.safetensors", f"optimizer.{key}.{name}", like).to(parameter.device, copy=True)
                 for key, like in (("step", count), ("exp_avg", parameter), ("exp_avg_sq", parameter))

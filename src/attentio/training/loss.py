@@ -8,9 +8,7 @@ from torch import Tensor, nn
 
 from attentio.layers.product import product
 from attentio.models.protocols import Trainable
-
-ROWS_AT_A_TIME = 512
-"""Positions whose logits exist at one time: enough for an efficient product, few enough to stay near the cache."""
+from attentio.training.distillation import ROWS_AT_A_TIME, Teaching
 
 
 class Objective(nn.Module):
@@ -18,25 +16,34 @@ class Objective(nn.Module):
     inside of it.
 
     label_smoothing, padding: the `never` of `linear_cross_entropy`; positions whose label is padding do not count.
+    teaching: (1 - w) * cross-entropy + w * divergence from the teachers, with its weight w.
     """
 
-    def __init__(self, model: nn.Module, *, label_smoothing: float, padding: int) -> None:
+    def __init__(
+        self, model: nn.Module, *, label_smoothing: float, padding: int, teaching: Teaching | None = None
+    ) -> None:
         super().__init__()
         self.model, self.label_smoothing, self.padding = model, label_smoothing, padding
+        self.teaching = teaching
 
     def forward(self, labels: Int[Tensor, "batch positions"], *inputs: Tensor) -> Float[Tensor, ""]:
         """The loss summed over the labels; inputs are those of the model's `features`."""
         model, asked = cast(Trainable, self.model), labels != self.padding
         features = model.features(*inputs)
+        features = features[asked]
         with torch.autocast(features.device.type, enabled=False):  # a sum of many small numbers
-            return linear_cross_entropy(
-                features[asked],
+            loss = linear_cross_entropy(
+                features,
                 model.output.weight,
                 model.output.bias,
                 labels[asked],
                 label_smoothing=self.label_smoothing,
                 never=self.padding,
             )
+        if self.teaching is None:
+            return loss
+        weight = self.teaching.weight
+        return (1 - weight) * loss + weight * self.teaching.divergence(model, features, asked, inputs)
 
 
 def linear_cross_entropy(

@@ -1,0 +1,134 @@
+"""Learning from teachers: models that are trained already, whose outputs or probabilities a new one learns.
+
+Several teachers answer as one, as everywhere: at each token their log-probabilities are averaged.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from attentio import system
+from attentio.config.schema import Config
+from attentio.data.pairs import Pair, read_pairs
+from attentio.data.part import Part
+from attentio.data.texts import read_texts
+from attentio.errors import AttentioError
+from attentio.files import read_json
+from attentio.runs.build import Tokenizers
+from attentio.runs.directory import Contents
+from attentio.runs.load import load, read
+from attentio.runs.translator import Run
+from attentio.text.protocol import AnyTokenizer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LESSONS, FACTS = "distilled.jsonl", "distilled.json"
+"""Where a run keeps the pairs that teachers made, and what they were made of."""
+
+
+def read_teachers(config: Config) -> list[Contents]:
+    """The teachers whose probabilities are learnt.
+
+    Raises AttentioError for a kind of model that is not the one to be trained, and for other vocabularies.
+    """
+    if config.teacher is None or not learns_tokens(config):
+        return []
+    found = [read(one, device="cpu")._replace(path=Path(one)) for one in config.teacher.split(",")]
+    for one in found:
+        if one.config.model.type != config.model.type:
+            raise AttentioError(
+                f"teacher: {one.path} holds a model of type {one.config.model.type}, and this one is "
+                f"{config.model.type}; give a teacher of that type"
+            )
+        check_vocabularies(one, found[0].tokenizers, str(found[0].path))
+    return found
+
+
+def learns_tokens(config: Config) -> bool:
+    """Whether a teacher's probabilities are part of the loss."""
+    return config.teacher is not None and config.training.distill == "tokens" and config.training.distill_weight > 0
+
+
+def check_vocabularies(teacher: Contents, tokenizers: Tokenizers[AnyTokenizer], whose: str) -> None:
+    """AttentioError where a teacher reads or says other tokens; `whose` are the others."""
+    for side in ("source", "target"):
+        theirs, ours = getattr(teacher.tokenizers, side), getattr(tokenizers, side)
+        if _identity(theirs) != _identity(ours):
+            raise AttentioError(
+                f"teacher: the {side} vocabulary of {teacher.path} is not that of {whose}; give one that was trained "
+                f"with the same vocabularies, or --training.distill sequences"
+            )
+
+
+def _identity(tokenizer: AnyTokenizer) -> Any:
+    roles = (tokenizer.begin, tokenizer.end, tokenizer.unknown, tokenizer.mask)
+    return type(tokenizer), roles, getattr(tokenizer, "jamo", None), tokenizer.core.to_str()  # type: ignore[attr-defined]
+
+
+def with_lessons(
+    config: Config,
+    train: Part,
+    folder: Path,
+    *,
+    device: str | torch.device,
+    say: Callable[[str], None],
+    console: "Console",
+) -> Part:
+    """What is trained on: where the configuration asks for it, with targets that the teachers made.
+
+    For `training.distill` sequences they replace those of the training data; for `data.unlabelled` they are the
+    targets of its texts. They are made once, and kept in the folder.
+
+    console: where a bar shows how far they are.
+
+    Raises AttentioError for teachers that do not translate, and where the kept ones were made of other data.
+    """
+    whole = config.training.distill == "sequences"
+    if config.teacher is None or not (whole or config.data.unlabelled):
+        return train
+    if train.unit != "pairs":
+        raise AttentioError("training.distill sequences and data.unlabelled are for model.type encoder-decoder")
+    sources = list(dict.fromkeys(pair.source for pair in train.items)) if whole else []
+    if spec := config.data.unlabelled:
+        sources += read_texts(spec, normalize=config.text.normalize, bad_lines=config.data.bad_lines).documents
+    sources = list(dict.fromkeys(sources))
+    digest = hashlib.sha256("\n".join(sources).encode()).hexdigest()
+    facts = {"teacher": config.teacher, "sources": len(sources), "sha256": digest}
+    if (folder / FACTS).is_file():
+        if read_json(folder / FACTS) != facts:
+            raise AttentioError(
+                f"{folder / LESSONS} was made of other texts, or by other teachers; choose another --run"
+            )
+    else:
+        lessons = _lessons(config.teacher, sources, device, console)
+        Part(LESSONS, lessons, (), "pairs").write(folder / LESSONS)
+        system.replace_text(folder / FACTS, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    made = read_pairs(str(folder / LESSONS), normalize="none").pairs
+    say(f"{len(made):,} of {len(sources):,} texts have a whole output of {config.teacher}, in {folder / LESSONS}")
+    return replace(train, items=made if whole else [*train.items, *made])
+
+
+def _lessons(teacher: str, sources: list[str], device: str | torch.device, console: "Console") -> list[Pair]:
+    """The best output of each source; what is cut off or empty teaches nothing."""
+    from rich.progress import Progress
+
+    run = load(teacher, device=device)
+    if not isinstance(run, Run):
+        raise AttentioError(f"teacher: {teacher} translates nothing; give one of type encoder-decoder")
+    with Progress(console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal) as bar:
+        task = bar.add_task("teaching", total=len(sources))
+        outputs = run.candidates(sources, attention=False, progress=lambda done: bar.advance(task, done))
+    found = [
+        Pair(source, best.text)
+        for source, (best, *_) in zip(sources, outputs, strict=True)
+        if best.finished and best.text.strip()
+    ]
+    if not found:
+        raise AttentioError(f"teacher: {teacher} made no whole output of {len(sources):,} texts; give another teacher")
+    return found

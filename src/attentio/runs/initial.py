@@ -1,0 +1,119 @@
+"""The weights that a training begins with, taken from a trained model by name and shape."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from attentio import system
+from attentio.config.read import leaves
+from attentio.config.schema import Config
+from attentio.data.part import Part
+from attentio.errors import AttentioError
+from attentio.runs.build import Tokenizers
+from attentio.runs.directory import Contents
+from attentio.runs.tasks import task_of
+from attentio.text.protocol import AnyTokenizer
+
+REPORT = "init.json"
+"""Where a run keeps what it began with."""
+
+NOISE = 0.1
+"""Deviation of a new row from the mean of the known ones, relative to theirs."""
+
+_MATTERS_NOT = ("model.type", "model.dropout")
+
+
+class Initial(NamedTuple):
+    """What became of the weights, by name.
+
+    taken: numbers of each. grown: rows that were added to each. new, left_out: why. symbols: that were added to the
+    vocabularies. otherwise: keys of the model that do not show in shapes, and differ.
+    """
+
+    origin: str
+    taken: dict[str, int]
+    grown: dict[str, int]
+    new: dict[str, str]
+    left_out: dict[str, str]
+    symbols: list[str]
+    otherwise: list[str]
+
+    def write(self, folder: Path) -> None:
+        """Into the run directory."""
+        content = json.dumps(self._asdict(), indent=1, ensure_ascii=False)
+        system.replace_text(folder / REPORT, content + "\n")
+
+
+def take_weights(origin: Contents, contents: Contents) -> Initial:
+    """Fill a fresh model with the weights of another that have the same name and shape.
+
+    Entries that were added to a vocabulary get rows of the mean of the known ones, each with noise of its own.
+
+    Raises AttentioError where nothing fits.
+    """
+    theirs = dict(origin.model.named_parameters(remove_duplicate=False))
+    sides = list(zip(_sides(origin.tokenizers), _sides(contents.tokenizers), strict=True))
+    vocabularies = {(old.size, new.size): len(old.special_ids) for old, new in sides if old.size < new.size}
+    taken, grown, new, left_out, used = {}, {}, {}, {}, set()
+    for name, parameter in contents.model.named_parameters():
+        known = theirs.get(name)
+        if known is None:
+            told = "not there"
+            new[name] = told
+            continue
+        rows = (len(known), len(parameter))
+        if known.shape == parameter.shape:
+            weights, taken[name] = known, known.numel()
+        elif known.shape[1:] == parameter.shape[1:] and rows in vocabularies:
+            weights = _grown(known, rows[1] - rows[0], special=vocabularies[rows])
+            taken[name], grown[name] = known.numel(), rows[1] - rows[0]
+        else:
+            told = f"{list(known.shape)} there, {list(parameter.shape)} here"
+            new[name] = left_out[name] = told
+            continue
+        used.add(id(known))
+        with torch.no_grad():
+            parameter.copy_(weights)
+    if not taken:
+        raise AttentioError(f"init: no weights of {origin.path} have a name and shape of this model; give another run")
+    for name, known in origin.model.named_parameters():
+        if id(known) not in used:
+            told = "not here"
+            left_out.setdefault(name, told)
+    symbols = added(origin.tokenizers, contents.tokenizers)
+    return Initial(str(contents.config.init), taken, grown, new, left_out, symbols, _otherwise(origin, contents))
+
+
+def added(known: Tokenizers[AnyTokenizer], extended: Tokenizers[AnyTokenizer]) -> list[str]:
+    """The symbols that the vocabularies of one have on top of those of the other."""
+    sides = zip(_sides(known), _sides(extended), strict=True)
+    return list(dict.fromkeys(token for old, new in sides for token in new.tokens(range(old.size, new.size))))
+
+
+def lacking(config: Config, train: Part, tokenizers: Tokenizers[AnyTokenizer]) -> list[str]:
+    """The symbols of the training data that the vocabularies do not know."""
+    extending = replace(config, text=replace(config.text, extend=True))
+    return added(tokenizers, task_of(config).keep(extending, train, tokenizers))
+
+
+def _sides(tokenizers: Tokenizers[AnyTokenizer]) -> list[AnyTokenizer]:
+    return [tokenizers.source, tokenizers.target]
+
+
+def _grown(known: Tensor, rows: int, *, special: int) -> Tensor:
+    ordinary = known[special:]
+    noise = torch.randn(rows, *known.shape[1:]) * ordinary.std(0, correction=0)
+    return torch.cat([known, ordinary.mean(0) + NOISE * noise])
+
+
+def _otherwise(origin: Contents, contents: Contents) -> list[str]:
+    here, there = (dict(leaves({"model": asdict(each.config.model)})) for each in (contents, origin))
+    notes: list[str] = []
+    for key in here:
+        if here[key] != there[key] and key not in _MATTERS_NOT:
+            notes.append(f"{key} is {here[key]}, and the weights were trained with {there[key]}")
+    return notes

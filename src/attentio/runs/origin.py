@@ -1,0 +1,62 @@
+"""The configuration of a training that begins with the weights of a trained model. Light to import."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from attentio.config.read import config_in, keys_of, leaves, load_run
+from attentio.config.schema import Config
+from attentio.errors import AttentioError
+from attentio.huggingface import is_directory
+from attentio.runs.archive import CONFIG, unpack
+from attentio.runs.places import resolve
+
+_OWN = ("model.type", "text.extend")
+"""Keys of `model` and `text` that are not taken over."""
+
+_NOT_OF_TOKENIZERS = ("text.normalize", "text.block", "text.extend")
+
+
+def config_of(run: str) -> Config:
+    """The configuration of a run directory, a bundle or a model that comes along; AttentioError for anything else."""
+    path = resolve(run)
+    if path.is_file():
+        return config_in(unpack(path, CONFIG)[CONFIG].decode("utf-8", "replace"), path / CONFIG)
+    if is_directory(path) or not (path / CONFIG).is_file():
+        raise AttentioError(f"{path} is neither a run directory nor a bundle; give what attentio has trained")
+    return load_run(path)
+
+
+def taken_over(config: Config, overrides: Sequence[str], folder: Path) -> list[str]:
+    """Overrides that make `model` and `text` those of `config.init`, but for what the user's overrides say.
+
+    The probabilities of a teacher are of its own tokens, so that `text` is the teacher's where there is no `init`.
+
+    folder: of the run. One that was trained in has its own already, wherever `init` is by now.
+
+    Raises AttentioError for a kind of model that cannot begin with the weights of that kind, and for a key of the
+    tokenizers, which are kept.
+    """
+    taught = config.teacher if config.training.distill == "tokens" else None
+    origin = config.init or (taught and taught.split(",")[0])
+    if origin is None:
+        return []
+    begun = (folder / "checkpoints").exists() and (folder / CONFIG).is_file()
+    known, given = load_run(folder) if begun else config_of(origin), keys_of(overrides)
+    pairs = "encoder-decoder"
+    if config.init and (config.model.type == pairs) != (known.model.type == pairs):
+        raise AttentioError(
+            f"init: {origin} holds a model of type {known.model.type}, whose weights are none of "
+            f"{config.model.type}; give a run of that type"
+        )
+    for key in given:
+        if key.startswith("text.") and key not in _NOT_OF_TOKENIZERS:
+            raise AttentioError(f"{key} is as {origin} has it, whose tokenizers are kept; leave it out")
+    sections = ("model.", "text.") if config.init else "text."
+    values = [(key, value) for key, value in leaves(asdict(known)) if key.startswith(sections)]
+    return [f"--{key}={_written(value)}" for key, value in values if key not in (*given, *_OWN)]
+
+
+def _written(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
