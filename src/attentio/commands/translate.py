@@ -49,6 +49,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--top-p", type=Share, metavar="P", help="draw from the fewest tokens that make up P of the probability"
     )
+    parser.add_argument("--prefix", metavar="TEXT", default="", help="what every output begins with")
+    parser.add_argument(
+        "--require",
+        metavar="WORD",
+        action="append",
+        default=[],
+        help="a word that every output has; again for more",
+    )
+    parser.add_argument(
+        "--no-repeat-ngram",
+        type=Count,
+        metavar="N",
+        help="no N tokens in a row are said twice, such as 3",
+    )
     parser.add_argument("--seed", type=Seed, metavar="N", help="of the random numbers (default: a fresh one)")
     parser.add_argument(
         "--json", action="store_true", help="a JSON object for each line, with every token's probability"
@@ -64,10 +78,14 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.commands.unknown import UnknownTexts
     from attentio.data.lines import read_sources
     from attentio.errors import AttentioError
+    from attentio.runs.constraints import Constraints
     from attentio.runs.load import load_as
     from attentio.runs.translator import Run
 
     sampling = _sampling(arguments)
+    constraints = Constraints(
+        prefix=arguments.prefix, require=arguments.require, no_repeat_ngram=arguments.no_repeat_ngram
+    )
     trained = load_as(Run, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
     n_best, beam = arguments.n_best or 1, arguments.beam or trained.config.decoding.beam
     if not arguments.sample and n_best > beam:
@@ -86,6 +104,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
             options: dict[str, Any] = {
                 "max_length_ratio": arguments.max_length_ratio,
                 "attention": False,
+                "constraints": constraints,
                 "progress": lambda done: bar.advance(task, done),
             }
             if sampling:
