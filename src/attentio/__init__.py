@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from attentio.layers.torch_multihead import MultiheadAttention
     from attentio.page.describe import Descriptions, describe
     from attentio.page.page import Page, view
+    from attentio.runs.constraints import Constraints
     from attentio.runs.filler import MaskedRun
     from attentio.runs.generator import CausalRun
     from attentio.runs.load import load
@@ -37,6 +38,7 @@ __all__ = [
     "Additive",
     "Attended",
     "CausalRun",
+    "Constraints",
     "Descriptions",
     "Diagnosis",
     "Dot",
@@ -73,6 +75,7 @@ __all__ = [
 # wait for torch.
 _HOMES = {
     "attentio.runs.generator": ("CausalRun",),
+    "attentio.runs.constraints": ("Constraints",),
     "attentio.runs.filler": ("MaskedRun",),
     "attentio.decoding.sampling": ("Sampling",),
     "attentio.runs.load": ("load",),

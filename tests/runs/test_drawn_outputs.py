@@ -82,7 +82,7 @@ def test_several_models_draw_together(seed: int) -> None:
 def test_lines_are_drawn_by_their_numbers(toy, attentio: Callable) -> None:
     options = ("--sample", "--temperature", "2", "--top-k", "5", "--top-p", "0.95", "--seed", "3")
     whole = attentio("translate", toy.run, *options, given=b"abcd\n\nfedc\n")
-    assert whole.err == ""
+    assert "seed" not in whole.err
     part = attentio("translate", toy.run, *options, given=b"\n\nfedc\n")
     assert part.out.splitlines() == ["", "", whole.out.splitlines()[2]]
     several = attentio("translate", toy.run, *options, "--n-best", "7", given=b"abcd\n").out.splitlines()

@@ -41,6 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for a masked language model: also mask every token of N documents, one at a time",
     )
     parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="fit the confidence of outputs on data.dev, for `translate --doubtful`; written to evaluation/calibration",
+    )
+    parser.add_argument(
         "--out", metavar="DIR", type=Path, help="where to write (default: RUN/evaluation or evaluation/RUN)"
     )
 
@@ -53,6 +58,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.errors import AttentioError
     from attentio.evaluation.report import as_json, length_table, score_table, write_confusions, write_outputs
     from attentio.runs.build import parameters_of
+    from attentio.runs.calibrated import CALIBRATION, NAME, save_calibration
     from attentio.runs.load import load
     from attentio.runs.places import outputs_folder
     from attentio.runs.tasks import options_for, task_of
@@ -65,9 +71,13 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         "max_length_ratio": arguments.max_length_ratio,
         "metrics": metrics,
         "pseudo_perplexity": arguments.pseudo_perplexity,
+        "calibrate": arguments.calibrate or None,
     }
     options = options_for("evaluate", config, given)
-    data = arguments.data or config.data.test or config.data.dev
+    if arguments.calibrate and arguments.out:
+        raise AttentioError("--calibrate writes where translate looks for it; leave --out out")
+    tested = None if arguments.calibrate else config.data.test
+    data = arguments.data or tested or config.data.dev
     if not data and not config.data.train:
         raise AttentioError(f"{arguments.run} names no data that it was not trained on; give --data FILE")
     part = read_part(config, data) if data else read_held_out(config, arguments.run)
@@ -76,6 +86,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         found = task.evaluate(trained, part, bar, **options)
 
     folder = arguments.out or outputs_folder(arguments.run, "evaluation")
+    if found.calibration:
+        folder = folder / CALIBRATION
     report = as_json(found.scores, found.by_source_length) | {
         "data": part.name,
         "checkpoint": arguments.checkpoint,
@@ -89,6 +101,10 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     if found.outputs:
         written.append(write_outputs(folder / "outputs.tsv", found.outputs))
         written.append(write_confusions(folder / "confusions.tsv", found.confusions))
+
+    if found.calibration:
+        facts = {"data": part.name, "beam": found.facts["beam"], "checkpoint": arguments.checkpoint}
+        written.append(save_calibration(folder / NAME, found.calibration, trained.model, **facts))
 
     table = Console(emoji=False, highlight=False)
     notes = [f"{part.name}: {found.summary}"]

@@ -49,6 +49,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--top-p", type=Share, metavar="P", help="draw from the fewest tokens that make up P of the probability"
     )
+    parser.add_argument("--prefix", metavar="TEXT", default="", help="what every output begins with")
+    parser.add_argument(
+        "--require",
+        metavar="WORD",
+        action="append",
+        default=[],
+        help="a word that every output has; again for more",
+    )
+    parser.add_argument(
+        "--no-repeat-ngram",
+        type=Count,
+        metavar="N",
+        help="no N tokens in a row are said twice, such as 3",
+    )
+    parser.add_argument(
+        "--doubtful",
+        type=Share,
+        metavar="P",
+        help="mark outputs that are right with a probability below P, as `evaluate --calibrate` has found",
+    )
     parser.add_argument("--seed", type=Seed, metavar="N", help="of the random numbers (default: a fresh one)")
     parser.add_argument(
         "--json", action="store_true", help="a JSON object for each line, with every token's probability"
@@ -60,23 +80,39 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from attentio.commands.translating import written
+    from attentio.commands.translating import Doubt, written
     from attentio.commands.unknown import UnknownTexts
     from attentio.data.lines import read_sources
     from attentio.errors import AttentioError
+    from attentio.runs.calibrated import CALIBRATION, NAME, load_calibration
+    from attentio.runs.constraints import Constraints
     from attentio.runs.load import load_as
+    from attentio.runs.places import outputs_folder
     from attentio.runs.translator import Run
 
+    if arguments.doubtful is not None and (
+        arguments.sample or arguments.prefix or arguments.require or arguments.no_repeat_ngram
+    ):
+        raise AttentioError(
+            "--doubtful is for what a free search finds; leave it, or --sample and the constraints, out"
+        )
     sampling = _sampling(arguments)
+    constraints = Constraints(
+        prefix=arguments.prefix, require=arguments.require, no_repeat_ngram=arguments.no_repeat_ngram
+    )
     trained = load_as(Run, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
     n_best, beam = arguments.n_best or 1, arguments.beam or trained.config.decoding.beam
     if not arguments.sample and n_best > beam:
         raise AttentioError(f"--n-best {n_best} needs a --beam of at least as many; the beam is {beam}")
+    doubt = None
+    if arguments.doubtful is not None:
+        path = outputs_folder(arguments.run, "evaluation") / CALIBRATION / NAME
+        doubt = Doubt(load_calibration(path, trained.model), float(arguments.doubtful))
     lines = read_sources(sys.stdin.buffer, "<stdin>", bad_lines=arguments.bad_lines)
     at_a_time = 1 if sys.stdin.isatty() else LINES_AT_A_TIME
     seed = secrets.randbelow(2**31) if arguments.seed is None else arguments.seed
     console, unknown = Console(stderr=True), UnknownTexts()
-    cut = outputs = few = blank = 0
+    cut = outputs = few = blank = doubted = 0
     # On a terminal the translations themselves show how far it is; elsewhere standard output is theirs alone.
     shown = console.is_terminal and not (sys.stdin.isatty() or sys.stdout.isatty())
     with Progress(console=console, transient=True, redirect_stdout=False, disable=not shown) as bar:
@@ -86,6 +122,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
             options: dict[str, Any] = {
                 "max_length_ratio": arguments.max_length_ratio,
                 "attention": False,
+                "constraints": constraints,
                 "progress": lambda done: bar.advance(task, done),
             }
             if sampling:
@@ -103,10 +140,14 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
                 cut += sum(not one.finished for one in candidates)
                 outputs += len(candidates)
                 few += 0 < len(candidates) < n_best
-                for line in written(number, text, candidates, listed=bool(arguments.n_best), as_json=arguments.json):
+                doubted += doubt is not None and bool(candidates) and doubt.of(candidates[0])["doubtful"]
+                form: dict[str, Any] = {"listed": bool(arguments.n_best), "as_json": arguments.json, "doubt": doubt}
+                for line in written(number, text, candidates, **form):
                     print(line)
             sys.stdout.flush()
     unknown.end()
+    if doubt:
+        print(said(f"doubtful lines, of confidence below {doubt.least:g}: {doubted:,}"), file=sys.stderr)
     if blank:
         print(said(f"lines that are blank or were skipped, and so are their outputs: {blank:,}"), file=sys.stderr)
     if sampling and arguments.seed is None:

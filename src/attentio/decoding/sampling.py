@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from attentio.decoding.constraints import NONE, TokenConstraints
 from attentio.decoding.search import NOT_FINITE
 from attentio.devices import as_float64
 from attentio.errors import AttentioError
@@ -99,6 +100,7 @@ def sample(
     prompt: Int[Tensor, "batch prompt"] | None = None,
     generator: torch.Generator | Sequence[torch.Generator] | None = None,
     limits: Int[Tensor, "batch"] | None = None,
+    constraints: TokenConstraints = NONE,
     need_weights: bool = False,
 ) -> Iterator[Sampled]:
     """Go on from `state`, step by step, until every hypothesis has drawn `end` or has `max_tokens` tokens.
@@ -118,6 +120,7 @@ def sample(
         generator: where the randomness comes from; what is drawn is drawn on its device. None for torch's own. With one
             for each sentence, what is drawn for it does not depend on the other sentences.
         limits: tokens after which a sentence may only end; None for no such limit.
+        constraints: what the outputs must be like; nothing can be required of what is drawn.
         need_weights: also give the attention, which takes time.
 
     Raises:
@@ -128,7 +131,10 @@ def sample(
         raise ValueError(f"max_tokens must be at least 1, got {max_tokens}")
     if end in forbidden:
         raise ValueError(f"forbidden must not contain the end token {end}, got {list(forbidden)}")
+    if constraints.required or (limits is not None and int(limits.min()) < len(constraints.prefix)):
+        raise ValueError("constraints must require no tokens, and have a prefix that fits into the limits")
     banned = torch.tensor(sorted(set(forbidden)), dtype=torch.long, device=last_token.device)
+    drawn = last_token.new_empty(*last_token.shape, 0) if constraints.needs_history else None
     live = torch.ones_like(last_token, dtype=torch.bool)
     token, said = last_token, None
     for count in range(max_tokens):
@@ -141,10 +147,14 @@ def sample(
                 said = _said(logits, prompt) if said is None else said
                 said.scatter_(-1, token[..., None], True)
                 allowed = penalize_repetition(allowed, said, sampling.repetition_penalty)
+            if drawn is not None:
+                constraints.restrict(allowed, drawn, end=end)
             if limits is not None:
                 others = torch.arange(allowed.shape[-1], device=allowed.device) != end
                 allowed = allowed.masked_fill((limits <= count)[:, None, None] & others, -math.inf)
             token = _draw(allowed, sampling, generator).masked_fill(~live, end)
+            if drawn is not None:
+                drawn = torch.cat([drawn, token[:, :, None]], dim=2)
             log_probs = logits.log_softmax(-1).gather(-1, token[..., None]).squeeze(-1).masked_fill(~live, 0.0)
         yield Sampled(token, log_probs, weights, live)
         live = token != end

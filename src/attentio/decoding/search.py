@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from attentio.decoding.constraints import NONE, TokenConstraints
 from attentio.errors import AttentioError
 from attentio.models.protocols import StepDecoder
 
@@ -88,6 +89,7 @@ def search(
     length_penalty: float = 1.0,
     n_best: int = 1,
     need_weights: bool = True,
+    constraints: TokenConstraints = NONE,
     each_step: Callable[[], None] = lambda: None,
 ) -> list[list[Hypothesis]]:
     """The most probable outputs of each sentence, by beam search; greedy search for beam = 1.
@@ -104,6 +106,10 @@ def search(
     use. The result is therefore that of running to the maximum length, and it does not depend on the other
     sentences of the batch.
 
+    Where tokens are required, each step keeps the `beam` most probable extensions for each number of required tokens
+    that are still missing, so that what is improbable but required has its place (Hokamp & Liu 2017, "Lexically
+    Constrained Decoding for Sequence Generation Using Grid Beam Search").
+
     Args:
         decoder: gives the logits of the next token.
         state: `decoder.start(memory)`, one hypothesis a sentence. It is given to the search.
@@ -116,10 +122,12 @@ def search(
             greedy search finds, only the score.
         n_best: number of hypotheses wanted for each sentence, at most `beam`.
         need_weights: whether the hypotheses carry their attention, which costs time.
+        constraints: what the outputs must be like.
         each_step: called before each step; what it raises ends the search.
 
     Returns:
-        For each sentence up to `n_best` distinct hypotheses, best first; fewer only if fewer outputs exist.
+        For each sentence up to `n_best` distinct hypotheses, best first; fewer only if fewer outputs exist, and none
+        only if none was found that meets the constraints.
 
     Raises:
         ValueError: for arguments out of range, and a sentence whose hypotheses the model forbids to end.
@@ -134,11 +142,13 @@ def search(
     live = torch.zeros_like(longest_penalty)[:, None]
     best = live.new_full((len(limits), n_best), -math.inf)
     trace: list[_Record] = []
+    said = token.new_empty(*token.shape, 0) if constraints.needs_history else None
     while len(rows):
         each_step()
         length = len(trace)
         step = decoder.step(token, state, need_weights=need_weights)
-        growth = _extend(live, step.logits, max_lengths <= length, banned, end=end, beam=beam)
+        full = max_lengths <= length
+        growth = _extend(live, step.logits, full, banned, end=end, beam=beam, constraints=constraints, said=said)
         ended = growth.tokens == end
         scores = (growth.log_probs / gnmt_penalty(length + 1, length_penalty)).masked_fill(~ended, -math.inf)
         trace.append(_Record(rows, growth, scores, step.weights))
@@ -149,13 +159,19 @@ def search(
         live = live.masked_fill(~open_[:, None], -math.inf)
         stay = open_.nonzero().squeeze(1)
         token, parents, state = growth.tokens, growth.parents, step.state
+        if said is not None:
+            said = torch.cat([said.take_along_dim(parents[:, :, None], dim=1), token[:, :, None]], dim=2)
         if len(stay) <= len(rows) * _WORTH_LEAVING:
             rows, token, parents, live, best = (x[stay] for x in (rows, token, parents, live, best))
             max_lengths, longest_penalty = max_lengths[stay], longest_penalty[stay]
+            said = None if said is None else said[stay]
             state = state.keep(stay) if len(stay) else state
         if len(stay) and not _is_identity(parents, step.logits.shape[1]):
             state = state.reorder(parents)
-    return _read_off(trace, batch=len(limits), n_best=n_best)
+    found = _read_off(trace, batch=len(limits), n_best=n_best)
+    if [] in found and not constraints.needs_history:
+        raise ValueError(f"the decoder must let a hypothesis end, got no possible end for sentence {found.index([])}")
+    return found
 
 
 def _check(
@@ -181,8 +197,10 @@ def _extend(
     *,
     end: int,
     beam: int,
+    constraints: TokenConstraints,
+    said: Int[Tensor, "batch parent length"] | None,
 ) -> _Growth:
-    """The `beam` most probable extensions of each sentence; only `end` where the sentence is `full`.
+    """The `beam` most probable extensions of each sentence and bank; only `end` where the sentence is `full`.
 
     A slot whose `live` is -inf holds no hypothesis; what the decoder says there, be it NaN, is ignored.
     """
@@ -194,6 +212,8 @@ def _extend(
     if not (top.isfinite() | dead).all():
         raise AttentioError(NOT_FINITE)
     finished = (log_probs[:, :, end] >= top) | ~full[:, None]
+    if said is not None:
+        constraints.restrict(log_probs, said, end=end)
 
     # One row for each hypothesis: filling rows by number is far cheaper than a mask over the vocabulary.
     rows = log_probs.flatten(0, 1)
@@ -201,10 +221,40 @@ def _extend(
     rows.index_fill_(0, full.repeat_interleave(parents).nonzero().squeeze(1), -math.inf)
     rows[:, end] = ends
     rows.index_fill_(0, dead.flatten().nonzero().squeeze(1), -math.inf)
+    if said is not None and constraints.required:
+        return _in_banks(live, log_probs, finished, beam=beam, constraints=constraints, said=said)
     found, tokens = _most_probable(log_probs, beam)
     # With few tokens the beam needs some steps to fill: 1, vocab, vocab ** 2, ...
     best, choice = _best((found + live[:, :, None]).flatten(1), min(beam, parents * vocab))
     parent = choice // found.shape[2]
+    return _Growth(parent, tokens.flatten(1).gather(1, choice), best, finished.gather(1, parent))
+
+
+def _in_banks(
+    live: Float[Tensor, "batch parent"],
+    log_probs: Float[Tensor, "batch parent vocab"],
+    finished: Bool[Tensor, "batch parent"],
+    *,
+    beam: int,
+    constraints: TokenConstraints,
+    said: Int[Tensor, "batch parent length"],
+) -> _Growth:
+    """The `beam` most probable extensions of each sentence, for each number of required tokens still missing."""
+    required = torch.tensor(constraints.required_ids, device=said.device)
+    wanted = log_probs[:, :, required]
+    others, other_tokens = _most_probable(log_probs.index_fill_(2, required, -math.inf), beam)
+    tokens = torch.cat([other_tokens, required.expand(wanted.shape)], dim=2)
+    scores = (torch.cat([others, wanted], dim=2) + live[:, :, None]).flatten(1)
+
+    nothing = torch.full_like(said[:, :, :1], -1)  # any token that is in no phrase
+    missing = constraints.missing(torch.cat([said, nothing], dim=2))[:, :, None].expand(others.shape)
+    longer = [said[:, :, None].expand(-1, -1, len(required), -1), required[:, None].expand(*wanted.shape, 1)]
+    banks = torch.cat([missing, constraints.missing(torch.cat(longer, dim=3))], dim=2).flatten(1)
+
+    count = min(beam, scores.shape[1])
+    each = [_best(scores.masked_fill(banks != bank, -math.inf), count) for bank in range(constraints.banks)]
+    best, choice = (torch.cat(parts, dim=1) for parts in zip(*each, strict=True))
+    parent = choice // tokens.shape[2]
     return _Growth(parent, tokens.flatten(1).gather(1, choice), best, finished.gather(1, parent))
 
 
@@ -276,8 +326,6 @@ def _read_off(trace: list[_Record], *, batch: int, n_best: int) -> list[list[Hyp
                 if score > -math.inf
             ]
         )
-        if not outputs[-1]:
-            raise ValueError(f"the decoder must let a hypothesis end, got no possible end for sentence {i}")
     return outputs
 
 

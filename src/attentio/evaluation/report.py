@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from attentio.evaluation.by_length import LengthBin
+from attentio.evaluation.calibration import Calibration
 from attentio.evaluation.confusions import Confusion
 from attentio.evaluation.language import LANGUAGE_METRICS
 from attentio.evaluation.metrics import METRICS, Score
@@ -31,6 +32,7 @@ class Evaluation:
 
     title: of the table of scores. summary: on how much, and how, in a few words. facts: more numbers for a program.
     notes: lines for a person. outputs: what was said, where there are outputs. confusions: see `confusions`.
+    calibration: of the outputs' confidence, where it was asked for.
     """
 
     title: str
@@ -41,6 +43,7 @@ class Evaluation:
     notes: list[str] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
     confusions: list[Confusion] = field(default_factory=list)
+    calibration: Calibration | None = None
 
 
 def as_json(scores: Sequence[Score], length_bins: Sequence[LengthBin] = ()) -> dict[str, Any]:

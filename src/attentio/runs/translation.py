@@ -32,7 +32,7 @@ blueprint = ENCODER_DECODER
 run_class = Run
 verb = "translate"
 options: Mapping[str, frozenset[str]] = {
-    "evaluate": frozenset({"beam", "max_length_ratio", "metrics"}),
+    "evaluate": frozenset({"beam", "max_length_ratio", "metrics", "calibrate"}),
     "look": frozenset({"beam"}),
 }
 
@@ -151,10 +151,12 @@ def evaluate(
     beam: int | None = None,
     max_length_ratio: float | None = None,
     metrics: list[str] | None = None,
+    calibrate: bool = False,
 ) -> "Evaluation":
-    """Quality of free decoding, also by the length of the sources."""
+    """Quality of free decoding, also by the length of the sources. calibrate: also the outputs' confidence."""
     from attentio.data.pairs import group_references
     from attentio.evaluation.by_length import by_source_length
+    from attentio.evaluation.calibration import calibrate as fitted
     from attentio.evaluation.confusions import confusions
     from attentio.evaluation.metrics import check_metrics, score, tokens_of
     from attentio.evaluation.report import Evaluation, Output
@@ -192,6 +194,15 @@ def evaluate(
         Output(each.source, one.text, split(one.text) in map(split, each.references), one.score, each.references)
         for each, one in zip(examples, outputs, strict=True)
     ]
+    notes = _notes(run, len(part.items), len(examples), unknown, (cut, longer), ratio)
+    calibration = None
+    if calibrate:
+        calibration = fitted([one.log_prob for one in outputs], [each.right for each in said])
+        notes.append(
+            f"confidence that a whole output is right, fitted on {calibration.lines:,} of which {calibration.right:,} "
+            f"are: temperature {calibration.temperature:.3f}; expected calibration error there "
+            f"{calibration.error_before:.4f} before and {calibration.error_after:.4f} after"
+        )
     return Evaluation(
         title="quality of free decoding",
         summary=f"{len(examples):,} sources, beam {beam}, {seconds:.1f} s",
@@ -206,7 +217,8 @@ def evaluate(
             "seconds": seconds,
             "output_tokens_per_second": sum(len(output.tokens) for output in outputs) / seconds,
         },
-        notes=_notes(run, len(part.items), len(examples), unknown, (cut, longer), ratio),
+        notes=notes,
+        calibration=calibration,
         outputs=said,
         confusions=confusions(texts, references, units=config.units),
     )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from attentio.config.schema import Config, DecodingConfig
 from attentio.data.batches import length_sorted_batches, pad_rows
+from attentio.decoding.constraints import TokenConstraints
 from attentio.decoding.drawn import generator_of, joined
 from attentio.decoding.sampling import Sampling, sample
 from attentio.decoding.search import Hypothesis, search
@@ -25,6 +26,7 @@ from attentio.models.ensemble import Ensemble
 from attentio.models.transformer import TransformerDecoder
 from attentio.runs.build import ENCODER_DECODER, Tokenizers
 from attentio.runs.card import described, described_in_html
+from attentio.runs.constraints import Constraints
 from attentio.runs.directory import Contents, load_directory
 from attentio.runs.one_kind import OneKind
 from attentio.runs.outputs import Scored, Translation
@@ -54,14 +56,16 @@ class Run(OneKind):
     [Translation('2026-03-14', score ..., attention [11, 14])]
     >>> found = run.candidates(
     ...     ["14 March 2026"], n_best=2, beam=4, length_penalty=0.6, max_length_ratio=2.0, batch_size=8,
-    ...     attention=False, compiled=False, progress=print, each_step=lambda: None,
+    ...     attention=False, constraints=at.Constraints(prefix="2"), compiled=False, progress=print,
+    ...     each_step=lambda: None,
     ... )
     1
     >>> found[0][0]
     Translation('2026-03-14', score ...)
     >>> run.sample(
     ...     ["14 March 2026"], at.Sampling(top_p=0.9), samples=2, seed=1, numbers=[7], max_length_ratio=2.0,
-    ...     batch_size=8, attention=False, progress=print, each_step=lambda: None,
+    ...     batch_size=8, attention=False, constraints=at.Constraints(prefix="2"), progress=print,
+    ...     each_step=lambda: None,
     ... )
     1
     [[Translation('2026-03-14', score ...), Translation('2026-03-14', score ...)]]
@@ -134,6 +138,7 @@ class Run(OneKind):
         max_length_ratio: float | None = None,
         batch_size: int | None = None,
         attention: bool = True,
+        constraints: Constraints | None = None,
         compiled: bool | None = None,
         progress: Callable[[int], None] = lambda done: None,
         each_step: Callable[[], None] = lambda: None,
@@ -145,8 +150,12 @@ class Run(OneKind):
             and rounded differently. None for where the texts are many: the longest of each batch, in tokens, sum to at
             least `WORTH_COMPILING`.
         progress: told how many more texts are done, as they are.
+        constraints: what the outputs must be like.
         each_step: called before each step of decoding; what it raises ends the call.
+
+        Raises AttentioError for a text that has no output which meets the constraints.
         """
+        limits = (constraints or Constraints()).of(self.tokenizers.target, self.read)
         decoding = self._decoding(
             beam=beam, length_penalty=length_penalty, max_length_ratio=max_length_ratio, batch_size=batch_size
         )
@@ -155,14 +164,16 @@ class Run(OneKind):
         texts = self._read_all(texts)
         sources = self._source_ids(texts)
         found: list[list[Translation]] = [[] for _ in texts]
-        for indices, hypotheses in self._search(sources, decoding, n_best, attention, compiled, each_step):
+        for indices, hypotheses in self._search(sources, decoding, n_best, attention, compiled, each_step, limits):
             for index, best in zip(indices, hypotheses, strict=True):
+                if not best:
+                    raise self._unmet(texts[index], max_length_ratio)
                 found[index] = self._distinct(best, texts[index], sources[index])
             progress(len(indices))
         # Other pieces of a text that is there already took places: among all that the beam ends with there may be more.
         short = [index for index, best in enumerate(found) if len(best) < n_best < decoding.beam]
         again = [sources[index] for index in short]
-        for indices, hypotheses in self._search(again, decoding, decoding.beam, attention, compiled, each_step):
+        for indices, hypotheses in self._search(again, decoding, decoding.beam, attention, compiled, each_step, limits):
             for i, best in zip(indices, hypotheses, strict=True):
                 found[short[i]] = self._distinct(best, texts[short[i]], again[i])[:n_best]
         return found
@@ -178,6 +189,7 @@ class Run(OneKind):
         max_length_ratio: float | None = None,
         batch_size: int | None = None,
         attention: bool = True,
+        constraints: Constraints | None = None,
         progress: Callable[[int], None] = lambda done: None,
         each_step: Callable[[], None] = lambda: None,
     ) -> list[list[Translation]]:
@@ -187,8 +199,11 @@ class Run(OneKind):
         seed: the same draws the same, within rounding, whatever the other texts and the size of the batches; None draws
             differently each time.
         numbers: of the texts; a text's random numbers are those of the seed and its number. None counts from 1.
-        Other options as in `candidates`.
+        Other options as in `candidates`, but that of what is drawn no words can be required.
         """
+        asked = (constraints or Constraints()).of(self.tokenizers.target, self.read)
+        if asked.required:
+            raise AttentioError("words can be required of what is searched for, not of what is drawn; leave one out")
         decoding = self._decoding(beam=samples, max_length_ratio=max_length_ratio, batch_size=batch_size)
         texts = self._read_all(texts)
         sources = self._source_ids(texts)
@@ -196,6 +211,8 @@ class Run(OneKind):
         seed = secrets.randbits(63) if seed is None else seed
         found: list[list[Translation]] = [[] for _ in texts]
         for indices, state, limits in self._started(sources, decoding, compiled=False):
+            if int(limits.min()) < len(asked.prefix):
+                raise self._unmet(texts[indices[int(limits.argmin())]], max_length_ratio)
             first = torch.full_like(limits[:, None], self.begin).expand(-1, samples)
             steps = []
             with torch.inference_mode():
@@ -209,6 +226,7 @@ class Run(OneKind):
                     forbidden=self.suppressed,
                     generator=[generator_of(seed, numbers[index]) for index in indices],
                     limits=limits,
+                    constraints=asked,
                     need_weights=attention,
                 ):
                     steps.append(step)
@@ -295,6 +313,12 @@ class Run(OneKind):
             **vars(self.config.decoding) | {key: value for key, value in asked.items() if value is not None}
         )
 
+    def _unmet(self, text: str, max_length_ratio: float | None) -> AttentioError:
+        return AttentioError(
+            f"no output for {text[:40]!r} was found that has what it must have; an output may have "
+            f"{self.length_limit(max_length_ratio)}; --max-length-ratio lets it have more"
+        )
+
     def _read_all(self, texts: Sequence[str]) -> list[str]:
         if isinstance(texts, str):
             raise ValueError(f"texts must be a list of texts, got one text; write [{texts[:30]!r}]")
@@ -314,9 +338,10 @@ class Run(OneKind):
         attention: bool,
         compiled: bool | None,
         each_step: Callable[[], None],
+        constraints: TokenConstraints,
     ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
         """Translate the sources, the longest first; yields the numbers of each batch and its outputs."""
-        for indices, state, limits in self._started(sources, decoding, compiled):
+        for indices, state, limits in self._started(sources, decoding, compiled, banks=constraints.banks):
             with torch.inference_mode():
                 hypotheses = search(
                     self.model,
@@ -329,12 +354,13 @@ class Run(OneKind):
                     length_penalty=decoding.length_penalty,
                     n_best=n_best,
                     need_weights=attention,
+                    constraints=constraints,
                     each_step=each_step,
                 )
             yield indices, hypotheses
 
     def _started(
-        self, sources: Sequence[Sequence[int]], decoding: DecodingConfig, compiled: bool | None
+        self, sources: Sequence[Sequence[int]], decoding: DecodingConfig, compiled: bool | None, *, banks: int = 1
     ) -> Iterator[tuple[list[int], Any, Int[Tensor, "batch"]]]:
         """The sources in batches, the longest first: their numbers, the state after reading them, the length limits."""
         device = next(self.model.parameters()).device
@@ -345,7 +371,7 @@ class Run(OneKind):
         transformer = any(isinstance(member.decoder, TransformerDecoder) for member in self.members)
         packed = PackedWeights(compiled_loops() if compiled and transformer and device.type == "cpu" else None)
         if batches:
-            self._check_memory(len(batches[0]), decoding)
+            self._check_memory(len(batches[0]), decoding.beam * banks)
         for indices in batches:
             padded = pad_rows([sources[index] for index in indices]).to(device)
             lengths = torch.from_numpy(all_lengths[indices]).to(device)
@@ -353,11 +379,11 @@ class Run(OneKind):
                 state = self.model.start(self.model.encode(padded, lengths), packed=packed)
             yield indices.tolist(), state, self.longest(lengths, decoding.max_length_ratio)
 
-    def _check_memory(self, texts: int, decoding: DecodingConfig) -> None:
+    def _check_memory(self, texts: int, beam: int) -> None:
         """AttentioError where the probabilities of one step alone are too many."""
         check_memory(
-            (len(self.members) + 1) * 4 * texts * decoding.beam * self.words,  # logits, and log-probabilities
-            f"a beam of {decoding.beam} for {texts:,} texts at a time, with {self.words:,} entries in the vocabulary,",
+            (len(self.members) + 1) * 4 * texts * beam * self.words,  # logits, and log-probabilities
+            f"a beam of {beam} for {texts:,} texts at a time, with {self.words:,} entries in the vocabulary,",
             "give a smaller beam (--beam) or decoding.batch_size",
         )
 
