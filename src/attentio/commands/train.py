@@ -58,7 +58,9 @@ def train(config: Config, folder: Path, device_name: str) -> int:
 
     parts = None if system.may_have_peers() else read_parts(config)
     from rich.console import Console
+    from rich.progress import track
 
+    from attentio.data.kept import Cache
     from attentio.runs.begin import alone_in, prepare
     from attentio.runs.directory import Contents
     from attentio.runs.sums import sums
@@ -96,7 +98,10 @@ def train(config: Config, folder: Path, device_name: str) -> int:
             contents = Contents(folder, config, tokenizers, model)
             if first:
                 _introduce(console, say, contents, train_part, dev_part)
-            corpus = task.corpus(config, train_part, tokenizers, seed=options.seed)
+            cache = Cache(
+                folder / "tokens", lambda items, total: track(items, said("encoding"), total, console=console)
+            )
+            corpus = task.corpus(config, train_part, tokenizers, seed=options.seed, cache=cache)
             if device.type != "cpu":
                 say(f"on {device}; --device cpu trains on the CPU")
             if fabric.world_size > 1:
