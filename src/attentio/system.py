@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,6 +121,12 @@ def replace_bytes(path: Path, content: bytes) -> None:
     sync(beside)
     os.replace(beside, path)
     sync(path.parent)
+
+
+def scratch_folder() -> Path:
+    """Where there is room for more than the memory holds: TMPDIR, or else not a /tmp that may be memory itself."""
+    roomy = Path("/var/tmp")
+    return roomy if "TMPDIR" not in os.environ and roomy.is_dir() else Path(tempfile.gettempdir())
 
 
 def peak_megabytes() -> float | None:

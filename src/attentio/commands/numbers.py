@@ -52,6 +52,7 @@ Beam = Whole(1, MOST_HYPOTHESES)
 Count = Whole(1, 10**6)
 """Of tokens or candidates; and the number of a layer or head."""
 CountFromZero = Whole(0, 10**6)
+Processes = Whole(1, 1024)
 Documents = Whole(1, 10**9)
 Seed = Whole(0, 2**63 - 1)
 Seeds = Whole(1, 1000)

@@ -65,7 +65,9 @@ def train(config: Config, folder: Path, device_name: str) -> int:
 
     parts = None if system.may_have_peers() else read_parts(config)
     from rich.console import Console
+    from rich.progress import track
 
+    from attentio.data.kept import Cache
     from attentio.runs.begin import alone_in, prepare
     from attentio.runs.directory import Contents
     from attentio.runs.distillation import check_vocabularies, read_teachers, with_lessons
@@ -124,7 +126,10 @@ def train(config: Config, folder: Path, device_name: str) -> int:
                     _tell_origin(console, say, taken, lacking(config, train_part, tokenizers))
             if options.freeze:
                 say(f"training.freeze: {freeze(model, options.freeze):,} numbers stay as they are")
-            corpus = task.corpus(config, lessons, tokenizers, seed=options.seed)
+            cache = Cache(
+                folder / "tokens", lambda items, total: track(items, said("encoding"), total, console=console)
+            )
+            corpus = task.corpus(config, lessons, tokenizers, seed=options.seed, cache=cache)
             if device.type != "cpu":
                 say(f"on {device}; --device cpu trains on the CPU")
             if fabric.world_size > 1:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attentio.commands.numbers import Beam, Count, LengthPenalty, MaxLengthRatio, Seed, Share, Temperature
+from attentio.commands.numbers import Beam, Count, LengthPenalty, MaxLengthRatio, Processes, Seed, Share, Temperature
 from attentio.commands.words import said
 
 if TYPE_CHECKING:
@@ -74,9 +74,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json", action="store_true", help="a JSON object for each line, with every token's probability"
     )
     parser.add_argument("--bad-lines", choices=("stop", "skip"), default="stop", help="skip: leave their output empty")
+    parser.add_argument(
+        "--input",
+        type=Path,
+        metavar="DIR",
+        help="translate each file of a folder; the same command goes on after a stop",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="where the translated files go, under the same names"
+    )
+    parser.add_argument(
+        "--processes", type=Processes, metavar="N", help="so many work on --input; other machines may too (default: 1)"
+    )
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
+    if arguments.input or arguments.output or arguments.processes:
+        from attentio.commands.bulk import translate_folder
+
+        return translate_folder(arguments)
     from rich.console import Console
     from rich.progress import Progress
 

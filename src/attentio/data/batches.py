@@ -1,6 +1,7 @@
 """Encoded pairs, padded batches of them, and which pairs stand together in a batch."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,9 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from attentio.data.kept import Arrays, Cache, joined
 from attentio.data.pairs import Pair
+from attentio.data.spool import Spool
 from attentio.text.tokenizer import BOS, EOS, PAD, Tokenizer
 
 _POOL_BATCHES = 50
@@ -50,7 +53,7 @@ class PairBatch(NamedTuple):
 
 
 class EncodedPairs:
-    """Pairs as token ids, held in two flat arrays; each side ends in EOS.
+    """Pairs as token ids, held in two flat arrays, of files where they are many; each side ends in EOS.
 
     source_lengths, target_lengths: tokens of each pair, EOS included, [pairs].
     """
@@ -59,19 +62,32 @@ class EncodedPairs:
         """Take the token ids of each side, without BOS and EOS."""
         if len(sources) != len(targets):
             raise ValueError(f"sources and targets must be equally many, got {len(sources)} and {len(targets)}")
-        self._sources = _Ragged(sources)
-        self._targets = _Ragged(targets)
-        self.source_lengths = self._sources.lengths
-        self.target_lengths = self._targets.lengths
+        self._hold(joined(_ARRAYS, [_piece(sources, targets)]))
 
     @classmethod
-    def encode(cls, pairs: Iterable[Pair], source_tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> "EncodedPairs":
-        """Encode the text of the pairs."""
-        sources, targets = [], []
-        for source, target in pairs:
-            sources.append(source)
-            targets.append(target)
-        return cls(sources=source_tokenizer.encode_all(sources), targets=target_tokenizer.encode_all(targets))
+    def encode(
+        cls,
+        pairs: Iterable[Pair],
+        source_tokenizer: Tokenizer,
+        target_tokenizer: Tokenizer,
+        *,
+        cache: Cache | None = None,
+    ) -> "EncodedPairs":
+        """Encode the text of the pairs. cache: where the ids of pairs that are many (`Spool`) are kept, in files."""
+        encoded = cls.__new__(cls)
+        tokenizers = (source_tokenizer, target_tokenizer)
+        if cache is not None and isinstance(pairs, Spool):
+            made_of = ("pairs", pairs.digest, *(tokenizer.to_json() for tokenizer in tokenizers))
+            encoded._hold(cache.arrays(made_of, _ARRAYS, _pieces(cache.track(pairs, len(pairs)), *tokenizers)))
+        else:
+            encoded._hold(joined(_ARRAYS, _pieces(pairs, *tokenizers)))
+        return encoded
+
+    def _hold(self, arrays: Arrays) -> None:
+        self._sources = _Ragged(arrays["sources"], arrays["source_lengths"])
+        self._targets = _Ragged(arrays["targets"], arrays["target_lengths"])
+        self.source_lengths = self._sources.lengths
+        self.target_lengths = self._targets.lengths
 
     def __len__(self) -> int:
         return len(self.source_lengths)
@@ -89,10 +105,10 @@ class EncodedPairs:
         return PairBatch(
             indices=indices,
             source=torch.from_numpy(self._sources.padded(indices)),
-            source_lengths=torch.from_numpy(self.source_lengths[indices]),
+            source_lengths=torch.from_numpy(self.source_lengths[indices].astype(np.int64)),
             target_input=torch.from_numpy(target_input),
             target_output=torch.from_numpy(target_output),
-            target_lengths=torch.from_numpy(self.target_lengths[indices]),
+            target_lengths=torch.from_numpy(self.target_lengths[indices].astype(np.int64)),
         )
 
 
@@ -112,18 +128,38 @@ class PairBatches:
         return self.pairs.batch(indices)
 
 
-class _Ragged:
-    """Rows of different lengths one after the other, an EOS at the end of each."""
+_ARRAYS = {"sources": np.int32, "source_lengths": np.int32, "targets": np.int32, "target_lengths": np.int32}
+"""The ids of each side, one pair after the other, an EOS at the end of each; and how many each has."""
+_AT_ONCE = 2**14  # pairs
+_MARKED = 64  # of so many rows, the place of the first is remembered
 
-    def __init__(self, rows: Sequence[Sequence[int]]) -> None:
-        self.lengths = np.fromiter((len(row) + 1 for row in rows), dtype=np.int64, count=len(rows))
-        self._starts = np.cumsum(self.lengths) - self.lengths
-        self._flat = np.fromiter(
-            (token for row in rows for token in (*row, EOS)), dtype=np.int32, count=int(self.lengths.sum())
-        )
+
+def _pieces(pairs: Iterable[Pair], source_tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> Iterator[Arrays]:
+    rest = iter(pairs)
+    while some := list(islice(rest, _AT_ONCE)):
+        sources, targets = zip(*some, strict=True)
+        yield _piece(source_tokenizer.encode_all(sources), target_tokenizer.encode_all(targets))
+
+
+def _piece(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> Arrays:
+    return {
+        "sources": np.fromiter((token for row in sources for token in (*row, EOS)), np.int32),
+        "source_lengths": np.fromiter((len(row) + 1 for row in sources), np.int32),
+        "targets": np.fromiter((token for row in targets for token in (*row, EOS)), np.int32),
+        "target_lengths": np.fromiter((len(row) + 1 for row in targets), np.int32),
+    }
+
+
+class _Ragged:
+    """Rows of different lengths in one flat array. Where each begins is added up from the last row that is marked."""
+
+    def __init__(self, flat: Int[np.ndarray, "tokens"], lengths: Int[np.ndarray, "rows"]) -> None:
+        self._flat, self.lengths = flat, lengths
+        sums = np.add.reduceat(lengths, np.arange(0, len(lengths), _MARKED), dtype=np.int64)
+        self._marks = np.cumsum(sums) - sums
 
     def row(self, index: int) -> list[int]:
-        start = int(self._starts[index])
+        start = int(self._starts(np.array([index]))[0])
         return self._flat[start : start + int(self.lengths[index])].tolist()
 
     def padded(self, indices: Int[np.ndarray, "rows"]) -> Int[np.ndarray, "rows width"]:
@@ -131,8 +167,14 @@ class _Ragged:
         columns = np.arange(lengths.max())
         real = columns < lengths[:, None]
         rows = np.full(real.shape, PAD, dtype=np.int64)
-        rows[real] = self._flat[(self._starts[indices, None] + columns)[real]]
+        rows[real] = self._flat[(self._starts(indices)[:, None] + columns)[real]]
         return rows
+
+    def _starts(self, indices: Int[np.ndarray, "rows"]) -> Int[np.ndarray, "rows"]:
+        marked = indices // _MARKED
+        before = marked[:, None] * _MARKED + np.arange(_MARKED)
+        lengths = self.lengths[np.minimum(before, len(self.lengths) - 1)]
+        return self._marks[marked] + np.where(before < indices[:, None], lengths, 0).sum(1)
 
 
 def epoch_batches(

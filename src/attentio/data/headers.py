@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import islice
 
 _ENOUGH = 10
 """Rows from which it is strange that one row is written in a script of its own."""
@@ -36,7 +37,7 @@ def stands_apart(rows: Sequence[Sequence[str]]) -> bool:
     if len(rows) < _ENOUGH:
         return False
     return any(
-        (own := _scripts(cell)) and not any(own & _scripts(row[column]) for row in rows[1:])
+        (own := _scripts(cell)) and not any(own & _scripts(row[column]) for row in islice(rows, 1, None))
         for column, cell in enumerate(rows[0])
     )
 

@@ -51,21 +51,38 @@ def file_lines(path: Path) -> Iterator[bytes]:
 def read_sources(
     stream: Iterable[bytes], name: str, *, bad_lines: BadLines = "stop", max_line_length: int = 10_000
 ) -> Iterator[tuple[int, str]]:
-    """The lines of a stream that are to be translated, with their numbers from 1.
+    """The lines of a stream that are to be translated, with their numbers from 1; see `checked_sources`.
+
+    stream: a binary stream, or anything else that gives lines with their ends; read lazily.
+    """
+    lines = bounded_lines(stream)
+    return checked_sources(lines, name, bad_lines=bad_lines, max_line_length=max_line_length)
+
+
+def checked_sources(
+    lines: Iterable[bytes],
+    name: str,
+    *,
+    first: int = 1,
+    bad_lines: BadLines = "stop",
+    max_line_length: int = 10_000,
+) -> Iterator[tuple[int, str]]:
+    """Lines that are to be translated, with their numbers.
 
     A line of nothing but white space is allowed and gives "". With `bad_lines="skip"` a bad line gives ""
     too, so that one line in stays one line out, and what is wrong with it is logged as a warning.
 
     Args:
-        stream: a binary stream, or anything else that gives lines with their ends; read lazily.
+        lines: without their ends.
         name: what errors call it: a file name, or "<stdin>".
+        first: the number of the first line.
         bad_lines: stop at a line that fails the checks of `check_text`, or skip it.
         max_line_length: in characters.
 
     Raises:
         AttentioError: a bad line, with `bad_lines="stop"`.
     """
-    for number, line in enumerate(bounded_lines(stream), start=1):
+    for number, line in enumerate(lines, start=first):
         where = f"{name}:{number}"
         try:
             text = decode_line(line, where)

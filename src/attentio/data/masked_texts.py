@@ -1,7 +1,7 @@
 """Documents as rows of tokens with holes, for masked language models."""
 
-import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +11,11 @@ from torch import Tensor
 
 from attentio.config.schema import MaskingConfig
 from attentio.data.batches import epoch_batches
+from attentio.data.kept import Arrays, Cache, joined
 from attentio.data.masking import corrupt, draws
+from attentio.data.spool import Spool
 from attentio.text.protocol import AnyTokenizer
-from attentio.text.tokenizer import PAD
+from attentio.text.tokenizer import PAD, Tokenizer
 
 
 class MaskedBatch(NamedTuple):
@@ -47,6 +49,7 @@ class MaskedTexts:
         block: int,
         batch_tokens: int,
         seed: int,
+        cache: Cache | None = None,
     ) -> None:
         """Encode the documents.
 
@@ -57,6 +60,7 @@ class MaskedTexts:
             block: longest row, in tokens; at least 3.
             batch_tokens: a batch has at most this many, padding included; see `batches.epoch_batches`.
             seed: of the run.
+            cache: where the ids of documents that are many (`Spool`) are kept, in files.
         """
         if tokenizer.mask is None:
             raise ValueError("tokenizer must have a mask id: train it with mask=True")
@@ -65,13 +69,19 @@ class MaskedTexts:
         self._tokenizer, self._mask_id = tokenizer, tokenizer.mask
         self._masking, self._batch_tokens, self._seed = masking, batch_tokens, seed
         self._ordinary = np.setdiff1d(np.arange(tokenizer.size), sorted(tokenizer.special_ids))
-        encoded = tokenizer.encode_all(documents)
-        self._tokens = np.fromiter((i for ids in encoded for i in ids), dtype=np.int32)
-        self._word_starts = np.fromiter((b for ids in encoded for b in tokenizer.word_starts(ids)), dtype=bool)
-        ends = np.cumsum([0, *map(len, encoded)])
+        if cache is not None and isinstance(documents, Spool) and isinstance(tokenizer, Tokenizer):
+            made_of = ("masked texts", documents.digest, tokenizer.to_json())
+            arrays = cache.arrays(made_of, _ARRAYS, _pieces(cache.track(documents, len(documents)), tokenizer))
+        else:
+            arrays = joined(_ARRAYS, _pieces(documents, tokenizer))
+        self._tokens, self._word_starts = arrays["tokens"], arrays["word_starts"]
         room = block - 2
-        self._starts = np.concatenate([np.arange(start, end, room) for start, end in itertools.pairwise(ends)])
-        self._stops = np.minimum(self._starts + room, ends[np.searchsorted(ends, self._starts, side="right")])
+        lengths = arrays["lengths"].astype(np.int64)
+        rows = -(-lengths // room)  # of each document
+        document_of, ends = np.repeat(np.arange(len(rows)), rows), np.cumsum(lengths)
+        within = np.arange(len(document_of)) - (np.cumsum(rows) - rows)[document_of]
+        self._starts = (ends - lengths)[document_of] + within * room
+        self._stops = np.minimum(self._starts + room, ends[document_of])
         self.lengths = self._stops - self._starts + 2
 
     def __len__(self) -> int:
@@ -107,3 +117,19 @@ class MaskedTexts:
             labels=torch.from_numpy(corrupted.labels),
             size=int(lengths.sum()),
         )
+
+
+_ARRAYS = {"tokens": np.int32, "word_starts": np.bool_, "lengths": np.int32}
+"""The ids of the documents, one after the other; where words begin in them; and how many ids each document has."""
+_AT_ONCE = 2**12  # documents
+
+
+def _pieces(documents: Iterable[str], tokenizer: AnyTokenizer) -> Iterator[Arrays]:
+    rest = iter(documents)
+    while some := list(islice(rest, _AT_ONCE)):
+        encoded = tokenizer.encode_all(some)
+        yield {
+            "tokens": np.fromiter((i for ids in encoded for i in ids), np.int32),
+            "word_starts": np.fromiter((b for ids in encoded for b in tokenizer.word_starts(ids)), np.bool_),
+            "lengths": np.fromiter(map(len, encoded), np.int32),
+        }

@@ -1,6 +1,7 @@
 """Documents packed end to end into rows without gaps, for causal language models."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from attentio.data.kept import Arrays, Cache, joined
+from attentio.data.spool import Spool
 from attentio.text.tokenizer import PAD, Tokenizer
 
 
@@ -37,7 +40,14 @@ class PackedTexts:
     """
 
     def __init__(
-        self, documents: Iterable[str], tokenizer: Tokenizer, *, block: int, batch_tokens: int, seed: int
+        self,
+        documents: Iterable[str],
+        tokenizer: Tokenizer,
+        *,
+        block: int,
+        batch_tokens: int,
+        seed: int,
+        cache: Cache | None = None,
     ) -> None:
         """Encode the documents.
 
@@ -47,18 +57,19 @@ class PackedTexts:
             block: length of a row, in tokens.
             batch_tokens: a batch has as many rows as make at most this many tokens, but at least one.
             seed: of the run.
+            cache: where the ids of documents that are many (`Spool`) are kept, in files.
         """
         if block < 1:
             raise ValueError(f"block must be positive, got {block}")
         if batch_tokens < 1:
             raise ValueError(f"batch_tokens must be positive, got {batch_tokens}")
         self._block, self._rows_per_batch, self._seed = block, max(1, batch_tokens // block), seed
-        encoded = tokenizer.encode_all(documents)
-        # Documents as BOS tokens EOS one after the other; all but EOS are inputs.
-        self._tokens = np.fromiter(
-            (i for ids in encoded for i in (tokenizer.begin, *ids, tokenizer.end)), dtype=np.int32
-        )
-        self._inputs = np.array([len(ids) + 1 for ids in encoded], dtype=np.int64)
+        if cache is not None and isinstance(documents, Spool):
+            made_of = ("packed texts", documents.digest, tokenizer.to_json())
+            arrays = cache.arrays(made_of, _ARRAYS, _pieces(cache.track(documents, len(documents)), tokenizer))
+        else:
+            arrays = joined(_ARRAYS, _pieces(documents, tokenizer))
+        self._tokens, self._inputs = arrays["tokens"], arrays["inputs"].astype(np.int64)
         self._starts = np.cumsum(self._inputs + 1) - (self._inputs + 1)
         self._laid_epoch: int | None = None
 
@@ -103,3 +114,18 @@ class PackedTexts:
             self._laid = order, np.cumsum(self._inputs[order])
             self._laid_epoch = epoch
         return self._laid
+
+
+_ARRAYS = {"tokens": np.int32, "inputs": np.int32}
+"""Documents as BOS tokens EOS, one after the other; and how many of each are inputs: all but EOS."""
+_AT_ONCE = 2**12  # documents
+
+
+def _pieces(documents: Iterable[str], tokenizer: Tokenizer) -> Iterator[Arrays]:
+    rest = iter(documents)
+    while some := list(islice(rest, _AT_ONCE)):
+        encoded = tokenizer.encode_all(some)
+        yield {
+            "tokens": np.fromiter((i for ids in encoded for i in (tokenizer.begin, *ids, tokenizer.end)), np.int32),
+            "inputs": np.fromiter((len(ids) + 1 for ids in encoded), np.int32),
+        }

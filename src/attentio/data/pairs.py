@@ -1,6 +1,6 @@
 """Pairs of source and target text: from files, from the sets that come along, from the Hugging Face hub."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, zip_longest
@@ -52,7 +52,7 @@ class Pairs:
     """
 
     name: str
-    pairs: list[Pair]
+    pairs: Sequence[Pair]
     skipped: tuple[str, ...]
     header: str | None
     trimmed: int

@@ -1,8 +1,9 @@
 """The parts of a run's data, and the part of its training data that is held out where it has no dev set. No torch."""
 
 import hashlib
-import heapq
 import json
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from attentio import system
 from attentio.config.schema import Config
 from attentio.data.pairs import Pair, read_pairs
+from attentio.data.spool import collected
 from attentio.data.texts import read_texts
 from attentio.errors import AttentioError
 
@@ -29,7 +31,7 @@ class Part:
     """
 
     name: str
-    items: list[Any]
+    items: Sequence[Any]
     skipped: tuple[str, ...]
     unit: str
     header: str | None = None
@@ -95,11 +97,9 @@ def hold_out(part: Part) -> tuple[Part, Part]:
     Raises:
         AttentioError: a single source, or a single document of one line.
     """
-    sources = {source_of(item) for item in part.items}
-    if len(sources) > 1:
-        count = min(MOST_HELD_OUT, max(1, len(sources) // SHARE))
-        chosen = set(heapq.nsmallest(count, sources, key=lambda source: hashlib.sha256(source.encode()).digest()))
-        left = [item for item in part.items if source_of(item) not in chosen]
+    left: Sequence[Any]
+    if chosen := _chosen(map(source_of, part.items)):
+        left = collected(item for item in part.items if source_of(item) not in chosen)
         held = [item for item in part.items if source_of(item) in chosen]
     else:
         lines = part.items[0].split("\n") if part.unit == "documents" else []
@@ -108,6 +108,22 @@ def hold_out(part: Part) -> tuple[Part, Part]:
         count = min(MOST_HELD_OUT, max(1, len(lines) // SHARE))
         left, held = (["\n".join(some)] for some in (lines[:-count], lines[-count:]))
     return replace(part, items=left), Part(f"{part.name}, held out", held, (), part.unit)
+
+
+def _chosen(sources: Iterable[str]) -> set[str]:
+    """One in 20 of the different sources, those with the smallest sums; none of a single one."""
+    smallest: list[tuple[bytes, str]] = []
+    different: set[bytes] = set()  # no more of them are counted than matter
+    for source in sources:
+        one = (hashlib.sha256(source.encode()).digest(), source)
+        if len(different) < SHARE * MOST_HELD_OUT:
+            different.add(one[0])
+        place = bisect_left(smallest, one)
+        if place < MOST_HELD_OUT and smallest[place : place + 1] != [one]:
+            smallest.insert(place, one)
+            del smallest[MOST_HELD_OUT:]
+    count = 0 if len(different) < 2 else max(1, len(different) // SHARE)
+    return {source for _, source in smallest[:count]}
 
 
 def source_of(item: Any) -> str:

@@ -1,13 +1,14 @@
 """Rows of data, not yet parsed, each with the place it stands at: of files, embedded sets, and the hub."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from attentio.config.schema import BadLines
 from attentio.data import cmudict, dates, korean
 from attentio.data.lines import decode_line, file_lines
+from attentio.data.spool import collected
 from attentio.errors import AttentioError, did_you_mean, extra
 
 EMBEDDED: dict[str, Callable[[str], Iterable[tuple[str, str]]]] = {
@@ -75,18 +76,20 @@ def hub_rows(spec: str) -> Iterator[Row]:
 
 def parse_rows(
     rows: Iterable[AnyRow], parse: Callable[[AnyRow], Parsed], *, bad_lines: BadLines
-) -> tuple[list[Parsed], list[str]]:
+) -> tuple[Sequence[Parsed], list[str]]:
     """What the rows hold, and the message of `parse`'s AttentioError for each bad row that is skipped."""
-    found: list[Parsed] = []
     skipped: list[str] = []
-    for row in rows:
-        try:
-            found.append(parse(row))
-        except AttentioError as error:
-            if bad_lines == "stop":
-                raise
-            skipped.append(str(error))
-    return found, skipped
+
+    def parsed() -> Iterator[Parsed]:
+        for row in rows:
+            try:
+                yield parse(row)
+            except AttentioError as error:
+                if bad_lines == "stop":
+                    raise
+                skipped.append(str(error))
+
+    return collected(parsed()), skipped
 
 
 def json_object(line: bytes, where: str, remedy: str) -> dict[str, Any]:

@@ -1,10 +1,14 @@
 """What the data of a training look like, in numbers and lines for a person: many a model's mistakes are its data's."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int
 
 from attentio.config.schema import Config, SideConfig
-from attentio.data.part import Part, source_of
+from attentio.data.part import Part
+from attentio.data.spool import Texts
 from attentio.text.jamo import decompose
 
 _MOST_SHOWN = 20
@@ -21,22 +25,22 @@ class Survey(NamedTuple):
 def survey(config: Config, train: Part, dev: Part) -> Survey:
     """Look at the data of a training, as they were read."""
     unit, parts = train.unit, (train, dev)
-    distinct = [set(part.items) for part in parts]
+    distinct = [_distinct(part.items) for part in parts]
     repeated = (len(part.items) - len(found) for part, found in zip(parts, distinct, strict=True))
     rows = [(unit, *_numbers(len(part.items) for part in parts)), (f"repeated {unit}", *_numbers(repeated))]
     notes = []
     if unit == "pairs":
-        sources = [set(map(source_of, found)) for found in distinct]
+        sources = [_distinct(Texts(part.items, 0)) for part in parts]
         others = (len(found) - len(each) for found, each in zip(distinct, sources, strict=True))
         rows.append(("repeated sources with other targets", *_numbers(others)))
-        rows.append(("sources that are in train too", "", f"{len(sources[0] & sources[1]):,}"))
-    shared = sum(item in distinct[0] for item in dev.items)
+        rows.append(("sources that are in train too", "", f"{int(np.isin(sources[1], sources[0]).sum()):,}"))
+    shared = int(np.isin(_hashes(dev.items), distinct[0]).sum())
     rows.append((f"{unit} that are in train too", "", f"{shared:,}"))
     for what, side, texts in _sides(config, parts):
-        rows.append((f"{what}: mean and most characters", *map(_lengths, texts)))
+        known, asked = looked = [_look(each, side) for each in texts]
+        rows.append((f"{what}: mean and most characters", *(f"{one.mean:,.1f}, {one.most:,}" for one in looked)))
         kind = "words" if side.tokenizer == "whitespace" else "letters"
-        known, asked = (_symbols(each, side) for each in texts)
-        lacking = sorted(asked - known)
+        lacking = sorted(asked.symbols - known.symbols)
         rows.append((f"{what}: {kind} that train lacks", "", f"{len(lacking):,}"))
         if lacking:
             shown = " ".join(map(repr, lacking[:_MOST_SHOWN])) + (" .." if len(lacking) > _MOST_SHOWN else "")
@@ -48,7 +52,7 @@ def survey(config: Config, train: Part, dev: Part) -> Survey:
     rows.append((composed, *_numbers(part.composed for part in parts)))
     if 2 * shared >= len(dev.items):
         told = f"{dev.name} has {shared:,} of its {len(dev.items):,} {unit} from what is trained on, {train.name}"
-        if distinct[0] == distinct[1]:
+        if np.array_equal(distinct[0], distinct[1]):
             told = f"{dev.name} is what is trained on, {train.name}"
         notes.append(
             f"{told}: its scores tell what is remembered, not what is learnt; "
@@ -61,22 +65,40 @@ def _numbers(counts: Iterable[int | None]) -> Iterable[str]:
     return ("" if count is None else f"{count:,}" for count in counts)
 
 
-def _sides(config: Config, parts: tuple[Part, Part]) -> list[tuple[str, SideConfig, list[list[str]]]]:
+def _hashes(items: Iterable[Any]) -> Int[np.ndarray, "items"]:
+    """64 bits for each, which stand for it: the items themselves may be more than the memory holds."""
+    return np.fromiter(map(hash, items), np.int64)
+
+
+def _distinct(items: Iterable[Any]) -> Int[np.ndarray, "distinct"]:
+    """The different hashes, in ascending order."""
+    hashes = _hashes(items)
+    hashes.sort()  # where it is, as numpy's unique does not
+    return hashes[np.concatenate([[True], hashes[1:] != hashes[:-1]])]
+
+
+def _sides(config: Config, parts: tuple[Part, Part]) -> list[tuple[str, SideConfig, list[Iterable[str]]]]:
     """Each side of the pairs, or the documents: how it is called and tokenized, and its texts in each part."""
     text = config.text
     if parts[0].unit != "pairs":
         return [("documents", text.source, [part.items for part in parts])]
     sides = (("source", text.source), ("target", text.source if text.shared else text.target))
-    return [(name, side, [[pair[i] for pair in part.items] for part in parts]) for i, (name, side) in enumerate(sides)]
+    return [(name, side, [Texts(part.items, place) for part in parts]) for place, (name, side) in enumerate(sides)]
 
 
-def _symbols(texts: list[str], side: SideConfig) -> set[str]:
-    """What a vocabulary of these texts is made of."""
+class _Look(NamedTuple):
+    """symbols: what a vocabulary of the texts is made of. mean, most: characters of a text."""
+
+    symbols: set[str]
+    mean: float
+    most: int
+
+
+def _look(texts: Iterable[str], side: SideConfig) -> _Look:
     found: set[str] = set()
+    count = characters = most = 0
     for text in texts:
         found.update(text.split() if side.tokenizer == "whitespace" else text)
-    return set(decompose("".join(found))) if side.jamo and side.tokenizer != "whitespace" else found
-
-
-def _lengths(texts: list[str]) -> str:
-    return f"{sum(map(len, texts)) / len(texts):,.1f}, {max(map(len, texts)):,}"
+        count, characters, most = count + 1, characters + len(text), max(most, len(text))
+    decomposed = side.jamo and side.tokenizer != "whitespace"
+    return _Look(set(decompose("".join(found))) if decomposed else found, characters / count, most)

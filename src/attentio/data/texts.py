@@ -1,5 +1,6 @@
 """Documents of plain text, for language models: from files, from the sets that come along, from the hub."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from attentio.data.rows import (
     parse_rows,
     string_field,
 )
+from attentio.data.spool import collected
 from attentio.errors import AttentioError
 from attentio.text.normal import Normalizer, trimmed
 
@@ -31,7 +33,7 @@ class Texts:
     """
 
     name: str
-    documents: list[str]
+    documents: Sequence[str]
     skipped: tuple[str, ...]
     trimmed: int
     composed: int
@@ -84,7 +86,7 @@ def read_texts(
     if plain and document == "file":
         texts = ["\n".join(texts)]
     normal = Normalizer(normalize)
-    texts = [normal(text) for text in texts if trimmed(text)]
+    texts = collected(normal(text) for text in texts if trimmed(text))
     if not texts and skipped:
         raise AttentioError(f"{spec}: no good line among {len(skipped)}, the first: {skipped[0]}")
     if not texts:

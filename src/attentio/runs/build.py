@@ -1,6 +1,6 @@
 """The one place where the configuration becomes objects."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -42,7 +42,7 @@ class Tokenizers(Generic[AnyT]):
             self.target.save(folder / "target.json")
 
 
-def learn_tokenizer(side: SideConfig, texts: Sequence[str], *, mask: bool = False) -> Tokenizer:
+def learn_tokenizer(side: SideConfig, texts: Iterable[str], *, mask: bool = False) -> Tokenizer:
     """Learn the vocabulary of the training text of one side."""
     return Tokenizer.train(texts, kind=side.tokenizer, vocab_size=side.vocab_size, jamo=side.jamo, mask=mask)
 

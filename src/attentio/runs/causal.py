@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from torch import Tensor, nn
 
+    from attentio.data.kept import Cache
     from attentio.evaluation.report import Evaluation
     from attentio.runs.inspected import Inspected
     from attentio.text.tokenizer import Tokenizer
@@ -49,11 +50,19 @@ def learn(config: Config, train: Part) -> "Tokenizers[Tokenizer]":
     return Tokenizers(one, one)
 
 
-def corpus(config: Config, part: Part, tokenizers: "Tokenizers[Tokenizer]", *, seed: int) -> "Corpus":
+def corpus(
+    config: Config, part: Part, tokenizers: "Tokenizers[Tokenizer]", *, seed: int, cache: "Cache | None" = None
+) -> "Corpus":
     from attentio.data.packing import PackedTexts
 
-    batch_tokens = config.training.batch_tokens
-    return PackedTexts(part.items, tokenizers.source, block=config.text.block, batch_tokens=batch_tokens, seed=seed)
+    return PackedTexts(
+        part.items,
+        tokenizers.source,
+        block=config.text.block,
+        batch_tokens=config.training.batch_tokens,
+        seed=seed,
+        cache=cache,
+    )
 
 
 def notes(contents: Contents, corpus: "Corpus", dev: Part) -> list[str]:

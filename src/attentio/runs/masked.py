@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from torch import Tensor, nn
 
+    from attentio.data.kept import Cache
     from attentio.evaluation.language import TokenScores
     from attentio.evaluation.report import Evaluation
     from attentio.runs.inspected import Inspected
@@ -50,7 +51,9 @@ def learn(config: Config, train: Part) -> "Tokenizers[Tokenizer]":
     return Tokenizers(one, one)
 
 
-def corpus(config: Config, part: Part, tokenizers: Tokenizers[AnyTokenizer], *, seed: int) -> "Corpus":
+def corpus(
+    config: Config, part: Part, tokenizers: Tokenizers[AnyTokenizer], *, seed: int, cache: "Cache | None" = None
+) -> "Corpus":
     from attentio.data.masked_texts import MaskedTexts
 
     return MaskedTexts(
@@ -60,6 +63,7 @@ def corpus(config: Config, part: Part, tokenizers: Tokenizers[AnyTokenizer], *, 
         block=config.text.block,
         batch_tokens=config.training.batch_tokens,
         seed=seed,
+        cache=cache,
     )
 
 

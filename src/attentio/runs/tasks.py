@@ -18,6 +18,7 @@ from attentio.runs.translator import Run
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from attentio.data.kept import Cache
     from attentio.evaluation.report import Evaluation
     from attentio.runs.fields import Fields, Question
     from attentio.runs.inspected import Inspected
@@ -56,8 +57,10 @@ class Task(Protocol):
         """The vocabularies of a model that training begins with; for `text.extend`, with what they lack."""
         ...
 
-    def corpus(self, config: Config, part: Part, tokenizers: Tokenizers[Any], *, seed: int) -> "Corpus":
-        """The batches of one part."""
+    def corpus(
+        self, config: Config, part: Part, tokenizers: Tokenizers[Any], *, seed: int, cache: "Cache | None" = None
+    ) -> "Corpus":
+        """The batches of one part. cache: for the token ids, where they are many."""
         ...
 
     def notes(self, contents: Contents, corpus: "Corpus", dev: Part) -> list[str]:

@@ -10,6 +10,7 @@ import torch
 
 from attentio.config.schema import Config
 from attentio.data.part import Part
+from attentio.data.spool import Texts
 from attentio.errors import AttentioError, harmless
 from attentio.runs.build import ENCODER_DECODER, Tokenizers, learn_tokenizer
 from attentio.runs.directory import Contents
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from torch import nn
 
+    from attentio.data.kept import Cache
     from attentio.evaluation.report import Evaluation
     from attentio.runs.inspected import Inspected
     from attentio.text.tokenizer import Tokenizer
@@ -50,27 +52,28 @@ def example(folder: str) -> str:
 
 
 def learn(config: Config, train: Part) -> "Tokenizers[Tokenizer]":
-    sources, targets = [pair.source for pair in train.items], [pair.target for pair in train.items]
     if config.text.shared:
-        both = learn_tokenizer(config.text.source, sources + targets)
+        both = learn_tokenizer(config.text.source, Texts(train.items, 0, 1))
         return Tokenizers(both, both)
-    return Tokenizers(learn_tokenizer(config.text.source, sources), learn_tokenizer(config.text.target, targets))
+    sides = (config.text.source, config.text.target)
+    return Tokenizers(*(learn_tokenizer(side, Texts(train.items, place)) for place, side in enumerate(sides)))
 
 
 def keep(config: Config, train: Part, known: "Tokenizers[Tokenizer]") -> "Tokenizers[Tokenizer]":
     if not config.text.extend:
         return known
-    sources, targets = [pair.source for pair in train.items], [pair.target for pair in train.items]
     if known.target is known.source:
-        both = known.source.extended(sources + targets)
+        both = known.source.extended(Texts(train.items, 0, 1))
         return Tokenizers(both, both)
-    return Tokenizers(known.source.extended(sources), known.target.extended(targets))
+    return Tokenizers(known.source.extended(Texts(train.items, 0)), known.target.extended(Texts(train.items, 1)))
 
 
-def corpus(config: Config, part: Part, tokenizers: "Tokenizers[Tokenizer]", *, seed: int) -> "Corpus":
+def corpus(
+    config: Config, part: Part, tokenizers: "Tokenizers[Tokenizer]", *, seed: int, cache: "Cache | None" = None
+) -> "Corpus":
     from attentio.data.batches import EncodedPairs, PairBatches
 
-    pairs = EncodedPairs.encode(part.items, tokenizers.source, tokenizers.target)
+    pairs = EncodedPairs.encode(part.items, tokenizers.source, tokenizers.target, cache=cache)
     return PairBatches(pairs, batch_tokens=config.training.batch_tokens, seed=seed)
 
 
@@ -84,8 +87,13 @@ def notes(contents: Contents, corpus: "Corpus", dev: Part) -> list[str]:
     found = []
     of_dev = EncodedPairs.encode(dev.items, contents.tokenizers.source, contents.tokenizers.target)
     for name, pairs in ((data.train, corpus.pairs), (dev.name, of_dev)):
-        most = run.longest(torch.from_numpy(pairs.source_lengths), decoding.max_length_ratio).numpy()
-        if longer := int((pairs.target_lengths - 1 > most).sum()):
+        longer = 0
+        for start in range(0, len(pairs), 2**20):  # of lengths that may be mapped from a file
+            some = slice(start, start + 2**20)
+            sources = torch.from_numpy(pairs.source_lengths[some].astype(np.int64))
+            most = run.longest(sources, decoding.max_length_ratio).numpy()
+            longer += int((pairs.target_lengths[some] - 1 > most).sum())
+        if longer:
             found.append(
                 f"{name}: {longer:,} of {len(pairs):,} targets are longer than outputs may be, "
                 f"{run.length_limit()}; --decoding.max_length_ratio lets them have more"

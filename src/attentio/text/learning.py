@@ -1,6 +1,7 @@
 """Vocabularies learnt from text, with the `tokenizers` library."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import tokenizers
@@ -15,7 +16,7 @@ _NO_LIMIT = 2**31
 
 
 def learn(
-    texts: list[str], kind: TokenizerKind, vocab_size: int | None, reserved: tuple[str, ...]
+    texts: Iterable[str], kind: TokenizerKind, vocab_size: int | None, reserved: tuple[str, ...]
 ) -> tokenizers.Tokenizer:
     """The library's tokenizer with the vocabulary of the texts; the reserved symbols are its first ids.
 
@@ -37,11 +38,14 @@ def learn(
 
 
 def _check_piece_count(
-    texts: list[str], kind: TokenizerKind, vocab_size: int | None, reserved: tuple[str, ...]
+    texts: Iterable[str], kind: TokenizerKind, vocab_size: int | None, reserved: tuple[str, ...]
 ) -> None:
     if vocab_size is None:
         raise AttentioError(f"a {kind} tokenizer needs vocab_size, the number of its pieces; 4000 is a usual start")
-    alphabet = {SPACE}.union(*texts) - {" "}
+    alphabet = {SPACE}
+    for text in texts:
+        alphabet.update(text)
+    alphabet -= {" "}
     # The unigram trainer exceeds its limit when the characters alone fill it.
     smallest = len(reserved) + len(alphabet) + (kind == "unigram")
     if vocab_size < smallest:
@@ -51,7 +55,7 @@ def _check_piece_count(
         )
 
 
-def _learn(texts: list[str], kind: TokenizerKind, vocab_size: int, reserved: tuple[str, ...]) -> Any:
+def _learn(texts: Iterable[str], kind: TokenizerKind, vocab_size: int, reserved: tuple[str, ...]) -> Any:
     """The model of the `tokenizers` library learnt from the texts; reserved symbols are its first ids."""
     model: Any
     trainer: Any

@@ -7,7 +7,7 @@ matched in text.
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -94,7 +94,7 @@ class Tokenizer:
         if kind not in get_args(TokenizerKind):
             raise ValueError(f"kind must be one of {', '.join(get_args(TokenizerKind))}, got {kind!r}")
         reserved = (*SPECIAL_TOKENS, MASK_TOKEN) if mask else SPECIAL_TOKENS
-        prepared = [_prepare(text, jamo=jamo, mask=mask) for text in texts]
+        prepared = _Prepared(list(texts) if isinstance(texts, Iterator) else texts, jamo=jamo, mask=mask)
         if not any(text.strip() for text in prepared):
             raise AttentioError("no text to learn a vocabulary from; give at least one line that is not empty")
         core = learn(prepared, kind, vocab_size, reserved)
@@ -270,6 +270,16 @@ class Tokenizer:
         if tuple(core.id_to_token(i) for i in range(len(reserved))) != reserved:
             raise not_ours
         return cls(kind=kind, jamo=jamo, mask=mask, core=core)
+
+
+class _Prepared:
+    """Texts as the library reads them, to be gone through as often as needed without holding them."""
+
+    def __init__(self, texts: Iterable[str], *, jamo: bool, mask: bool) -> None:
+        self.texts, self.jamo, self.mask = texts, jamo, mask
+
+    def __iter__(self) -> Iterator[str]:
+        return (_prepare(text, jamo=self.jamo, mask=self.mask) for text in self.texts)
 
 
 def _prepare(text: str, *, jamo: bool, mask: bool) -> str:
