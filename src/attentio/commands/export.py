@@ -28,10 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "An option that these lack is refused by name. attentio can read such a directory too.\n"
         "bundle: one file with the configuration, the tokenizers and the best weights in half precision, which every\n"
         "verb takes as a RUN.\n"
-        "ctranslate2: an encoder-decoder of two Transformers for CTranslate2, a fast translator in C++."
+        "ctranslate2: an encoder-decoder of two Transformers for CTranslate2, a fast translator in C++.\n"
+        "onnx: any encoder-decoder, as a graph that reads and one that takes a step of decoding."
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory, made by attentio train")
-    parser.add_argument("--to", choices=("huggingface", "bundle", "ctranslate2"), required=True, help="the format")
+    parser.add_argument(
+        "--to", choices=("huggingface", "bundle", "ctranslate2", "onnx"), required=True, help="the format"
+    )
     parser.add_argument(
         "--type",
         choices=("float32", "int8"),
@@ -59,6 +62,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     found = read(path, device="cpu")
     if arguments.to == "bundle":
         return _bundle(found, arguments.out)
+    if arguments.to == "onnx":
+        return _onnx(found, arguments.run, arguments.out)
     if arguments.to == "ctranslate2":
         return _ctranslate2(found, arguments.run, arguments.out, arguments.type or "float32")
     return _huggingface(found, arguments.run, arguments.out)
@@ -89,6 +94,32 @@ def _ctranslate2(found: "Contents", run: Path, out: Path | None, type: "Type") -
     write(found.model, source, target, out, silent=silent, type=type)
     write_tokenizers(source, target, out)
     print(f"{said(f'wrote {out}; to open it:')}\n\n{_CTRANSLATE2.format(out=out, end=target.tokens([end])[0])}")
+    return 0
+
+
+def _onnx(found: "Contents", path: Path, out: Path | None) -> int:
+    from rich.console import Console
+
+    from attentio.export.onnx import write
+    from attentio.export.tokenizers import write_tokenizers
+    from attentio.runs.places import outputs_folder
+    from attentio.runs.translator import EXTRA_OUTPUT_TOKENS, Run
+    from attentio.runs.vocabulary import suppressed_ids
+
+    (source, target), out = _sides(found), out or outputs_folder(path, "onnx")
+    ours = Run.of(found)
+    facts = {
+        "source_end": ours.source_end,
+        "begin": ours.begin,
+        "end": ours.end,
+        "never": suppressed_ids(target, ours.model.output.out_features, but=ours.end),
+        "max_length_ratio": ours.config.decoding.max_length_ratio,
+        "extra_output_tokens": EXTRA_OUTPUT_TOKENS,
+    }
+    with Console(stderr=True).status(said("writing the two graphs")):
+        write(ours.model, out, facts)
+    write_tokenizers(source, target, out)
+    print(said(f"wrote {out}; docs/export.md shows how to decode with it"))
     return 0
 
 
