@@ -3,10 +3,10 @@
     python benchmarks/transformer_decoding.py --data DIR --envs DIR --work DIR [--repeats 3]
 
 The model is that of `transformer_training.py` (3 + 3 layers, width 256, vocabulary 8,000), trained for a few hundred
-updates so that its outputs are words, in float32. `attentio export` hands it to transformers, and CTranslate2's
-converter takes it from there. Every sentence takes exactly 16 steps on every side: the end of a sentence and the
-other special tokens have a bias of -1000 in all three, so that nothing ends before its limit. (Ours ends with the
-end token, as the 16th; the others with one more word.)
+updates so that its outputs are words, in float32. `attentio export` hands it to transformers and to CTranslate2.
+Every sentence takes exactly 16 steps on every side: the end of a sentence and the other special tokens have a bias of
+-1000, or CTranslate2's least length, so that nothing ends before its limit. (Ours ends with the end token, as the
+16th; the others with one more word.)
 
 Rows: greedy and beam 5 in batches of 64, the longest sentences first; greedy, one sentence at a time. Sources are
 sentences of Multi30k. A first batch is thrown away; time is that of `search`, `generate` and `translate_batch` with
@@ -48,12 +48,14 @@ def prepare(data: Path, work: Path, *, updates: int, sentences: int, threads: in
         log_every=updates // 2,
         threads=threads,
     )
-    run, exported = work / "trained" / "run", work / "exported"
-    peers.launch(
-        [attentio_run.ATTENTIO, "export", run, "--to", "huggingface", "--out", exported],
-        threads=threads,
-        log=work / "export.txt",
-    )
+    run = work / "trained" / "run"
+    exported = {format: str(work / f"exported-{format}") for format in ("huggingface", "ctranslate2")}
+    for format, out in exported.items():
+        peers.launch(
+            [attentio_run.ATTENTIO, "export", run, "--to", format, "--out", out],
+            threads=threads,
+            log=work / f"export-{format}.txt",
+        )
     tokenizers = Run.load(run).tokenizers
     encoded = EncodedPairs.encode(read_pairs(corpus.train).pairs[:sentences], tokenizers.source, tokenizers.target)
     batches = [
@@ -64,7 +66,7 @@ def prepare(data: Path, work: Path, *, updates: int, sentences: int, threads: in
     job = {
         "threads": threads,
         "run": str(run),
-        "exported": str(exported),
+        "exported": exported,
         "steps": STEPS,
         "silent": [PAD, UNK, BOS, EOS],
         "silent_bias": SILENT_BIAS,

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "attentio"
 CATALOGUE = PACKAGE / "locale" / "ko" / "LC_MESSAGES" / "attentio.po"
 
 ROOMS = (
-    *("commands", "config", "data", "decoding", "evaluation", "huggingface", "runs", "text", "training"),
+    *("commands", "config", "data", "decoding", "evaluation", "export", "huggingface", "runs", "text", "training"),
     *("devices.py", "errors.py", "files.py", "memory.py", "doctor/diagnosis.py", "layers/positions.py"),
     *("pictures/figure.py", "serving/names.py", "serving/server.py"),
 )

@@ -16,7 +16,7 @@ def main() -> None:
     job_file, result_file = map(Path, sys.argv[1:])
     job = json.loads(job_file.read_text(encoding="utf-8"))
     torch.set_num_threads(job["threads"])
-    model = MarianMTModel.from_pretrained(job["exported"]).eval()
+    model = MarianMTModel.from_pretrained(job["exported"]["huggingface"]).eval()
     model.generation_config.forced_eos_token_id = None
     padding = model.config.pad_token_id
     with torch.no_grad():

@@ -19,6 +19,8 @@ EXTRAS = {
     "plot": ("matplotlib",),
     "hf": ("datasets",),
     "serve": ("uvicorn", "starlette", "prometheus_client"),
+    "fast": ("ctranslate2",),
+    "onnx": ("onnxscript",),  # torch itself asks whether onnx is there
 }
 WITHOUT = """
 import sys
@@ -85,6 +87,8 @@ def test_the_source_distribution_can_set_itself_up_and_test_itself(dist: Path) -
         ("plot", ["compare", "luong", "none"]),
         ("hf", ["train", "luong", "--data.train", "hub:a:b"]),
         ("serve", ["serve", "cmudict"]),
+        ("fast", ["export", "dates-transformer", "--to", "ctranslate2"]),
+        ("onnx", ["export", "dates-luong", "--to", "onnx"]),
     ],
 )
 def test_a_verb_that_misses_an_extra_names_it_before_it_writes(extra: str, words: list[str], tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from attentio.attention.compare import ScaledDot, ScoreFunction
 from attentio.attention.engines import additive, blocks, flex, reference, sdpa, short
 from attentio.attention.engines.engine import Engine
 from attentio.attention.mask_base import Mask
-from attentio.attention.transforms import transforming
+from attentio.attention.transforms import transforming, writing_onnx
 from attentio.notebook import frame, line
 
 ENGINES: dict[str, Engine] = {
@@ -159,7 +159,7 @@ def _choose(call: Call, engine: str | None) -> Compute:
     if engine is not None:
         _require_able(call, engine)
         return ENGINES[engine].run
-    if transforming():
+    if transforming() or writing_onnx():
         return ENGINES["reference"].run
     plans = (module.plan(call) for module in ENGINES.values() if module.refuses(call) is None)
     return next(plan.run for plan in plans if plan.slower_because is None)

@@ -4,6 +4,11 @@ import torch
 from torch.autograd import forward_ad
 
 
+def writing_onnx() -> bool:
+    """Whether `torch.onnx.export` reads the model: then too tensors have no numbers, and lengths may be any."""
+    return torch.compiler.is_compiling() and torch.onnx.is_in_onnx_export()
+
+
 def transforming() -> bool:
     """Whether a torch.func transform (grad, vmap, jvp, ..) or forward-mode differentiation is at work.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attentio import system
+from attentio.commands.engine import with_engine
 from attentio.commands.words import said
 from attentio.errors import AttentioError
 
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
     from attentio.runs.folders import Job
     from attentio.runs.translator import Run
 
-_OF_LINES = ("n_best", "json", "sample", "temperature", "top_k", "top_p", "seed")
-"""Options of `translate` whose output is not the one best line for each."""
+_OF_LINES = (
+    *("n_best", "json", "doubtful", "sample", "temperature", "top_k", "top_p", "seed"),
+    *("prefix", "require", "no_repeat_ngram"),
+)
+"""Options of `translate` whose output is not the one best line for each, or not of a free search."""
 
 
 def translate_folder(arguments: argparse.Namespace) -> int:
@@ -65,12 +69,13 @@ def _work(arguments: argparse.Namespace, *, shown: bool) -> "list[Job]":
     from attentio.runs.translator import Run
 
     run = load_as(Run, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
+    own, run = run, with_engine(run, arguments.engine)
     options = {
         "beam": arguments.beam or run.config.decoding.beam,
         "length_penalty": arguments.length_penalty,
         "max_length_ratio": arguments.max_length_ratio,
     }
-    jobs = jobs_of(arguments.input, arguments.output, {"model": _sum_of(run), **options})
+    jobs = jobs_of(arguments.input, arguments.output, {"model": _sum_of(own), "engine": arguments.engine, **options})
     console = Console(stderr=True)
     columns = (
         TextColumn(said("translating")),

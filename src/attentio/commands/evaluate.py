@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from attentio.commands.engine import add_engine, with_engine
 from attentio.commands.numbers import Beam, Documents, MaxLengthRatio
 from attentio.commands.words import said
 
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="R",
         help="most tokens of an output for each of its source, besides ten more (default: as configured)",
     )
+    add_engine(parser)
     parser.add_argument("--metrics", help="comma-separated: wer, per, exact, bleu, chrf, ter (default: as configured)")
     parser.add_argument(
         "--pseudo-perplexity",
@@ -64,6 +66,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.runs.tasks import options_for, task_of
 
     trained = load(arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
+    trained = with_engine(trained, arguments.engine)
     config, task = trained.config, task_of(trained.config)
     metrics = arguments.metrics.split(",") if arguments.metrics else None
     given = {

@@ -1,4 +1,4 @@
-"""attentio export RUN --to FORMAT [--out PATH]: a trained model as transformers opens it, or as one small file."""
+"""attentio export RUN --to FORMAT [--out PATH]: a trained model as other programs open it, or as one small file."""
 
 import argparse
 from collections.abc import Sequence
@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING
 from attentio.commands.words import said
 
 if TYPE_CHECKING:
+    from attentio.export.ctranslate2 import Type
+    from attentio.export.tokenizers import Exported
     from attentio.runs.directory import Contents
 
 TAKES_OVERRIDES = False
+
+_CTRANSLATE2 = """\
+    import ctranslate2, tokenizers
+    source, target = (tokenizers.Tokenizer.from_file(f"{out}/{{side}}_tokenizer.json") for side in ("source", "target"))
+    tokens = [*source.encode("...", add_special_tokens=False).tokens, "{end}"]
+    found = ctranslate2.Translator("{out}").translate_batch([tokens], beam_size=1, min_decoding_length=0)[0]
+    target.decode([target.token_to_id(token) for token in found.hypotheses[0]])"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,12 +27,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "huggingface: a masked language model as BERT, a causal one as GPT-2, an encoder-decoder as Marian.\n"
         "An option that these lack is refused by name. attentio can read such a directory too.\n"
         "bundle: one file with the configuration, the tokenizers and the best weights in half precision, which every\n"
-        "verb takes as a RUN."
+        "verb takes as a RUN.\n"
+        "ctranslate2: an encoder-decoder of two Transformers for CTranslate2, a fast translator in C++.\n"
+        "onnx: any encoder-decoder, as a graph that reads and one that takes a step of decoding."
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory, made by attentio train")
-    parser.add_argument("--to", choices=("huggingface", "bundle"), required=True, help="the format")
     parser.add_argument(
-        "--out", metavar="PATH", type=Path, help="where to write (default: RUN/huggingface, or RUN/NAME.zip)"
+        "--to", choices=("huggingface", "bundle", "ctranslate2", "onnx"), required=True, help="the format"
+    )
+    parser.add_argument(
+        "--type",
+        choices=("float32", "int8"),
+        help="of the weights, for --to ctranslate2: int8 is smaller and faster, and rounds (default: float32)",
+    )
+    parser.add_argument(
+        "--out", metavar="PATH", type=Path, help="where to write (default: RUN/FORMAT, or RUN/NAME.zip for a bundle)"
     )
 
 
@@ -33,15 +51,21 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.runs.load import read
     from attentio.runs.places import resolve
 
+    if arguments.type and arguments.to != "ctranslate2":
+        raise AttentioError("--type is for --to ctranslate2; leave it out")
     path = resolve(arguments.run)
     theirs = is_directory(path)
     if arguments.to == "bundle" and theirs:
         raise AttentioError(f"{path} is of Hugging Face; a bundle is made of a run directory of attentio train")
-    if theirs or (arguments.to == "bundle" and path.is_file()):
+    if (theirs and arguments.to == "huggingface") or (arguments.to == "bundle" and path.is_file()):
         raise AttentioError(f"{path} is in that format already; copy it")
     found = read(path, device="cpu")
     if arguments.to == "bundle":
         return _bundle(found, arguments.out)
+    if arguments.to == "onnx":
+        return _onnx(found, arguments.run, arguments.out)
+    if arguments.to == "ctranslate2":
+        return _ctranslate2(found, arguments.run, arguments.out, arguments.type or "float32")
     return _huggingface(found, arguments.run, arguments.out)
 
 
@@ -56,6 +80,57 @@ def _huggingface(found: "Contents", run: Path, out: Path | None) -> int:
     write(found.model, tokenizers, out, beam=decoding.beam, length_penalty=decoding.length_penalty)
     print(f"{said(f'wrote {out}; to open it:')}\n\n{task_of(found.config).transformers_snippet(out)}")
     return 0
+
+
+def _ctranslate2(found: "Contents", run: Path, out: Path | None, type: "Type") -> int:
+    from attentio.export.ctranslate2 import write
+    from attentio.export.tokenizers import write_tokenizers
+    from attentio.runs.places import outputs_folder
+    from attentio.runs.vocabulary import needed, suppressed_ids
+
+    (source, target), out = _sides(found), out or outputs_folder(run, "ctranslate2")
+    end = needed(target.end, "end", found.path)
+    silent = suppressed_ids(target, found.model.output.out_features, but=end)
+    write(found.model, source, target, out, silent=silent, type=type)
+    write_tokenizers(source, target, out)
+    print(f"{said(f'wrote {out}; to open it:')}\n\n{_CTRANSLATE2.format(out=out, end=target.tokens([end])[0])}")
+    return 0
+
+
+def _onnx(found: "Contents", path: Path, out: Path | None) -> int:
+    from rich.console import Console
+
+    from attentio.export.onnx import write
+    from attentio.export.tokenizers import write_tokenizers
+    from attentio.runs.places import outputs_folder
+    from attentio.runs.translator import EXTRA_OUTPUT_TOKENS, Run
+
+    (source, target), out = _sides(found), out or outputs_folder(path, "onnx")
+    ours = Run.of(found)
+    facts = {
+        "source_end": ours.source_end,
+        "begin": ours.begin,
+        "end": ours.end,
+        "never": ours.suppressed,
+        "max_length_ratio": ours.config.decoding.max_length_ratio,
+        "extra_output_tokens": EXTRA_OUTPUT_TOKENS,
+    }
+    with Console(stderr=True).status(said("writing the two graphs")):
+        write(found.model, out, facts)
+    write_tokenizers(source, target, out)
+    print(said(f"wrote {out}; docs/export.md shows how to decode with it"))
+    return 0
+
+
+def _sides(found: "Contents") -> "tuple[Exported, Exported]":
+    """The tokenizers of source and target; AttentioError where the model has no two sides."""
+    from attentio.errors import AttentioError
+
+    if found.config.model.type != "encoder-decoder":
+        raise AttentioError(
+            f"{found.path} holds a model of type {found.config.model.type}; only an encoder-decoder can be exported so"
+        )
+    return found.tokenizers.source, found.tokenizers.target
 
 
 def _bundle(found: "Contents", out: Path | None) -> int:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from attentio.commands.engine import add_engine, with_engine
 from attentio.commands.numbers import Port, Seconds
 
 TAKES_OVERRIDES = False
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--deadline", type=Seconds, default=30.0, metavar="SECONDS", help="for each answer (default: 30)"
     )
+    add_engine(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -49,6 +51,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
     names = names_of(arguments.host, arguments.allow_host)
     trained = load(resolve(arguments.run), checkpoint=arguments.checkpoint, device=arguments.device)
+    trained = with_engine(trained, arguments.engine)
     limits, metrics = Limits(deadline=float(arguments.deadline)), Metrics()
     queue = ModelQueue(limits, metrics)
     door = Answers(trained, queue, metrics, limits).door(page=arguments.page, names=names)

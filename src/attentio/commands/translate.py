@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attentio.commands.engine import OWN, add_engine, with_engine
 from attentio.commands.numbers import Beam, Count, LengthPenalty, MaxLengthRatio, Processes, Seed, Share, Temperature
 from attentio.commands.words import said
 
@@ -73,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="a JSON object for each line, with every token's probability"
     )
+    add_engine(parser)
     parser.add_argument("--bad-lines", choices=("stop", "skip"), default="stop", help="skip: leave their output empty")
     parser.add_argument(
         "--input",
@@ -117,6 +119,9 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         prefix=arguments.prefix, require=arguments.require, no_repeat_ngram=arguments.no_repeat_ngram
     )
     trained = load_as(Run, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
+    if constraints != Constraints() and arguments.engine != OWN:
+        raise AttentioError("--engine searches freely; leave it, or --prefix, --require and --no-repeat-ngram, out")
+    trained = with_engine(trained, arguments.engine)
     n_best, beam = arguments.n_best or 1, arguments.beam or trained.config.decoding.beam
     if not arguments.sample and n_best > beam:
         raise AttentioError(f"--n-best {n_best} needs a --beam of at least as many; the beam is {beam}")
@@ -194,6 +199,8 @@ def _sampling(arguments: argparse.Namespace) -> "Sampling | None":
             raise AttentioError(f"{option} is for drawing; give --sample too")
     if not arguments.sample:
         return None
+    if arguments.engine != OWN:
+        raise AttentioError("--engine is of a search, and --sample draws; leave one of them out")
     temperature = 1.0 if arguments.temperature is None else float(arguments.temperature)
     try:
         return Sampling(temperature=temperature, top_k=arguments.top_k, top_p=arguments.top_p)

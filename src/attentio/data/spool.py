@@ -95,7 +95,7 @@ class Spool(Sequence[AnyRow]):
         return self._file.read(_BLOCK)
 
 
-class Texts:
+class TextsOf:
     """The texts of rows, to be gone through as often as needed. places: of the texts in a row, one after the other."""
 
     def __init__(self, rows: Iterable[Sequence[str]], *places: int) -> None:

@@ -8,7 +8,7 @@ from jaxtyping import Int
 
 from attentio.config.schema import Config, SideConfig
 from attentio.data.part import Part
-from attentio.data.spool import Texts
+from attentio.data.spool import TextsOf
 from attentio.text.jamo import decompose
 
 _MOST_SHOWN = 20
@@ -30,7 +30,7 @@ def survey(config: Config, train: Part, dev: Part) -> Survey:
     rows = [(unit, *_numbers(len(part.items) for part in parts)), (f"repeated {unit}", *_numbers(repeated))]
     notes = []
     if unit == "pairs":
-        sources = [_distinct(Texts(part.items, 0)) for part in parts]
+        sources = [_distinct(TextsOf(part.items, 0)) for part in parts]
         others = (len(found) - len(each) for found, each in zip(distinct, sources, strict=True))
         rows.append(("repeated sources with other targets", *_numbers(others)))
         rows.append(("sources that are in train too", "", f"{int(np.isin(sources[1], sources[0]).sum()):,}"))
@@ -83,7 +83,7 @@ def _sides(config: Config, parts: tuple[Part, Part]) -> list[tuple[str, SideConf
     if parts[0].unit != "pairs":
         return [("documents", text.source, [part.items for part in parts])]
     sides = (("source", text.source), ("target", text.source if text.shared else text.target))
-    return [(name, side, [Texts(part.items, place) for part in parts]) for place, (name, side) in enumerate(sides)]
+    return [(name, side, [TextsOf(part.items, place) for part in parts]) for place, (name, side) in enumerate(sides)]
 
 
 class _Look(NamedTuple):

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from attentio.attention.transforms import writing_onnx
+
 _FIRST_CAPACITY = 32
 
 
@@ -39,6 +41,13 @@ class KeyValueCache:
         keys = like.new_empty(batch, heads, _FIRST_CAPACITY, key_features)
         return cls(_Buffer(keys, like.new_empty(batch, heads, _FIRST_CAPACITY, value_features), 0), 0)
 
+    @classmethod
+    def of(
+        cls, keys: Float[Tensor, "batch heads slots d"], values: Float[Tensor, "batch heads slots dv"]
+    ) -> "KeyValueCache":
+        """What these slots hold."""
+        return cls(_Buffer(keys, values, keys.shape[2]), keys.shape[2])
+
     @property
     def keys(self) -> Float[Tensor, "batch heads slots d"]:
         return self.buffer.keys[:, :, : self.length]
@@ -54,11 +63,10 @@ class KeyValueCache:
         if keys.dtype != self.buffer.keys.dtype:  # under autocast projections have another than their inputs
             buffer = _Buffer(self.keys.to(keys.dtype), self.values.to(values.dtype), self.length)
             return KeyValueCache(buffer, self.length).append(keys, values)
-        if torch.is_grad_enabled() and (keys.requires_grad or self.buffer.keys.requires_grad):
-            # A gradient needs every cache as it was.
+        if writing_onnx() or (torch.is_grad_enabled() and (keys.requires_grad or self.buffer.keys.requires_grad)):
+            # A gradient needs every cache as it was, and an exported step has nothing but what it is given.
             kept = torch.cat([self.keys, keys], dim=2), torch.cat([self.values, values], dim=2)
-            length = self.length + keys.shape[2]
-            return KeyValueCache(_Buffer(*kept, length), length)
+            return KeyValueCache.of(*kept)
         longer = self.extend(keys.shape[2])
         longer.keys[:, :, self.length :] = keys
         longer.values[:, :, self.length :] = values

@@ -91,7 +91,8 @@ class LocalAttention(nn.Module):
         batch, q, _ = state.shape
         centre = self._centre(state, source) if self.predictive else positions.expand(batch, q)
         offsets = torch.arange(-self.window, self.window + 1, device=state.device)
-        looked_at = centre.detach().round().long().unsqueeze(2) + offsets
+        middle = centre.detach().round().long() if self.predictive else centre
+        looked_at = middle.unsqueeze(2) + offsets
         inside = (looked_at >= 0) & (looked_at < source.lengths.view(batch, 1, 1))
         decay: Tensor | None = None
         if self.predictive:

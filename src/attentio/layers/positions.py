@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from attentio.attention.transforms import writing_onnx
 from attentio.devices import as_float64
 from attentio.errors import AttentioError
 
@@ -29,10 +30,15 @@ class SinusoidalPositions(nn.Module):
 
     def forward(self, positions: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch width"]:
         """The vector of each position, counted from 0."""
-        longest = int(positions.max()) + 1 if positions.numel() else 0
+        longest = int(positions.max()) + 1 if positions.numel() and not writing_onnx() else 0
         if longest > len(self.table):
-            self.table = self._as_table(sinusoids(2 * longest, self.width))
+            self.reach(2 * longest)
         return self.table[positions]
+
+    def reach(self, count: int) -> None:
+        """Hold the vectors of at least so many positions; of more, they are made when they are asked for."""
+        if count > len(self.table):
+            self.table = self._as_table(sinusoids(count, self.width))
 
     def _apply(self, fn: Any, recurse: bool = True) -> "SinusoidalPositions":
         """A change of dtype computes the table anew, so that a float64 model does not carry float32's rounding."""
@@ -64,7 +70,7 @@ class LearnedPositions(nn.Module):
         Raises:
             AttentioError: a position that was never learnt.
         """
-        longest = int(positions.max()) + 1 if positions.numel() else 0
+        longest = int(positions.max()) + 1 if positions.numel() and not writing_onnx() else 0
         if longest > self.table.num_embeddings:
             raise AttentioError(
                 f"a sequence of {longest} tokens, and the model has learnt {self.table.num_embeddings} positions; "

@@ -102,13 +102,13 @@ class RecurrentState:
     """Where a decoder stands between two tokens.
 
     layers: h (and c) of each layer, [batch, beam, hidden]. fed: the attentional vector to feed at the next step.
-    position: how many tokens have been produced.
+    position: how many tokens have been produced; a tensor in a step that is exported.
     """
 
     source: Source | None
     layers: tuple[State, ...]
     fed: Float[Tensor, "batch beam features"] | None
-    position: int
+    position: int | Int[Tensor, ""]
     loop: Loop
 
     def reorder(self, parents: Int[Tensor, "batch new_beam"]) -> "RecurrentState":
@@ -220,16 +220,22 @@ class RecurrentDecoder(nn.Module):
     def start(self, memory: Memory, *, packed: PackedWeights | None = None) -> RecurrentState:
         """The state before the first token; whether gradients are wanted is decided here for all the steps."""
         layers = tuple(tuple(part.unsqueeze(1) for part in state) for state in self.bridge(memory.summary))
-        fed = self.fed_features
-        steppers = tuple(layer.stepper(fed if i == 0 else layer.input_size) for i, layer in enumerate(self.layers))
-        source = fed_first = readout_weight = None
+        source = fed_first = None
         if self.attention is not None:
             source = prepare(self.attention.score, memory.outputs, memory.lengths)
+        loop = self.loop(packed)
+        if loop.readout_weight is not None:
+            fed_first = memory.outputs.new_zeros(memory.outputs.shape[0], 1, self.fed_features)
+        return RecurrentState(source, layers, fed_first, 0, loop)
+
+    def loop(self, packed: PackedWeights | None = None) -> Loop:
+        """What the steps of a pass share."""
+        fed, readout_weight = self.fed_features, None
+        steppers = tuple(layer.stepper(fed if i == 0 else layer.input_size) for i, layer in enumerate(self.layers))
         if self.attention is not None and self.context == "both":
             assert isinstance(self.readout, AttentionalReadout)
-            fed_first = memory.outputs.new_zeros(memory.outputs.shape[0], 1, fed)
             readout_weight = self.readout.looped()
-        return RecurrentState(source, layers, fed_first, 0, Loop(steppers, readout_weight, packed))
+        return Loop(steppers, readout_weight, packed)
 
     def step(self, token: Int[Tensor, "batch beam"], state: RecurrentState, *, need_weights: bool = True) -> Step:
         """Read `token` and score the next one; the weights are the attention that these scores come from."""
@@ -271,7 +277,7 @@ class RecurrentDecoder(nn.Module):
     ) -> tuple[Tensor | None, Tensor | None]:
         if self.attention is None or state.source is None:
             return None, None
-        positions = torch.full((query.shape[1],), state.position, device=query.device)
+        positions = torch.zeros(query.shape[1], dtype=torch.long, device=query.device) + state.position
         return self.attention(query, state.source, positions, need_weights, state.loop.packed)
 
 

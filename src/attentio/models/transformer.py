@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from attentio.attention.mask import Mask, padding
+from attentio.attention.transforms import writing_onnx
 from attentio.layers.cache import KeyValueCache, Slots
 from attentio.layers.linear import Linear
 from attentio.layers.multihead import MultiheadSource
@@ -22,7 +23,8 @@ from attentio.models.protocols import Step
 
 def real_keys(lengths: Int[Tensor, "batch"], width: int) -> Mask | None:
     """The padding of a batch `width` wide; None where every row is full, which is faster."""
-    return None if lengths.numel() and int(lengths.min()) >= width else padding(lengths)
+    full = not writing_onnx() and lengths.numel() and int(lengths.min()) >= width
+    return None if full else padding(lengths)
 
 
 class TransformerEncoder(nn.Module):

@@ -10,7 +10,7 @@ import torch
 
 from attentio.config.schema import Config
 from attentio.data.part import Part
-from attentio.data.spool import Texts
+from attentio.data.spool import TextsOf
 from attentio.errors import AttentioError, harmless
 from attentio.runs.build import ENCODER_DECODER, Tokenizers, learn_tokenizer
 from attentio.runs.directory import Contents
@@ -53,19 +53,19 @@ def example(folder: str) -> str:
 
 def learn(config: Config, train: Part) -> "Tokenizers[Tokenizer]":
     if config.text.shared:
-        both = learn_tokenizer(config.text.source, Texts(train.items, 0, 1))
+        both = learn_tokenizer(config.text.source, TextsOf(train.items, 0, 1))
         return Tokenizers(both, both)
     sides = (config.text.source, config.text.target)
-    return Tokenizers(*(learn_tokenizer(side, Texts(train.items, place)) for place, side in enumerate(sides)))
+    return Tokenizers(*(learn_tokenizer(side, TextsOf(train.items, place)) for place, side in enumerate(sides)))
 
 
 def keep(config: Config, train: Part, known: "Tokenizers[Tokenizer]") -> "Tokenizers[Tokenizer]":
     if not config.text.extend:
         return known
     if known.target is known.source:
-        both = known.source.extended(Texts(train.items, 0, 1))
+        both = known.source.extended(TextsOf(train.items, 0, 1))
         return Tokenizers(both, both)
-    return Tokenizers(known.source.extended(Texts(train.items, 0)), known.target.extended(Texts(train.items, 1)))
+    return Tokenizers(known.source.extended(TextsOf(train.items, 0)), known.target.extended(TextsOf(train.items, 1)))
 
 
 def corpus(

@@ -1,5 +1,6 @@
 """A trained model, read back from its run directory and ready to use."""
 
+import copy
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -36,7 +37,9 @@ from attentio.text.protocol import AnyTokenizer
 from attentio.text.unknown import Unknown, unknown_in
 
 if TYPE_CHECKING:
+    from attentio.export.ctranslate2 import Type
     from attentio.runs.aligned import Aligned
+    from attentio.runs.ctranslate2_search import CTranslate2Search
     from attentio.runs.inspected import Inspected
 
 WORTH_COMPILING = 500
@@ -97,6 +100,7 @@ class Run(OneKind):
         self.begin = needed(tokenizers.target.begin, "begin", path)
         self.end = needed(tokenizers.target.end, "end", path)
         self.suppressed = suppressed_ids(tokenizers.target, self.words, but=self.end)
+        self._elsewhere: CTranslate2Search | None = None
 
     @classmethod
     def load(cls, path: str | Path, *, checkpoint: str = "best", device: str | torch.device = "auto") -> "Run":
@@ -110,6 +114,24 @@ class Run(OneKind):
     def of(cls, contents: Contents) -> "Run":
         """The run of what a directory holds."""
         return cls(contents.path, contents.config, contents.tokenizers, contents.model)
+
+    def in_ctranslate2(self, *, type: "Type" = "float32") -> "Run":
+        """The same run, whose outputs CTranslate2 searches for, with weights in float32 or in int8, which is faster
+        and rounds coarsely.
+
+        Its beam search stops earlier. What it has no room for (over 4,096 tokens) is searched for as before, and
+        samples are drawn as before. Raises AttentioError for a model that it cannot hold, such as a recurrent one.
+
+        >>> at.load("dates-transformer").in_ctranslate2(type="int8").translate(["14 March 2026"], beam=1)
+        [Translation('2026-03-14', score ..., attention [11, 14])]
+        """
+        from attentio.runs.ctranslate2_search import CTranslate2Search
+
+        if not isinstance(self.model, EncoderDecoder):
+            raise AttentioError(f"{self.path}: CTranslate2 holds one model, and these are several; give one")
+        run = copy.copy(self)
+        run._elsewhere = CTranslate2Search(self.model, self.tokenizers, self.suppressed, end=self.end, type=type)
+        return run
 
     def __repr__(self) -> str:
         return described(self)
@@ -341,7 +363,15 @@ class Run(OneKind):
         constraints: TokenConstraints,
     ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
         """Translate the sources, the longest first; yields the numbers of each batch and its outputs."""
-        for indices, state, limits in self._started(sources, decoding, compiled, banks=constraints.banks):
+        numbers = list(range(len(sources)))
+        if self._elsewhere is not None and not constraints.needs_history:
+            for there, outputs in self._search_elsewhere(
+                self._elsewhere, sources, decoding, n_best, attention, each_step
+            ):
+                yield there, outputs
+                numbers = sorted({*numbers} - {*there})
+        here = [sources[number] for number in numbers]
+        for indices, state, limits in self._started(here, decoding, compiled, banks=constraints.banks):
             with torch.inference_mode():
                 hypotheses = search(
                     self.model,
@@ -357,7 +387,26 @@ class Run(OneKind):
                     constraints=constraints,
                     each_step=each_step,
                 )
-            yield indices, hypotheses
+            yield [numbers[index] for index in indices], hypotheses
+
+    def _search_elsewhere(
+        self,
+        engine: "CTranslate2Search",
+        sources: Sequence[Sequence[int]],
+        decoding: DecodingConfig,
+        n_best: int,
+        attention: bool,
+        each_step: Callable[[], None],
+    ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
+        """As `_search`, for the sources that have room there."""
+        lengths = torch.tensor([len(source) for source in sources], dtype=torch.long)
+        limits = self.longest(lengths, decoding.max_length_ratio)
+        fit = (torch.maximum(lengths, limits + 1) <= engine.positions).nonzero().squeeze(1)
+        for indices in length_sorted_batches(lengths[fit].numpy(), batch_size=decoding.batch_size):
+            each_step()
+            chosen = fit[indices].tolist()
+            asked = [sources[number] for number in chosen], limits[chosen].tolist()
+            yield chosen, engine(*asked, decoding, n_best=n_best, need_weights=attention)
 
     def _started(
         self, sources: Sequence[Sequence[int]], decoding: DecodingConfig, compiled: bool | None, *, banks: int = 1

@@ -105,7 +105,7 @@ class Tokenizer:
 
         Those are words for the kind whitespace, and otherwise letters, each a piece of its own; in code point order.
         """
-        prepared = [_prepare(text, jamo=self.jamo, mask=self.mask is not None) for text in texts]
+        prepared = (_prepare(text, jamo=self.jamo, mask=self.mask is not None) for text in texts)
         found = set().union(*(text.split() if self.kind == "whitespace" else text for text in prepared))
         if self._marks_words:
             found = {SPACE if symbol.isspace() else symbol for symbol in found}

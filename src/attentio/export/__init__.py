@@ -1,0 +1,1 @@
+"""Trained encoder-decoders in the formats of other programs, written only."""
