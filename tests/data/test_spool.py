@@ -16,7 +16,7 @@ from attentio.data import spool
 from attentio.data.kept import Cache
 from attentio.data.pairs import Pair
 from attentio.data.part import read_parts
-from attentio.data.spool import Spool, Texts
+from attentio.data.spool import Spool, TextsOf
 from attentio.data.survey import survey
 from attentio.runs.tasks import task_of
 
@@ -36,7 +36,7 @@ def test_rows_come_back_from_the_file(rows: list[Pair], data: st.DataObject) -> 
     index = data.draw(st.integers(0, len(rows) - 1))
     assert kept[index] == rows[index]
     assert isinstance(kept[0], Pair)
-    texts = Texts(kept, 1, 0)
+    texts = TextsOf(kept, 1, 0)
     assert list(texts) == list(texts) == [row.target for row in rows] + [row.source for row in rows]
 
 
