@@ -1,5 +1,6 @@
 """The kinds of models: what the verbs are told of each."""
 
+import copy
 import unicodedata
 from dataclasses import replace
 from typing import Any, get_args, get_type_hints
@@ -11,6 +12,7 @@ from untrained_runs import untrained
 from attentio.commands.main import VERBS
 from attentio.config.schema import ModelConfig, TextConfig
 from attentio.errors import AttentioError
+from attentio.runs.one_kind import OF_SOME_KIND
 from attentio.runs.tasks import TASKS, options_for, task_of
 
 OPTIONS = {
@@ -64,3 +66,23 @@ def test_every_kind_of_run_is_looked_at_in_the_same_way(seed: int, type: str) ->
     inspected = task_of(run.config).live(run, "abc", lambda: steps.append(None))
     assert inspected.tokens[-2 if type != "causal-lm" else 3] == "c"
     assert steps, "it can be stopped"
+
+
+@pytest.mark.parametrize("type", TASKS)
+def test_a_method_of_another_kind_names_what_this_one_does(seed: int, type: str) -> None:
+    run = untrained(type=type)
+    classes = [task.run_class for task in TASKS.values()]
+    public = [{name for name in vars(each) if not name.startswith("_")} for each in classes]
+    assert OF_SOME_KIND <= set.union(*public)
+    assert run.main_use == task_of(run.config).verb
+    lacking = [name for name in OF_SOME_KIND if name not in dir(run)]
+    assert lacking
+    for name in lacking:
+        assert not hasattr(run, name)
+        with pytest.raises(AttentioError) as caught:
+            getattr(run, name)(["abc"])
+        told = f"untrained holds a model of type {type}, which has no {name}(); use {run.main_use}()"
+        assert str(caught.value) == told
+    with pytest.raises(AttributeError, match="has no attribute 'transalte'"):
+        run.transalte  # noqa: B018
+    assert copy.copy(run).config is run.config

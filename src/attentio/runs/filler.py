@@ -16,6 +16,7 @@ from attentio.models.masked_lm import MaskedLM
 from attentio.runs.build import MASKED_LM
 from attentio.runs.card import described, described_in_html
 from attentio.runs.directory import Contents, load_directory
+from attentio.runs.one_kind import OneKind
 from attentio.runs.outputs import Candidate, SelfAttention
 from attentio.runs.vocabulary import check_known, needed, suppressed_ids
 from attentio.text.normal import normalized
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from attentio.runs.inspected import Inspected
 
 
-class MaskedRun:
+class MaskedRun(OneKind):
     """A masked language model with its tokenizer, as one thing that fills holes.
 
     >>> run = at.MaskedRun.load("masked-lm", checkpoint="best", device="cpu")
@@ -44,6 +45,8 @@ class MaskedRun:
     >>> at.MaskedRun.of(read("masked-lm"))
     <MaskedRun ...>
     """
+
+    main_use = "fill"
 
     def __init__(self, path: Path, config: Config, tokenizer: AnyTokenizer, model: MaskedLM) -> None:
         self.path, self.config, self.tokenizer = path, config, tokenizer

@@ -16,6 +16,7 @@ from attentio.models.causal_lm import CausalLM
 from attentio.runs.build import CAUSAL_LM
 from attentio.runs.card import described, described_in_html
 from attentio.runs.directory import Contents, load_directory
+from attentio.runs.one_kind import OneKind
 from attentio.runs.outputs import Generated, Piece, Scored, SelfAttention
 from attentio.runs.vocabulary import check_known, needed, suppressed_ids
 from attentio.text.normal import normalized
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from attentio.runs.inspected import Inspected
 
 
-class CausalRun:
+class CausalRun(OneKind):
     """A causal language model with its tokenizer, as one thing that goes on with a text.
 
     >>> run = at.CausalRun.load("causal-lm", checkpoint="best", device="cpu")
@@ -47,6 +48,8 @@ class CausalRun:
     >>> at.CausalRun.of(read("causal-lm"))
     <CausalRun ...>
     """
+
+    main_use = "generate"
 
     def __init__(self, path: Path, config: Config, tokenizer: AnyTokenizer, model: CausalLM) -> None:
         self.path, self.config, self.tokenizer = path, config, tokenizer

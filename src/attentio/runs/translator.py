@@ -26,6 +26,7 @@ from attentio.models.transformer import TransformerDecoder
 from attentio.runs.build import ENCODER_DECODER, Tokenizers
 from attentio.runs.card import described, described_in_html
 from attentio.runs.directory import Contents, load_directory
+from attentio.runs.one_kind import OneKind
 from attentio.runs.outputs import Scored, Translation
 from attentio.runs.vocabulary import needed, suppressed_ids
 from attentio.text.normal import normalized
@@ -43,7 +44,7 @@ EXTRA_OUTPUT_TOKENS = 10
 """What every output may have on top of max_length_ratio times the tokens of its source."""
 
 
-class Run:
+class Run(OneKind):
     """What a run directory holds, or several together, as one thing that translates.
 
     members: its models, of which there is one, or those of an `Ensemble`.
@@ -78,6 +79,8 @@ class Run:
     >>> at.Run.of(read("dates-luong"))
     <Run ...>
     """
+
+    main_use = "translate"
 
     def __init__(
         self, path: Path, config: Config, tokenizers: Tokenizers[AnyTokenizer], model: EncoderDecoder | Ensemble
