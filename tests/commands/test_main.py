@@ -215,8 +215,8 @@ MISTYPED = {
     "look cmudict": "the following arguments are required: text; see attentio look --help",
     "train g2p --model.hidden abc": "g2p.yaml or the command line: model.hidden must be a whole number, "
     "from 1 to 65,536; got 'abc'",
-    "train g2p --evaluation.metrics wer": "g2p.yaml or the command line: evaluation.metrics must be a list, such as "
-    "[wer], of wer, per, exact, bleu, chrf, ter; got 'wer'",
+    "train g2p --evaluation.metrics we": "g2p.yaml or the command line: evaluation.metrics must be a list, such as "
+    "[wer], of wer, per, exact, bleu, chrf, ter; got 'we'; did you mean 'wer'?",
 }
 
 

@@ -318,7 +318,7 @@ WRONG = {
     "data.header=often": "data.header must be true, false or auto; got 'often'",
     "model.local=q": "model.local must be null or one of m, p; got 'q'",
     "model.cell=lst": "model.cell must be one of lstm, gru; got 'lst'; did you mean 'lstm'?",
-    "evaluation.metrics=[bleu2]": "evaluation.metrics must be a list, such as [wer], of wer, per, exact, bleu, chrf, "
+    "evaluation.metrics=bleu2": "evaluation.metrics must be a list, such as [wer], of wer, per, exact, bleu, chrf, "
     "ter; got 'bleu2'; did you mean 'bleu'?",
     f"text.normalize={'x' * 1000}": f"text.normalize must be one of nfc, none; got {'x' * 40!r}",
 }

@@ -238,7 +238,7 @@ def test_columns_that_are_not_there_are_told(tmp_path: Path, content: str, colum
 
 
 def test_a_table_of_more_columns_is_told_how_to_choose(tmp_path: Path) -> None:
-    choose = "; or say which two of these, such as --data.columns [1,3]"
+    choose = "; or say which two of these, such as --data.columns 1,3"
     for name in ("d.csv", "d.tsv"):
         content = "a,b,c\nd,e,f\n".replace(",", "\t" if name == "d.tsv" else ",")
         assert message(read_pairs, written(tmp_path / name, content)).endswith(choose)

@@ -102,7 +102,7 @@ def _two(found: list[str], where: str, separator: str, places: list[int] | None,
     if len(found) > 2 and separator != "\t":
         more = f', no other columns, and "quotes" around a text that holds a {name}'
     if len(found) > 2 and first:
-        more += f"; or say which two of these, such as --data.columns [1,{len(found)}]"
+        more += f"; or say which two of these, such as --data.columns 1,{len(found)}"
     others = [other for character, other in _NAMES.items() if character != separator and character in found[0]]
     if len(found) == 1 and others:
         more = f", or say what separates them, such as --data.separator {others[0]}"
