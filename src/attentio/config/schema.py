@@ -59,7 +59,7 @@ class DataConfig:
     separator: between the columns of a FILE of pairs; `auto` for a tab, and in a .csv for what its first lines show.
         Texts may be quoted as CSV has it there, and around any separator but a tab. `--data.separator semicolon`
     columns: the two of a table that are source and target, by their names or numbers from 1, where it has others; of
-        JSON and the hub by name. `--data.columns word,sounds`
+        JSON and the hub by name. `--data.columns [word,sounds]`
     header: whether the first line of a FILE of pairs names its columns and is left out; `auto` for where it does so in
         well-known words. `--data.header true`
     document: in a file of text, a document is a line or the whole file. `--data.document file`
