@@ -154,3 +154,21 @@ def test_what_is_no_tensor_is_told_by_its_name():
 def test_a_length_below_zero_is_refused():
     with pytest.raises(ValueError, match="lengths must be at least 0, got -1"):
         at.padding([3, -1])
+
+
+@pytest.mark.parametrize("need_weights", [False, True])
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1, 1)])
+def test_a_scale_may_be_learned(seed: int, shape: tuple[int, ...], need_weights: bool) -> None:
+    query, key, value = torch.randn(2, 3, 5, 7), torch.randn(2, 3, 11, 7), torch.randn(2, 3, 11, 13)
+    scale = torch.full(shape, 0.3, requires_grad=True)
+    out = at.attend(query, key, value, score=at.ScaledDot(scale), need_weights=need_weights)
+    plain = at.attend(query, key, value, score=at.ScaledDot(0.3), need_weights=need_weights)
+    torch.testing.assert_close(out.context, plain.context)
+    torch.testing.assert_close(at.ScaledDot(scale)(query, key), at.ScaledDot(0.3)(query, key))
+    (found,) = torch.autograd.grad(out.context.square().sum(), scale)
+    by_hand = ((query @ key.mT * scale.reshape(())).softmax(-1) @ value).square().sum()
+    torch.testing.assert_close(found, torch.autograd.grad(by_hand, scale)[0], rtol=1e-3, atol=1e-4)
+    half = at.attend(*(x.bfloat16() for x in (query, key, value)), score=at.ScaledDot(scale))
+    assert half.context.dtype == torch.bfloat16
+    with pytest.raises(ValueError, match=r"scale must be a number, or a tensor of one; got \[3\]"):
+        at.ScaledDot(torch.ones(3))

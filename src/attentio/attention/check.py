@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from attentio.attention.call import Call
-from attentio.attention.compare import COMPARISONS, ScoreFunction
+from attentio.attention.compare import COMPARISONS, Dot, ScaledDot, ScoreFunction
 from attentio.attention.mask_base import Mask
 from attentio.attention.subclasses import require_plain
 
@@ -34,6 +34,8 @@ def checked_call(
     known = type(score) in COMPARISONS
     if known:
         score.require_fit(query, key)  # type: ignore[attr-defined]
+        if isinstance(score, ScaledDot) and isinstance(score.scale, Tensor):  # which engines do not differentiate
+            query, score = query * score.scale.to(query).reshape(()), Dot()
     elif isinstance(score, type):
         raise ValueError(f"score must be an instance, got the class; write {score.__name__}(...)")
     elif not callable(score):

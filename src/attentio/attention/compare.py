@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from jaxtyping import Float
 from torch import Tensor
@@ -44,7 +45,10 @@ class ScaledDot:
     """scores[i, j] = scale * query[i] . key[j]
 
     Args:
-        scale: None means 1 / sqrt(d).
+        scale: None means 1 / sqrt(d). A tensor of one number may be a learned scale: it gets its gradient.
+
+    Raises:
+        ValueError: a tensor of several numbers.
 
     Reference: Vaswani et al. 2017, section 3.2.1, equation 1.
 
@@ -56,13 +60,20 @@ class ScaledDot:
     >>> at.ScaledDot().require_fit(query, key)
     """
 
-    scale: float | None = None
+    scale: float | Float[Tensor, "*one"] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.scale, Tensor) and self.scale.numel() != 1:
+            raise ValueError(
+                f"scale must be a number, or a tensor of one; got {list(self.scale.shape)}; multiply the query by them"
+            )
 
     def __call__(
         self, query: Float[Tensor, "batch *heads q d"], key: Float[Tensor, "batch *heads k d"]
     ) -> Float[Tensor, "batch *heads q k"]:
         self.require_fit(query, key)
-        return (query * dot_scale(self, query)) @ key.transpose(-1, -2)
+        scale = dot_scale(self, query) if self.scale is None else self.scale
+        return (query * scale) @ key.transpose(-1, -2)
 
     def require_fit(self, query: Tensor, key: Tensor) -> None:
         """Raises ValueError where query and key differ in their number of features."""
@@ -146,10 +157,10 @@ COMPARISONS = (Dot, ScaledDot, Additive, Location)
 
 
 def dot_scale(score: Dot | ScaledDot, query: Float[Tensor, "*_ d"]) -> float:
-    """What the dot products are multiplied by."""
+    """What the dot products are multiplied by. In the call of an engine a scale is no tensor: see `checked_call`."""
     if isinstance(score, Dot):
         return 1.0
-    return query.shape[-1] ** -0.5 if score.scale is None else score.scale
+    return query.shape[-1] ** -0.5 if score.scale is None else cast(float, score.scale)
 
 
 def _require_same_features(query: Tensor, key: Tensor) -> None:
