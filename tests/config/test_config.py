@@ -321,6 +321,7 @@ WRONG = {
     "model.encoder_hidden=1:30": "model.encoder_hidden must be null or a whole number, from 1 to 65,536; got '1:30'",
     "text.shared=on": "text.shared must be true or false; got 'on'",
     "data.header=yes": "data.header must be true, false or auto; got 'yes'",
+    "training.freeze=[": "training.freeze must be a list, such as [a, b]; got '['",
     "data.header=often": "data.header must be true, false or auto; got 'often'",
     "model.local=q": "model.local must be null or one of m, p; got 'q'",
     "model.cell=lst": "model.cell must be one of lstm, gru; got 'lst'; did you mean 'lstm'?",

@@ -274,9 +274,10 @@ def _kinds(key: str) -> tuple[tuple[Any, ...], str, list[str]]:
     elif bool in kinds:
         said = f"true, false or {choices[0]}" if choices else "true or false"
     elif any(get_origin(each) is list for each in kinds):
-        said = f"a list, such as [{choices[0]}], of {', '.join(choices)}" if choices else found.metadata["said"]
+        said = found.metadata.get("said", "a list, such as [a, b]")
+        said = f"a list, such as [{choices[0]}], of {', '.join(choices)}" if choices else said
     else:
-        said = f"one of {', '.join(choices)}" if choices else "a text"
+        said = f"one of {', '.join(choices)}" if choices else found.metadata.get("said", "a text")
     return kinds, f"null or {said}" if NoneType in kinds else said, choices
 
 
