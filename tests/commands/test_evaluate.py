@@ -105,6 +105,9 @@ def test_an_unknown_metric_is_told_before_anything_is_decoded(
     said = attentio("evaluate", toy.run, "--metrics", "exact,blue", "--out", tmp_path)
     assert said.code == 2
     assert "; did you mean 'bleu'?" in said.err
+    said = attentio("evaluate", toy.run, "--metrics", "", "--out", tmp_path)
+    assert said.code == 2
+    assert "unknown metric ''" in said.err
 
 
 def test_bad_data_is_named(toy, attentio: Callable, tmp_path: Path) -> None:

@@ -315,6 +315,13 @@ WRONG = {
     f"training.clip={'1' * 5000}": "training.clip must be a number, from 1e-12 to 1,000,000; "
     "got a number of too many digits",
     f"training.seed={'9' * 30}": f"training.seed must be from 0 to 9,223,372,036,854,775,807; got {'9' * 30}",
+    "training.seed=1:30": "training.seed must be a whole number, from 0 to 9,223,372,036,854,775,807; got '1:30'",
+    "training.seed=1_000": "training.seed must be a whole number, from 0 to 9,223,372,036,854,775,807; got '1_000'",
+    "training.clip=1:30.5": "training.clip must be a number, from 1e-12 to 1,000,000; got '1:30.5'",
+    "model.encoder_hidden=1:30": "model.encoder_hidden must be null or a whole number, from 1 to 65,536; got '1:30'",
+    "text.shared=on": "text.shared must be true or false; got 'on'",
+    "data.header=yes": "data.header must be true, false or auto; got 'yes'",
+    "training.freeze=[": "training.freeze must be a list, such as [a, b]; got '['",
     "data.header=often": "data.header must be true, false or auto; got 'often'",
     "model.local=q": "model.local must be null or one of m, p; got 'q'",
     "model.cell=lst": "model.cell must be one of lstm, gru; got 'lst'; did you mean 'lstm'?",
@@ -408,3 +415,14 @@ def test_a_base_that_cannot_be_is_told(tmp_path: Path, content: str, told: str) 
     (tmp_path / "other.yaml").write_text("base: mine.yaml")
     with pytest.raises(AttentioError, match=re.escape(told)):
         load_config(str(tmp_path / "mine.yaml"))
+
+
+@pytest.mark.parametrize("value", ["1:30", "1_000", "yes", "0b11"])
+def test_what_yaml_1_1_takes_for_a_number_is_a_text_in_a_file_too(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"name: {value}\ndata: {{train: x, columns: [{value}, 3]}}\ntraining: {{seed: '010'}}\n")
+    config = load_config(str(file))
+    assert (config.name, config.data.columns, config.training.seed) == (value, [value, "3"], 10)
+    file.write_text(f"name: mine\ndata: {{train: x}}\ntraining: {{seed: {value}}}\n")
+    with pytest.raises(AttentioError, match=rf"training\.seed must be a whole number, .*; got '{value}'"):
+        load_config(str(file))

@@ -1,13 +1,14 @@
 """What is held out of the training data where a run has no dev set, and how the parts are kept."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from attentio.config.schema import Config, DataConfig, ModelConfig
 from attentio.data.pairs import Pair
-from attentio.data.part import HELD_OUT, Part, hold_out, read_part, read_parts
+from attentio.data.part import HELD_OUT, Part, hold_out, read_held_out, read_part, read_parts
 from attentio.errors import AttentioError
 
 
@@ -69,6 +70,8 @@ def test_what_is_held_out_is_read_back_the_same(tmp_path: Path) -> None:
     dev.write(tmp_path / HELD_OUT)
     assert read_part(config, str(tmp_path / HELD_OUT)).items == dev.items
     assert len(train.items) == len(dev.items) == 1
+    named = replace(config, data=DataConfig(train="", columns=["w", "3"]))
+    assert read_held_out(named, tmp_path).items == dev.items, "its form is its own"
     text = Config(name="x", data=DataConfig(train=""), model=ModelConfig(type="causal-lm"))
     Part("x", ["a\nb"], (), "documents").write(tmp_path / HELD_OUT)
     assert read_part(text, str(tmp_path / HELD_OUT)).items == ["a\nb"]

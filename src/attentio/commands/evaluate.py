@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     trained = load(arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
     trained = with_engine(trained, arguments.engine)
     config, task = trained.config, task_of(trained.config)
-    metrics = arguments.metrics.split(",") if arguments.metrics else None
+    metrics = None if arguments.metrics is None else arguments.metrics.split(",")
     given = {
         "beam": arguments.beam,
         "max_length_ratio": arguments.max_length_ratio,

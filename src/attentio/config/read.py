@@ -1,13 +1,17 @@
 """The configuration of a training run, read from a preset or a YAML file and the command line. Light to import."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Container, Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from importlib import resources
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
+
+from yaml import YAMLError
 
 from attentio.config.plain_yaml import checked_yaml, parse_yaml, read_yaml, write_yaml
 from attentio.config.schema import Config
@@ -144,7 +148,6 @@ def config_in(text: str, origin: Path) -> Config:
 def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> Config:
     """content: by keys with dots."""
     from jsonargparse import ArgumentError, ArgumentParser, set_loader
-    from yaml import YAMLError
 
     set_loader("plain-yaml", parse_yaml, exceptions=(YAMLError, ValueError))
     parser = ArgumentParser(exit_on_error=False, parser_mode="plain-yaml")
@@ -161,9 +164,12 @@ def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> C
         if key not in known:
             raise AttentioError(f"unknown key {key!r} in {where}{did_you_mean(key, known)}")
     try:
+        for key, value in [*content.items(), *_values_of(overrides)]:
+            _check_plain(key, value)
         # Not the file's name: the parser would read it in the encoding of the system, which may be ASCII.
         lists = {action.dest for action in parser._actions if "list[" in str(getattr(action, "_typehint", ""))}
-        given = [f"--config={write_yaml(content, ascii_only=True)}", *_with_lists(overrides, lists)]
+        written = {key: [*map(str, value)] if isinstance(value, list) else value for key, value in content.items()}
+        given = [f"--config={write_yaml(written, ascii_only=True)}", *_with_lists(overrides, lists)]
         parsed = parser.parse_args(given)
         parsed.pop("config")
         config = Config(**vars(parser.instantiate(parsed)))
@@ -181,14 +187,29 @@ def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> C
         raise AttentioError(f"{where}: {_readable(error)}") from None
 
 
+def _check_plain(key: str, value: Any) -> None:
+    """AttentioError for a text where something else belongs: jsonargparse takes 1:30 for 90, as YAML 1.1 has it."""
+    kinds, said, choices = _kinds(key)
+    if isinstance(value, str) and value not in choices and not {int, float, bool}.isdisjoint(kinds):
+        try:
+            plain = parse_yaml(value)
+        except (YAMLError, ValueError):  # jsonargparse will say so
+            return
+        if isinstance(plain, str):
+            raise AttentioError(f"{key} must be {said}; got {value[:LONGEST_VALUE]!r}")
+
+
 def _with_lists(overrides: Sequence[str], lists: Container[str]) -> list[str]:
-    """`a,b` as `[a,b]` where a list is meant. lists: the keys of such."""
+    """`a,b` and `[a,1]` as a list of texts where such a list is meant. lists: the keys of such."""
     words, key = [], ""
     for word in overrides:
         option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
         key = option[2:] or key
-        with_commas = key in lists and (equals or not option) and not value.startswith("[") and value != "null"
-        words.append(f"{option}{equals}[{value}]" if with_commas else word)
+        if key in lists and (equals or not option) and value != "null":
+            with suppress(YAMLError, ValueError):  # jsonargparse will say so
+                items = parse_yaml(value if value.startswith("[") else f"[{value}]")
+                value = json.dumps([str(item) for item in items])
+        words.append(f"{option}{equals}{value}")
     return words
 
 
@@ -202,6 +223,16 @@ def leaves(content: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for name, value in content.items():
         found += leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
+    return found
+
+
+def _values_of(overrides: Sequence[str]) -> list[tuple[str, str]]:
+    """The keys of `--key.sub value` and `--key.sub=value` with their values."""
+    found = []
+    for word, following in zip(overrides, [*overrides, ""][1:], strict=True):
+        key, equals, value = word.partition("=")
+        if key.startswith("--"):
+            found.append((key[2:], value if equals else following))
     return found
 
 
@@ -220,7 +251,7 @@ def _readable(error: Exception) -> str:
     wrong = re.match(r'Parser key "(?P<key>[\w.]+)": (?:.*(?:Got|Given) value: ?(?P<value>.*))?', message)
     if wrong is None:
         return message.replace("Parser key ", "")
-    kinds, choices = _kinds(wrong["key"])
+    _, kinds, choices = _kinds(wrong["key"])
     value = wrong["value"]
     if value is None:
         return f"{wrong['key']} must be {kinds}; got a number of too many digits"
@@ -228,8 +259,8 @@ def _readable(error: Exception) -> str:
     return f"{wrong['key']} must be {kinds}; got {value[:LONGEST_VALUE]!r}" + hint
 
 
-def _kinds(key: str) -> tuple[str, list[str]]:
-    """What may be a key's value, in words; and the choices, where it has some."""
+def _kinds(key: str) -> tuple[tuple[Any, ...], str, list[str]]:
+    """The types of a key's value; what may be its value, in words; and the choices, where it has some."""
     kind: Any = Config
     for name in key.split("."):
         found = next(each for each in fields(kind) if each.name == name)
@@ -243,10 +274,11 @@ def _kinds(key: str) -> tuple[str, list[str]]:
     elif bool in kinds:
         said = f"true, false or {choices[0]}" if choices else "true or false"
     elif any(get_origin(each) is list for each in kinds):
-        said = f"a list, such as [{choices[0]}], of {', '.join(choices)}" if choices else found.metadata["said"]
+        said = found.metadata.get("said", "a list, such as [a, b]")
+        said = f"a list, such as [{choices[0]}], of {', '.join(choices)}" if choices else said
     else:
-        said = f"one of {', '.join(choices)}" if choices else "a text"
-    return f"null or {said}" if NoneType in kinds else said, choices
+        said = f"one of {', '.join(choices)}" if choices else found.metadata.get("said", "a text")
+    return kinds, f"null or {said}" if NoneType in kinds else said, choices
 
 
 def _choices(kind: Any) -> tuple[Any, ...]:

@@ -31,7 +31,8 @@ DocumentUnit = Literal["line", "file"]
 TokenizerKind = Literal["char", "whitespace", "bpe", "unigram"]
 ModelType = Literal["encoder-decoder", "masked-lm", "causal-lm"]
 Decay = Literal["constant", "linear", "cosine", "inverse-sqrt"]
-Columns = list[int | str]
+Columns = list[str]
+"""Of a table: names, or numbers from 1, which are written in figures."""
 Header = bool | Literal["auto"]
 Normalize = Literal["nfc", "none"]
 
@@ -40,10 +41,6 @@ MOST_HYPOTHESES = 1000
 """Of a beam."""
 
 SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";"}
-
-
-def _is_column(column: int | str) -> bool:
-    return column >= 1 if isinstance(column, int) else bool(column)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +77,7 @@ class DataConfig:
     columns: Columns | None = field(
         default=None,
         metadata={
-            "allows": lambda columns: len({*columns}) == len(columns) == 2 and all(map(_is_column, columns)),
+            "allows": lambda columns: len({*columns}) == len(columns) == 2 and {"", "0"}.isdisjoint(columns),
             "said": "a list of two different names or numbers from 1, such as [1, 3]",
         },
     )
@@ -90,7 +87,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check(self, "data")
-        if self.header is False and any(isinstance(column, str) for column in self.columns or ()):
+        if self.header is False and not all(column.isdecimal() for column in self.columns or ()):
             raise AttentioError("data.columns has names, and data.header false says that nothing names the columns")
 
 

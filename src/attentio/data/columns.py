@@ -55,7 +55,7 @@ def column_rows(path: Path, separator: str, columns: Columns | None = None) -> I
 
 def has_names(columns: Columns | None) -> bool:
     """Whether columns are called by names, which the first row must have."""
-    return any(isinstance(column, str) for column in columns or ())
+    return not all(column.isdecimal() for column in columns or ())
 
 
 def _places(columns: Columns, header: list[str], where: str) -> list[int]:
@@ -63,7 +63,7 @@ def _places(columns: Columns, header: list[str], where: str) -> list[int]:
     names = [normalized(text, "nfc") for text in header]
     places = []
     for column in columns:
-        if isinstance(column, str):
+        if not column.isdecimal():
             name = normalized(column, "nfc")
             if names.count(name) > 1:
                 raise AttentioError(f"{where}: {names.count(name)} columns are called {name!r}; give their numbers")
@@ -74,7 +74,7 @@ def _places(columns: Columns, header: list[str], where: str) -> list[int]:
                 )
             places.append(names.index(name))
         else:
-            places.append(column - 1)
+            places.append(int(column) - 1)
     return places
 
 

@@ -206,7 +206,7 @@ def _parse_json(row: _PairRow, *, columns: Columns | None) -> Pair:
 
 def _names(columns: Columns | None, row: _PairRow) -> tuple[str, str]:
     source, target = columns or ("source", "target")
-    if isinstance(source, str) and isinstance(target, str):
+    if not (source.isdecimal() or target.isdecimal()):
         return source, target
     raise AttentioError(f"{row.where}: its columns have names, not numbers; give those as data.columns")
 
