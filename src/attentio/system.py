@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import io
 import locale
+import mmap
 import multiprocessing
 import multiprocessing.context
 import os
@@ -127,6 +128,12 @@ def scratch_folder() -> Path:
     """Where there is room for more than the memory holds: TMPDIR, or else not a /tmp that may be memory itself."""
     roomy = Path("/var/tmp")
     return roomy if "TMPDIR" not in os.environ and roomy.is_dir() else Path(tempfile.gettempdir())
+
+
+def let_go(mapped: mmap.mmap) -> None:
+    """Give back what of a mapped file is in memory, where the system can; what is asked for again is read again."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def peak_megabytes() -> float | None:

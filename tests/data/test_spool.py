@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from attentio.config.read import load_config
 from attentio.data import spool
-from attentio.data.kept import Cache
+from attentio.data.kept import Cache, release
 from attentio.data.pairs import Pair
 from attentio.data.part import read_parts
 from attentio.data.spool import Spool, TextsOf
@@ -92,3 +92,23 @@ def test_data_in_files_give_the_batches_of_data_in_memory(
         content = np.fromfile(file, np.int32)
         if again == 1:
             file.write_bytes((content[::-1]).tobytes())  # as a disk that errs
+
+
+def test_what_was_read_of_a_mapped_file_is_let_go(tmp_path: Path) -> None:
+    cache, size = Cache(tmp_path, tracked), 2**24
+    array = cache.arrays(["x"], {"numbers": np.int32}, [{"numbers": np.arange(size, dtype=np.int32)}])["numbers"]
+    before = mapped_kilobytes()
+    assert int(array.sum(dtype=np.int64)) == size * (size - 1) // 2
+    read = mapped_kilobytes()
+    release(array)
+    assert read - before > size * 3 // 1024
+    assert mapped_kilobytes() - before < size // 1024
+    assert array[-1] == size - 1
+
+
+def mapped_kilobytes() -> int:
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        pytest.skip("only Linux tells how much of files is mapped")
+    return int(status.split("RssFile:")[1].split()[0])

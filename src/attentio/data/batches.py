@@ -1,8 +1,8 @@
 """Encoded pairs, padded batches of them, and which pairs stand together in a batch."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from attentio.data.kept import Arrays, Cache, joined
+from attentio.data.kept import Arrays, Cache, Stored, joined, mapped
 from attentio.data.pairs import Pair
 from attentio.data.spool import Spool
 from attentio.text.tokenizer import BOS, EOS, PAD, Tokenizer
@@ -78,12 +78,14 @@ class EncodedPairs:
         tokenizers = (source_tokenizer, target_tokenizer)
         if cache is not None and isinstance(pairs, Spool):
             made_of = ("pairs", pairs.digest, *(tokenizer.to_json() for tokenizer in tokenizers))
-            encoded._hold(cache.arrays(made_of, _ARRAYS, _pieces(cache.track(pairs, len(pairs)), *tokenizers)))
+            files = cache.files(made_of, _ARRAYS, _pieces(cache.track(pairs, len(pairs)), *tokenizers))
+            lengths = {f"{side}_lengths": mapped(files / f"{side}_lengths", np.int32) for side in ("source", "target")}
+            encoded._hold({side: Stored(files / side, np.int32) for side in ("sources", "targets")} | lengths)
         else:
             encoded._hold(joined(_ARRAYS, _pieces(pairs, *tokenizers)))
         return encoded
 
-    def _hold(self, arrays: Arrays) -> None:
+    def _hold(self, arrays: Mapping[str, Any]) -> None:
         self._sources = _Ragged(arrays["sources"], arrays["source_lengths"])
         self._targets = _Ragged(arrays["targets"], arrays["target_lengths"])
         self.source_lengths = self._sources.lengths
@@ -98,13 +100,13 @@ class EncodedPairs:
 
     def batch(self, indices: Int[np.ndarray, "batch"]) -> PairBatch:
         """The pairs with these numbers, each side padded to the longest of them."""
-        target_output = self._targets.padded(indices)
+        source, target_output = self._sources.padded(indices), self._targets.padded(indices)
         target_input = np.full_like(target_output, PAD)
         target_input[:, 0] = BOS
         target_input[:, 1:] = np.where(target_output[:, :-1] == EOS, PAD, target_output[:, :-1])
         return PairBatch(
             indices=indices,
-            source=torch.from_numpy(self._sources.padded(indices)),
+            source=torch.from_numpy(source),
             source_lengths=torch.from_numpy(self.source_lengths[indices].astype(np.int64)),
             target_input=torch.from_numpy(target_input),
             target_output=torch.from_numpy(target_output),
@@ -153,22 +155,29 @@ def _piece(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -
 class _Ragged:
     """Rows of different lengths in one flat array. Where each begins is added up from the last row that is marked."""
 
-    def __init__(self, flat: Int[np.ndarray, "tokens"], lengths: Int[np.ndarray, "rows"]) -> None:
+    def __init__(self, flat: Int[np.ndarray, "tokens"] | Stored, lengths: Int[np.ndarray, "rows"]) -> None:
         self._flat, self.lengths = flat, lengths
         sums = np.add.reduceat(lengths, np.arange(0, len(lengths), _MARKED), dtype=np.int64)
         self._marks = np.cumsum(sums) - sums
 
     def row(self, index: int) -> list[int]:
-        start = int(self._starts(np.array([index]))[0])
-        return self._flat[start : start + int(self.lengths[index])].tolist()
+        return self._tokens(np.array([index])).tolist()
 
     def padded(self, indices: Int[np.ndarray, "rows"]) -> Int[np.ndarray, "rows width"]:
         lengths = self.lengths[indices]
         columns = np.arange(lengths.max())
         real = columns < lengths[:, None]
         rows = np.full(real.shape, PAD, dtype=np.int64)
-        rows[real] = self._flat[(self._starts(indices)[:, None] + columns)[real]]
+        rows[real] = self._tokens(indices)
         return rows
+
+    def _tokens(self, indices: Int[np.ndarray, "rows"]) -> Int[np.ndarray, "tokens"]:
+        """Those of the rows, end to end."""
+        starts, lengths = self._starts(indices), self.lengths[indices]
+        if isinstance(self._flat, Stored):
+            return self._flat.runs(starts, lengths)
+        before = np.cumsum(lengths) - lengths
+        return self._flat[np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))]
 
     def _starts(self, indices: Int[np.ndarray, "rows"]) -> Int[np.ndarray, "rows"]:
         marked = indices // _MARKED

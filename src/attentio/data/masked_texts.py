@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attentio.config.schema import MaskingConfig
 from attentio.data.batches import epoch_batches
-from attentio.data.kept import Arrays, Cache, joined
+from attentio.data.kept import Arrays, Cache, joined, release
 from attentio.data.masking import corrupt, draws
 from attentio.data.spool import Spool
 from attentio.text.protocol import AnyTokenizer
@@ -103,6 +103,7 @@ class MaskedTexts:
         tokens[real] = self._tokens[places]
         word_starts = ~real
         word_starts[real] = self._word_starts[places]
+        release(self._tokens, self._word_starts)
         word_starts[:, 1] = True  # a row may begin within a word
         corrupted = corrupt(
             tokens,

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from attentio.data.kept import Arrays, Cache, joined
+from attentio.data.kept import Arrays, Cache, joined, release
 from attentio.data.spool import Spool
 from attentio.text.tokenizer import PAD, Tokenizer
 
@@ -97,7 +97,7 @@ class PackedTexts:
         def padded(values: np.ndarray, padding: int) -> Tensor:
             return torch.from_numpy(np.where(real, values, padding).astype(np.int64))
 
-        return PackedBatch(
+        batch = PackedBatch(
             inputs=(
                 padded(self._tokens[tokens], PAD),
                 padded(laid - laid[:, :1], -1),
@@ -106,6 +106,8 @@ class PackedTexts:
             labels=padded(self._tokens[tokens + 1], PAD),
             size=int(real.sum()),
         )
+        release(self._tokens)
+        return batch
 
     def _lay(self, epoch: int) -> tuple[Int[np.ndarray, "documents"], Int[np.ndarray, "documents"]]:
         """The documents in the order of the epoch, and where each ends; kept until another epoch is asked for."""
