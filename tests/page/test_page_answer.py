@@ -12,7 +12,8 @@ from page_cases import settled
 from torch import Tensor
 
 from attentio.page.describe import DULL, describe
-from attentio.page.page import Page, view
+from attentio.page.document import Page
+from attentio.page.page import view
 
 Open = Callable[..., Any]
 TEXT = [f"w{number}" for number in range(7)]

@@ -1,69 +1,25 @@
 """at.view: the attention that was seen, as one HTML file."""
 
-import base64
-import hashlib
-import html
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from pathlib import Path
-from string import Template
 from typing import Any, Literal, cast
 
 from attentio.capturing.seen import Seen
+from attentio.page.document import Page, document
 from attentio.page.given import Given, calls_of
 from attentio.page.payload import Alternatives, build
 from attentio.page.tokens import TokenLists, Tokens
 from attentio.page.walk import Walk
 
-LANGUAGES = ("en", "ko")
 # app.js comes first, frame.js last; the order of the views is that of their tabs.
 SCRIPTS = (
     *("app.js", "address.js", "data.js", "colours.js", "pen.js", "answer.js"),
     *("overview.js", "heat_drawing.js", "profile.js", "minimap.js", "heat.js", "arcs.js", "translation.js"),
-    *("masks.js", "arithmetic.js", "steps_vectors.js", "steps_table.js", "steps_words.js", "steps_stages.js"),
+    *("arithmetic.js", "steps_vectors.js", "steps_table.js", "steps_words.js", "steps_stages.js"),
     *("steps_picture.js", "steps.js"),
-    *("workshop_terms.js", "workshop_grids.js", "workshop_picture.js", "workshop.js"),
     *("table.js", "framed.js", "frame.js"),
 )
-STYLES = ("page.css", "steps.css", "workshop.css")
-STRINGS = ("strings", "steps", "workshop")
-FRAME_HEIGHT = 780  # pixels, of a page in a notebook, until it tells its own
-
-
-@dataclass(frozen=True)
-class Page:
-    """A page about attention: one HTML file that makes no network request and opens from disk.
-
-    html: the whole file.
-
-    >>> page = at.view(torch.eye(2), ["to", "be"])
-    >>> page
-    <Page of ... MB; .save(path) writes it>
-    >>> page.save("pages/two-words.html").name
-    'two-words.html'
-    """
-
-    html: str
-
-    def __repr__(self) -> str:
-        return f"<Page of {len(self.html.encode()) / 1e6:.1f} MB; .save(path) writes it>"
-
-    def save(self, path: str | Path) -> Path:
-        """Write the file, and its folder if need be; return its path."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.html, encoding="utf-8")
-        return path
-
-    def _repr_html_(self) -> str:
-        """For notebooks: the page in a frame that can reach nothing outside itself."""
-        return (
-            f'<iframe srcdoc="{html.escape(self.html)}" sandbox="allow-scripts allow-downloads allow-modals" '
-            f'width="100%" height="{FRAME_HEIGHT}" style="border: 0"></iframe><script>{_asset("notebook.js")}</script>'
-        )
+STYLES = ("page.css", "steps.css")
+STRINGS = ("strings", "steps")
 
 
 def view(
@@ -119,8 +75,6 @@ def view(
     >>> at.view(inspected.seen, walks=inspected.walks)
     <Page of ... MB; .save(path) writes it>
     """
-    if language not in (None, *LANGUAGES):
-        raise ValueError(f"language must be one of {', '.join(map(repr, LANGUAGES))}, or None, got {language!r}")
     title = title.encode(errors="replace").decode()  # half a surrogate pair cannot be written to a file
     calls = calls_of(seen, crossing=target_tokens is not None)
     captured: Sequence[str] = ()
@@ -140,41 +94,5 @@ def view(
         captured=captured,
         walks=walks,
         title=title,
-        language=language,
-        strings={each: _strings(each) for each in LANGUAGES},
     )
-    return Page(_document(payload.head, payload.blobs, title=title, language=language or "en"))
-
-
-def _document(head: str, blobs: dict[str, str], *, title: str, language: str) -> str:
-    script = "\n".join(map(_asset, SCRIPTS))
-    style = "\n".join(map(_asset, STYLES))
-    policy = (
-        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
-        "img-src data: blob:; base-uri 'none'; form-action 'none'"
-    )
-    elements = (f'<script type="text/plain" id="{name}">{text}</script>' for name, text in blobs.items())
-    return Template(_asset("page.html")).substitute(
-        language=language,
-        policy=policy,
-        title=html.escape(title or "attentio"),
-        style=style,
-        payload=head,
-        blobs="\n".join(elements),
-        script=script,
-    )
-
-
-def _strings(language: str) -> dict[str, str]:
-    """All strings of a language by their keys."""
-    return {key: text for name in STRINGS for key, text in json.loads(_asset(f"{name}.{language}.json")).items()}
-
-
-@cache
-def _asset(name: str) -> str:
-    return files("attentio.page").joinpath("assets", name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    """The source of a content security policy that lets this text in, and no other."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+    return document(payload.head, payload.blobs, scripts=SCRIPTS, styles=STYLES, strings=STRINGS, language=language)

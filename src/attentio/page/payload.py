@@ -6,7 +6,6 @@ were kept, and `thumbs[item]`, all heads in small, where the matrix is large. Wh
 blob of all heads. `does[item][head]` is what each head does. Layers and heads are counted from 1.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -38,9 +37,9 @@ Alternatives = Sequence[Sequence[tuple[str, float]]]
 
 
 class Payload(NamedTuple):
-    """head: all but the numbers, as JSON without `<`. blobs: packed numbers, by the names that head uses."""
+    """head: all but the numbers, for JSON. blobs: packed numbers, by the names that head uses."""
 
-    head: str
+    head: dict[str, Any]
     blobs: dict[str, str]
 
 
@@ -52,7 +51,7 @@ def build(
     megabytes: float,
     captured: Sequence[str] = (),
     walks: Sequence[Walk] | None = (),
-    **others: Any,
+    title: str = "",
 ) -> Payload:
     """The payload of a page about these calls.
 
@@ -62,7 +61,7 @@ def build(
         megabytes: what the weights may take, before they are compressed.
         captured: the notes of the capture.
         walks: what was computed around some of the calls; None where it was too much.
-        others: what else the page's JSON says: title, language, strings.
+        title: the heading.
 
     Raises:
         ValueError: tokens, alternatives, walks and weights do not belong together.
@@ -131,10 +130,9 @@ def build(
         "opening": _opening(list(groups.values())),
         "tokens": tokens.json(),
         "alternatives": _alternatives(alternatives, tokens),
-        **others,
+        "title": title,
     }
-    # `<` could end the script element that the JSON stands in.
-    return Payload(json.dumps(head, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"), blobs)
+    return Payload(head, blobs)
 
 
 def pattern_of(name: str) -> str:

@@ -32,7 +32,7 @@
 
   // A frame has no address of its own.
   function follow(app) {
-    if (window !== window.top || !app.payload.groups.length) return;
+    if (window !== window.top) return;
     app.on(() => { if (app.state.view) history.replaceState(null, "", written(app)); });
   }
 

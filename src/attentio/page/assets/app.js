@@ -208,6 +208,7 @@ const attentioViews = [];
       document.getElementById("panels").append(panel);
       panels.set(view.id, { view, element: panel, handle: null, behind: new Set(Object.keys(state)) });
     }
+    tabs.hidden = panels.size < 2;
     tabs.addEventListener("keydown", (event) => {
       const ids = [...panels.keys()], at = ids.indexOf(state.view);
       const next = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: ids.length - 1 }[event.key];

@@ -49,11 +49,14 @@
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   }
 
-  // A cell's colour and a colour to write on it; black or white, whichever has more contrast, has at least 4.5.
+  // Black or white, whichever has more contrast: at least 4.5.
+  const inkOn = (colour) => (luminance(colour) > 0.179 ? "#000000" : "#ffffff");
+
+  // A cell's colour and a colour to write on it.
   function cell(app, { code, value }, keys) {
     if (code < attentio.data.ZERO) return { fill: specialColours(app)[code], ink: app.color("soft") };
     const colour = ramps[app.state.theme][Math.round(255 * position(value, app.state.scale, decades(keys)))];
-    return { fill: css(colour), ink: luminance(colour) > 0.179 ? "#000000" : "#ffffff" };
+    return { fill: css(colour), ink: inkOn(colour) };
   }
 
   function ticks(scale, powers) {
@@ -90,5 +93,5 @@
     return left - x;
   }
 
-  attentio.colours = { SCALES, ramps, table, cell, legend, position, decades };
+  attentio.colours = { SCALES, ramps, table, cell, inkOn, legend, position, decades };
 })();

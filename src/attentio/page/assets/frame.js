@@ -14,16 +14,18 @@
     if (app.payload.groups.length) {
       choices(app);
       attentio.answer(app);
+      attentio.overview(app);
+      attentio.address.follow(app);
     }
-    attentio.overview(app);
-    attentio.address.follow(app);
     attentio.framed(app);
     printing(app);
   };
 
   function heading(app) {
     const { title, tokens } = app.payload, sentence = document.getElementById("sentence");
-    document.getElementById("title").textContent = title || "attentio";
+    const name = () => title || (app.payload.workshop ? app.text("workshop.title") : "attentio");
+    document.getElementById("title").textContent = name();
+    app.on((changed) => { if (changed.has("language")) document.getElementById("title").textContent = name(); });
     document.getElementById("title").classList.toggle("long", title.length > 60);
     const written = (name) => {
       const text = tokens[name]?.[Math.min(app.state.item, tokens[name].length - 1)].sentence ?? "";
@@ -65,8 +67,8 @@
     document.addEventListener("keydown", (event) => {
       if (event.target.closest("input, select, textarea, dialog, [contenteditable]")) return;
       if (!app.state.keys || event.ctrlKey || event.metaKey || event.altKey) return;
-      const act = { "?": () => help.showModal(), t: () => toggleTheme(app), s: () => nextScale(app),
-        w: () => { if (hasWords(app)) app.set({ words: !app.state.words }); }, "[": () => step(app, 0, -1), "]": () => step(app, 0, 1),
+      const act = { "?": () => help.showModal(), t: () => toggleTheme(app), s: () => { if (app.payload.groups.length) nextScale(app); },
+        w: () => { if (app.payload.groups.length && hasWords(app)) app.set({ words: !app.state.words }); }, "[": () => step(app, 0, -1), "]": () => step(app, 0, 1),
         "{": () => step(app, -1, 0), "}": () => step(app, 1, 0) }[event.key];
       if (!act) return;
       event.preventDefault();
@@ -152,7 +154,9 @@
 
   function helpDialog(app) {
     const make = app.element;
-    const rows = KEYS.map(([keys, key]) => make("tr", {}, make("th", { scope: "row" }, make("kbd", { text: keys })), make("td", { key })));
+    // Without heads there are light and dark, the next control, and this list.
+    const some = app.payload.groups.length ? KEYS : KEYS.filter(([keys]) => ["t", "Tab", "←↑→↓", "?"].includes(keys));
+    const rows = some.map(([keys, key]) => make("tr", {}, make("th", { scope: "row" }, make("kbd", { text: keys })), make("td", { key })));
     const letters = make("input", { type: "checkbox", on: { change: () => app.set({ keys: letters.checked }) } });
     letters.checked = true;
     const dialog = make("dialog", { "aria-labelledby": "keys-title" }, make("h2", { id: "keys-title", key: "settings.keys" }),
@@ -189,7 +193,7 @@
     if (!picture) return;
     const answer = document.getElementById("answer"), said = answer.hidden ? "" : answer.querySelector(".said-large").textContent;
     const head = app.payload.groups.length ? attentio.fullName(app) : "";
-    const title = [app.payload.title, head, said].filter(Boolean);
+    const title = [document.getElementById("title").textContent, head, said].filter(Boolean);
     const top = 20 + 20 * title.length;
     const width = Math.ceil(Math.max(picture.width, 320) + 32), height = Math.ceil(picture.height + top + 16);
     const heading = (pen) => {

@@ -210,15 +210,14 @@
     });
 
     app.on((changed) => {
-      if (!app.payload.groups.length) return;
       if (["group", "item", "language", "sort", "paper"].some((name) => changed.has(name))) build();
       else if (changed.has("kind")) {
         if (app.state.sort === "layers") { badges(app.group()); paint(); } else build();
       } else if (changed.has("theme") || changed.has("scale")) paint();
       else if (changed.has("layer") || changed.has("head")) choose();
     });
-    if (app.payload.groups.length) build();
-    new ResizeObserver(debounced(() => { if (!place.hidden && app.payload.groups.length) build(); })).observe(place);
+    build();
+    new ResizeObserver(debounced(() => { if (!place.hidden) build(); })).observe(place);
   };
 
   function debounced(act) {
