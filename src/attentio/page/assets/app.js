@@ -20,11 +20,12 @@
  *   });
  *
  * app.payload        the JSON of the page: title, groups, tokens, alternatives, notes, items (see payload.py)
- * app.state          {view, group, layer, head, item, row, column, words, scale, kind, sort, language, theme, paper, keys};
+ * app.state          {view, group, layer, head, item, row, column, words, scale, without, kind, sort, language, theme, paper, keys};
  *                    only read it.
  *                    group, layer, item: places in payload.groups, group.entries, the batch. head: a place in
  *                    entry.heads, or -1 for their mean. row, column: the chosen cell, or null; of words, if words are
- *                    joined (words: true). scale: "linear" | "sqrt" | "log". theme: "light" | "dark". kind, sort: of
+ *                    joined (words: true). scale: "sqrt" | "linear" | "log" | "even" | "row". without: "" | "sink" |
+ *                    "special", keys that are left out of the colours. theme: "light" | "dark". kind, sort: of
  *                    the heads in the overview. paper: being printed. keys: whether single letters do something.
  * app.set({..})      change some of it; every listener and the shown view hear of it before set returns
  * app.on(listener)   listener(changed): for what is always there; views have update() instead
@@ -57,7 +58,7 @@ const attentioViews = [];
 
   const payload = JSON.parse(document.getElementById("attentio-payload").textContent);
   const state = { view: null, group: 0, layer: 0, head: 0, item: 0, row: null, column: null, words: false,
-    scale: "sqrt", kind: null, sort: "layers", language: "en", theme: "light", paper: false, keys: true };
+    scale: "sqrt", without: "", kind: null, sort: "layers", language: "en", theme: "light", paper: false, keys: true };
   const listeners = [];
   const colors = new Map();  // asking for a style takes long, and drawing asks often
   const panels = new Map();  // view id to {view, element, handle once mounted, behind: names changed unseen}

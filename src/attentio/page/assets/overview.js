@@ -165,7 +165,8 @@
     }
 
     // A matrix within a square; of one that is larger than its picture, the largest weights.
-    function picture(context, matrix, keys, x, y, room, ratio) {
+    function picture(context, weights, keys, x, y, room, ratio) {
+      const matrix = app.state.words ? weights : attentio.tones(app, weights);
       const longest = Math.max(matrix.rows, matrix.columns), small = matrix.level(Math.max(0, Math.floor(Math.log2(longest / (room * ratio)))));
       const image = new ImageData(small.columns, small.rows), pixels = new Uint32Array(image.data.buffer);
       const colours = attentio.colours.table(app, matrix, keys);
@@ -213,7 +214,7 @@
       if (["group", "item", "language", "sort", "paper"].some((name) => changed.has(name))) build();
       else if (changed.has("kind")) {
         if (app.state.sort === "layers") { badges(app.group()); paint(); } else build();
-      } else if (changed.has("theme") || changed.has("scale")) paint();
+      } else if (["theme", "scale", "without", "words"].some((name) => changed.has(name))) paint();
       else if (changed.has("layer") || changed.has("head")) choose();
     });
     build();

@@ -48,7 +48,8 @@
     }
 
     source(row, column) {
-      const { app } = this, here = this.matrix.at(row, column), { fill, ink } = attentio.colours.cell(app, here, app.group().keys);
+      const { app } = this, here = this.matrix.at(row, column), tones = attentio.tones(app, this.matrix);
+      const { fill, ink } = attentio.colours.cell(app, tones.at(row, column), app.group().keys);
       const span = app.element("span", { class: here.value >= STRONG ? "source" : "source weak", "data-column": column }, app.element("bdi", { text: this.columns[column] }));
       span.style.background = fill;
       span.style.color = ink;
@@ -122,7 +123,7 @@
           const y = 8 + row * line;
           pen.text(left - 14, y + 17, attentio.pen.fitted(token, size, left - 20), { size, align: "right", color: app.color("ink"), bold: row === app.state.row });
           this.columns.forEach((label, column) => {
-            const { fill, ink } = attentio.colours.cell(app, this.matrix.at(row, column), app.group().keys);
+            const { fill, ink } = attentio.colours.cell(app, attentio.tones(app, this.matrix).at(row, column), app.group().keys);
             pen.rect(places[column], y, wide(label), 24, fill);
             pen.text(places[column] + 6, y + 17, label, { size, color: ink });
           });
