@@ -26,7 +26,7 @@ def tokens(count: int, letter: str = "k") -> list[str]:
 
 def opened(open_page: Open, count: int = 7, *, keys: int = 0, **options: Any) -> Any:
     tab = open_page(workshop(" ".join(tokens(count)), " ".join(tokens(keys, "o"))), **options)
-    tab.wait_for_selector(".workshop-grids canvas")
+    tab.wait_for_selector(".grids canvas")
     return tab
 
 
@@ -76,13 +76,13 @@ def shown_mask(tab: Any) -> np.ndarray:
 
 def place(tab: Any, grid: int, i: int, j: int) -> tuple[float, float]:
     """The middle of a cell on the screen."""
-    canvas = tab.locator(".workshop-grids canvas")
+    canvas = tab.locator(".grids canvas")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     cell, corners = tab.evaluate(
-        "(() => { const width = document.querySelector('.workshop-grids').clientWidth;"
-        " const scene = {...attentio.workshop.scene(), width};"
-        " const {cell, corners} = attentio.workshopPicture.layout(scene); return [cell, corners]; })()"
+        "(() => { const width = document.querySelector('.grids').clientWidth;"
+        " const scene = attentio.workshopPicture.scene(attentio.app, attentio.workshop.pairs());"
+        " const {cell, corners} = attentio.gridsPicture.layout({...scene, width}); return [cell, corners]; })()"
     )
     return box["x"] + corners[grid][0] + (j + 0.5) * cell, box["y"] + corners[grid][1] + (i + 0.5) * cell
 
@@ -221,7 +221,8 @@ def test_128_tokens_are_one_canvas_and_fit_every_screen(open_page: Open, seed: i
 
 def test_hangul_and_single_letters_stand_upright(open_page: Open, seed: int) -> None:
     tab = open_page(workshop("나 는 집 에 가 요"))
-    upright = "attentio.workshopPicture.layout({...attentio.workshop.scene(), width: 1200}).upright"
+    scene = "attentio.workshopPicture.scene(attentio.app, attentio.workshop.pairs())"
+    upright = f"attentio.gridsPicture.layout({{...{scene}, width: 1200}}).upright"
     assert tab.evaluate(upright)
     tab.get_by_label("Sentence", exact=True).fill("internationalisation is long")
     assert not tab.evaluate(upright)
@@ -229,7 +230,7 @@ def test_hangul_and_single_letters_stand_upright(open_page: Open, seed: int) -> 
 
 def test_grid_is_walked_through_by_keyboard_and_said(open_page: Open, seed: int) -> None:
     tab = opened(open_page)
-    tab.locator(".workshop-grids canvas").focus()
+    tab.locator(".grids canvas").focus()
     for key in ("ArrowUp", "ArrowDown", "ArrowRight", "ArrowRight"):
         tab.keyboard.press(key)
     said = tab.locator("#said").inner_text()

@@ -9,7 +9,8 @@ SENTENCE = "the cat sat on the mat because it was tired"
 
 SCRIPTS = (
     *("app.js", "data.js", "colours.js", "pen.js", "masks.js", "arithmetic.js"),
-    *("workshop_terms.js", "workshop_picture.js", "workshop_grids.js", "workshop.js", "framed.js", "frame.js"),
+    *("grids_picture.js", "grids.js", "workshop_terms.js", "workshop_picture.js", "workshop.js"),
+    *("framed.js", "frame.js"),
 )
 STYLES = ("page.css", "workshop.css")
 STRINGS = ("strings", "workshop")

@@ -52,6 +52,13 @@
   // Black or white, whichever has more contrast: at least 4.5.
   const inkOn = (colour) => (luminance(colour) > 0.179 ? "#000000" : "#ffffff");
 
+  // From one colour to another, both #rrggbb, and what to write on it in.
+  function between(from, to, part) {
+    const channel = (hex, at) => parseInt(hex.slice(2 * at + 1, 2 * at + 3), 16);
+    const colour = [0, 1, 2].map((at) => Math.round((1 - part) * channel(from, at) + part * channel(to, at)));
+    return { fill: css(colour), ink: inkOn(colour) };
+  }
+
   // A cell's colour and a colour to write on it.
   function cell(app, { code, value }, keys) {
     if (code < attentio.data.ZERO) return { fill: specialColours(app)[code], ink: app.color("soft") };
@@ -100,5 +107,5 @@
     return left - x;
   }
 
-  attentio.colours = { SCALES, ramps, table, cell, inkOn, legend, position, decades };
+  attentio.colours = { SCALES, ramps, table, cell, between, legend, position, decades };
 })();

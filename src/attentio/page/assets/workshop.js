@@ -29,7 +29,7 @@
       const make = app.element, { text, keys } = app.payload.workshop;
       this.app = app;
       this.terms = attentio.workshopTerms(app, () => this.show());
-      this.grids = attentio.workshopGrids(app, (i, j, say) => this.read(i, j, say));
+      this.grids = attentio.grids(app, (i, j, say) => this.read(i, j, say), { labelKey: "workshop.grids", keysKey: "workshop.keys" });
       const line = (value, labelKey) => make("input", { type: "text", class: "sentence", value, labelKey, on: { input: () => this.load() } });
       this.text = line(text, "workshop.text");
       this.keys = line(keys, "workshop.keysText");
@@ -49,7 +49,7 @@
           make("label", {}, make("span", { key: "workshop.keysText" }), this.keys)),
         this.presets,
         make("div", { class: "bench" }, make("div", {}, this.terms.element, this.lastLine), make("div", {}, this.python, this.traps)),
-        this.readout, this.grids.element, make("p", { class: "hint", id: "workshop-keys", key: "workshop.keys" }), this.source));
+        this.readout, this.grids.element, this.source));
       this.load();
     }
 
@@ -99,12 +99,13 @@
       this.showTraps(attentio.masks.traps(this.mask, queries, keys, own));
       this.source.textContent = app.text("workshop.invented") + (this.cut ? ` ${app.text("workshop.cut", { most: MOST })}` : "");
       this.lastOf.textContent = app.text("workshop.ofQueries", { queries: this.all.queryTokens.length });
-      this.grids.show(this.scene());
+      this.grids.show(attentio.workshopPicture.scene(app, this.pairs()));
     }
 
-    scene() {
+    /** What the grids show, with the tokens. */
+    pairs() {
       const { queryTokens, keyTokens } = this.all;
-      return { ...this.shown, queries: queryTokens.slice(-this.sizes().queries), keys: keyTokens, code: this.python.textContent };
+      return { ...this.shown, queries: queryTokens.slice(-this.sizes().queries), keys: keyTokens };
     }
 
     showTraps(traps) {
@@ -130,7 +131,7 @@
     }
 
     /** For PNG and SVG. */
-    picture() { return attentio.workshopPicture.picture(this.app, this.scene()); }
+    picture() { return attentio.workshopPicture.picture(this.app, this.pairs(), this.python.textContent); }
   }
 
   attentioViews.push({
@@ -144,7 +145,7 @@
       return {
         update(changed) {
           if (changed.has("language")) workshop.resize();
-          else if (changed.has("theme")) workshop.grids.draw();
+          else if (changed.has("theme")) workshop.show();
         },
         picture: () => workshop.picture(),
       };
