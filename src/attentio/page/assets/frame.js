@@ -27,7 +27,8 @@
     document.getElementById("title").textContent = name();
     app.on((changed) => { if (changed.has("language")) document.getElementById("title").textContent = name(); });
     document.getElementById("title").classList.toggle("long", title.length > 60);
-    const written = (name) => {
+    const written = (list) => {
+      const { version } = app.payload.groups.length ? app.group() : {}, name = version ? `${version}:${list}` : list;
       const text = tokens[name]?.[Math.min(app.state.item, tokens[name].length - 1)].sentence ?? "";
       return text.length > LONGEST ? `${text.slice(0, LONGEST)} …` : text;
     };
@@ -39,7 +40,7 @@
       sentence.replaceChildren(...parts.map((text) => (text === null ? app.element("span", { class: "to", text: " → " })
         : app.element("bdi", { text }))));
     };
-    app.on((changed) => { if (changed.has("item")) show(); });
+    app.on((changed) => { if (changed.has("item") || changed.has("group")) show(); });
     show();
   }
 

@@ -48,12 +48,15 @@
 
   /** The tokens; of tiny cells only those of the pair. */
   function labels(app, pen, { queries, keys, at, empty, ...scene }) {
-    const { cell, left, corners, upright } = layout({ queries, keys, ...scene }), [ink, accent, warm] = ["ink", "accent", "warm"].map(app.color);
+    const { cell, left, corners, upright } = layout({ queries, keys, ...scene });
+    const [ink, accent, warm, panel] = ["ink", "accent", "warm", "panel"].map(app.color);
     corners.forEach(([x0, y0], place) => {
       keys.forEach((token, j) => {
         const here = at?.[1] === j, style = { size: SIZE, color: here ? accent : ink, bold: here }, x = x0 + (j + 0.5) * cell;
         if (at ? !here : cell < WITH_LABELS) return;
-        const text = attentio.pen.fitted(token, SIZE, 90, here);
+        const text = attentio.pen.fitted(token, SIZE, 90, here), wide = attentio.pen.width(text, SIZE, here);
+        if (here && upright) pen.rect(x - wide / 2, y0 - 19, wide, 17, panel); // over what was drawn before
+        else if (here && cell >= WITH_LABELS) pen.rect(x - 8, y0 - wide - 8, 17, wide + 6, panel);
         if (cell < WITH_LABELS || upright) pen.text(x, y0 - 6, text, { ...style, align: "center" });
         else pen.text(x + 4, y0 - 6, text, { ...style, angle: -90 });
       });
@@ -63,6 +66,7 @@
         if (nothing && cell < WITH_LABELS) pen.rect(left - 6, y - 4 - cell / 2, 4, cell, warm);
         if (at ? !here : cell < WITH_LABELS) return;
         const text = attentio.pen.fitted(token, SIZE, left - 22, here);
+        if (here) pen.rect(0, y - SIZE, left - 6, SIZE + 4, panel);
         pen.text(left - 6, y, `${nothing ? "∅ " : ""}${text}`, { size: SIZE, align: "right", bold: here, color: nothing ? warm : here ? accent : ink });
       });
     });

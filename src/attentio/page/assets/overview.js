@@ -24,8 +24,10 @@
 
   // What attends to what: "decoder to source".
   attentio.role = (app, group = app.group()) => {
-    const side = app.payload.groups.length > 1 ? /(^|\.)(encoder|decoder)(\.|$)/.exec(group.name)?.[2] : null;
-    return app.text(`role.${group.kind === "cross" ? "cross" : (side ?? "self")}`);
+    const { version } = group, others = app.payload.groups.filter((each) => each.version === version);
+    const side = others.length > 1 ? /(^|\.)(encoder|decoder)(\.|$)/.exec(group.name)?.[2] : null;
+    const role = app.text(`role.${group.kind === "cross" ? "cross" : (side ?? "self")}`);
+    return version ? `${version}: ${role}` : role;
   };
 
   // Another head, and its largest weight where that of the head before was chosen.

@@ -286,7 +286,7 @@
       const token = queries[query],
         last = query + 1 >= queries.length;
       const names = { query: app.quote(token), at: query + 1, of: queries.length };
-      const output = app.group().queryTokens === "target";
+      const output = /(^|:)target$/.test(app.group().queryTokens);
       this.where.textContent = app.text(output ? "steps.outputOf" : "steps.queryOf", names);
       this.enable(this.back, this.at > 0 || query > 0);
       this.enable(this.next, this.at + 1 < this.stages.length || !last);

@@ -6,7 +6,7 @@
   "use strict";
 
   const MOST = 512, MOST_ALTERNATIVES = 4, STRONG = 0.05;  // weaker ones are left out where there is little room
-  const fits = (group) => group.queryTokens === "target" && Math.max(group.queries, group.keys) <= MOST;
+  const fits = (group) => /(^|:)target$/.test(group.queryTokens) && Math.max(group.queries, group.keys) <= MOST;
 
   class Translation {
     constructor(element, app) {
