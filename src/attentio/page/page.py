@@ -12,7 +12,7 @@ from attentio.page.walk import Walk
 
 # app.js comes first, frame.js last; the order of the views is that of their tabs.
 SCRIPTS = (
-    *("app.js", "address.js", "data.js", "colours.js", "tones.js", "pen.js", "answer.js"),
+    *("app.js", "address.js", "data.js", "colours.js", "tones.js", "measures.js", "pen.js", "answer.js"),
     *("overview.js", "heat_drawing.js", "profile.js", "minimap.js", "heat.js", "arcs.js"),
     *("grids_picture.js", "grids.js", "compare.js", "translation.js"),
     *("arithmetic.js", "steps_vectors.js", "steps_table.js", "steps_words.js", "steps_stages.js"),

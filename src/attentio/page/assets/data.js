@@ -159,12 +159,14 @@
   }
 
   function matrix(app) {
-    const { group, layer, item, head, words } = app.state;
+    const { group, layer, item, head, words, measure } = app.state;
     const rows = words && app.words("query"), columns = words && app.words("key");
-    const pieces = () => headOf(app, group, layer, head);
+    const weights = () => headOf(app, group, layer, head);
+    const pieces = () => (measure === "weight" ? weights()
+      : remembered([group, layer, item, head, measure].join(), () => attentio.measures.measured(app, weights())));
     if (!rows && !columns) return pieces();
     const join = async () => joined(await pieces(), rows || null, columns || null);
-    return remembered([group, layer, item, head, "words"].join(), join);
+    return remembered([group, layer, item, head, measure, "words"].join(), join);
   }
 
   // All heads of a layer from one blob: whole, or as thumbs.

@@ -109,19 +109,19 @@
     const make = app.element, place = document.getElementById("choices"), { groups } = app.payload;
     const select = (name, key) => {
       const change = () => {
-        const value = ["scale", "without"].includes(name) ? node.value : Number(node.value), { layer, head } = { ...app.state, [name]: value };
+        const value = ["scale", "without", "measure"].includes(name) ? node.value : Number(node.value), { layer, head } = { ...app.state, [name]: value };
         if (name === "layer" || name === "head") attentio.chooseHead(app, layer, head);
         else app.set({ [name]: value });
       };
       const node = make("select", { on: { change } });
       return { name, node, label: make("label", {}, make("span", { key }), node) };
     };
-    const [group, item, layer, head, scale, without] = [["group", "choice.group"], ["item", "choice.item"], ["layer", "choice.layer"],
-      ["head", "choice.head"], ["scale", "choice.scale"], ["without", "choice.without"]].map(([name, key]) => select(name, key));
+    const [group, item, layer, head, measure, scale, without] = [["group", "choice.group"], ["item", "choice.item"], ["layer", "choice.layer"],
+      ["head", "choice.head"], ["measure", "choice.measure"], ["scale", "choice.scale"], ["without", "choice.without"]].map(([name, key]) => select(name, key));
     const words = make("input", { type: "checkbox", on: { change: () => app.set({ words: words.checked }) } });
     const wordsLabel = make("label", { class: "check" }, words, make("span", { key: "choice.words" }));
-    const rule = make("p", { class: "hint rule", key: "words.rule" });
-    place.append(...[group, item, layer, head, scale, without].map((each) => each.label), wordsLabel, rule);
+    const rule = make("p", { class: "hint rule", key: "words.rule" }), said = make("p", { class: "hint rule" });
+    place.append(...[group, item, layer, head, measure, scale, without].map((each) => each.label), wordsLabel, rule, said);
 
     const fill = ({ name, node, label }, options, hidden) => {
       node.replaceChildren(...options.map(([value, text]) => make("option", { value, text })));
@@ -145,6 +145,11 @@
       const uses = app.shownView()?.uses ?? [];
       fill(scale, attentio.colours.SCALES.map((each) => [each, app.text(`scale.${each}`)]), !uses.includes("scale"));
       fill(without, ["", "sink", "special"].map((each) => [each, app.text(`without.${each || "nothing"}`)]), !uses.includes("scale"));
+      const measures = attentio.measures.available(app), chosen = measures.includes(app.state.measure) ? app.state.measure : "weight";
+      fill(measure, measures.map((each) => [each, app.text(`measure.${each}`)]), measures.length < 2 || !uses.includes("scale"));
+      measure.node.value = chosen;
+      said.hidden = chosen === "weight" || !uses.includes("scale");
+      said.textContent = app.text(`measured.${chosen}`);
       group.node.title = now.name;
       wordsLabel.hidden = !hasWords(app) || !uses.includes("words");
       words.checked = app.state.words;

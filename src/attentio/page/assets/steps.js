@@ -76,7 +76,7 @@
       const { app } = this;
       const entry = app.entry();
       const wanted = (this.wanted = {});
-      const [captured, matrix, walk] = await Promise.all([app.parts(), app.matrix(), attentio.data.walk(entry)]);
+      const [captured, matrix, walk] = await Promise.all([app.parts(), attentio.data.headOf(app, app.state.group, app.state.layer, app.state.head), attentio.data.walk(entry)]);
       if (this.wanted !== wanted) return; // another layer or head was chosen meanwhile
       const parts = walk?.comparison ?? captured;
       this.missing.hidden = parts !== null;
