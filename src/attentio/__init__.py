@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from attentio.grading.report import Grade
     from attentio.layers.torch_multihead import MultiheadAttention
     from attentio.page.describe import Descriptions, describe
-    from attentio.page.page import Page, view
+    from attentio.page.document import Page
+    from attentio.page.page import view
     from attentio.runs.constraints import Constraints
     from attentio.runs.filler import MaskedRun
     from attentio.runs.generator import CausalRun
@@ -91,7 +92,8 @@ _HOMES = {
     "attentio.grading.report": ("Grade",),
     "attentio.capturing.capture": ("capture",),
     "attentio.page.describe": ("Descriptions", "describe"),
-    "attentio.page.page": ("Page", "view"),
+    "attentio.page.document": ("Page",),
+    "attentio.page.page": ("view",),
     "attentio.capturing.record": ("SeenAttention",),
     "attentio.capturing.seen": ("Seen",),
     "attentio.layers.torch_multihead": ("MultiheadAttention",),

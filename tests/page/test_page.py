@@ -20,12 +20,16 @@ import torch
 from attentio.capturing.record import SeenAttention
 from attentio.capturing.seen import Seen
 from attentio.errors import AttentioError
-from attentio.page import numbers, plan
-from attentio.page.page import LANGUAGES, SCRIPTS, STRINGS, STYLES, Page, view
+from attentio.page import numbers, page, plan, workshop
+from attentio.page.document import LANGUAGES, Page
+from attentio.page.page import view
 from attentio.page.payload import pattern_of
 from attentio.page.tokens import layer_number
 from attentio.pictures.labels import pretty, visible
 
+SCRIPTS = tuple(dict.fromkeys((*page.SCRIPTS, *workshop.SCRIPTS)))
+STRINGS = tuple(dict.fromkeys((*page.STRINGS, *workshop.STRINGS)))
+STYLES = tuple(dict.fromkeys((*page.STYLES, *workshop.STYLES)))
 HOSTILE = "</script><script>alert(1)</script>"
 
 

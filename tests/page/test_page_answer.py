@@ -12,7 +12,8 @@ from page_cases import settled
 from torch import Tensor
 
 from attentio.page.describe import DULL, describe
-from attentio.page.page import Page, view
+from attentio.page.document import Page
+from attentio.page.page import view
 
 Open = Callable[..., Any]
 TEXT = [f"w{number}" for number in range(7)]
@@ -255,3 +256,36 @@ def test_an_even_page_opens_too(open_page: Open) -> None:
     assert "nearly evenly" in tab.locator(".does").inner_text()
     assert "even" in DULL
     assert math.isclose(tab.evaluate("attentio.app.does().evenness"), 1, abs_tol=1e-3)
+
+
+def test_colours_may_be_relative_and_leave_a_sink_or_special_tokens_out(open_page: Open, seed: int) -> None:
+    weights = torch.rand(7, 7).softmax(-1) * 0.2
+    weights[:, 2] += 0.8
+    tab = open_page(view(weights, ["[CLS]", *TEXT[1:6], "[SEP]"]))
+    tab.locator(".said-large").wait_for()
+    tones = (
+        "(async () => { const matrix = await attentio.app.matrix(), tones = attentio.tones(attentio.app, matrix);"
+        " const each = (make) => Array.from({length: 7}, (_, at) => make(at));"
+        " return each((i) => each((j) => { const {code, value} = tones.at(i, j);"
+        " return code < 3 ? -1 : attentio.colours.position(value, attentio.app.state.scale, 2); })); })()"
+    )
+    exact = weights.half().double()
+    choices = tab.locator("#choices")
+    choices.get_by_label("Colour scale").select_option("row")
+    torch.testing.assert_close(
+        torch.tensor(tab.evaluate(tones)).double(), (exact / exact.amax(-1, True)).sqrt(), atol=1e-3, rtol=0
+    )
+    choices.get_by_label("Colour scale").select_option("even")
+    expected = ((7 * exact).log2() / 6 + 0.5).clamp(0, 1)
+    torch.testing.assert_close(torch.tensor(tab.evaluate(tones)).double(), expected, atol=1e-3, rtol=0)
+    choices.get_by_label("Colour scale").select_option("row")
+    choices.get_by_label("Leave out").select_option("sink")
+    left = exact.clone()
+    left[:, 2] = 0
+    expected = (left / left.amax(-1, True)).sqrt()
+    expected[:, 2] = -1
+    torch.testing.assert_close(torch.tensor(tab.evaluate(tones)).double(), expected, atol=1e-3, rtol=0)
+    choices.get_by_label("Leave out").select_option("special")
+    assert [at for at, tone in enumerate(tab.evaluate(tones)[3]) if tone == -1] == [0, 6]
+    assert "[SEP]" in tab.evaluate("attentio.app.tokens('key')")
+    assert "without=special" in tab.evaluate("location.hash")

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from attentio.capturing.record import SeenAttention
 from attentio.capturing.seen import Seen
-from attentio.page.page import Page, view
+from attentio.page.document import Page
+from attentio.page.page import view
 from attentio.runs.aligned import join_words
 from attentio.text.words import spans, word_starts
 

@@ -2,17 +2,19 @@
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from page_cases import attention, drawn, read_number, settled
+from page_cases import read_number, settled
 
 import attentio as at
 from attentio.attention.mask import Mask
-from attentio.capturing.seen import Seen
+from attentio.commands.main import main
 from attentio.page.page import view
+from attentio.page.workshop import workshop
 
 Open = Callable[..., Any]
 Term = dict[str, Any]
@@ -22,13 +24,9 @@ def tokens(count: int, letter: str = "k") -> list[str]:
     return [f"{letter}{place}" for place in range(count)]
 
 
-def opened(open_page: Open, count: int = 7, *, parts: bool = True, **options: Any) -> Any:
-    call = attention(**drawn(queries=count, keys=count))
-    page = view(Seen([call]) if parts else call.weights[0], tokens(count))
-    tab = open_page(page, **options)
-    tab.click("#tab-workshop")
-    tab.wait_for_selector("#panel-workshop .mask tbody td")
-    tab.wait_for_selector("#panel-workshop .mask tbody td:not(:empty)")
+def opened(open_page: Open, count: int = 7, *, keys: int = 0, **options: Any) -> Any:
+    tab = open_page(workshop(" ".join(tokens(count)), " ".join(tokens(keys, "o"))), **options)
+    tab.wait_for_selector(".grids canvas")
     return tab
 
 
@@ -67,16 +65,26 @@ def python(tab: Any) -> Mask | None:
     return names["mask"]
 
 
-def cells(tab: Any, grid: str) -> list[list[str]]:
-    return tab.evaluate(
-        "grid => [...document.querySelectorAll(`.workshop-grids .${grid} tbody tr`)]"
-        ".map(row => [...row.querySelectorAll('td')].map(cell => cell.textContent))",
-        grid,
-    )
+def shown(tab: Any, name: str) -> np.ndarray:
+    """What the grids show: allowed, scores before the mask, weights."""
+    return np.array(tab.evaluate(f"attentio.workshop.shown.{name}"))
 
 
 def shown_mask(tab: Any) -> np.ndarray:
-    return np.array(cells(tab, "mask")) == "■"
+    return shown(tab, "allowed")
+
+
+def place(tab: Any, grid: int, i: int, j: int) -> tuple[float, float]:
+    """The middle of a cell on the screen."""
+    canvas = tab.locator(".grids canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    cell, corners = tab.evaluate(
+        "(() => { const width = document.querySelector('.grids').clientWidth;"
+        " const scene = attentio.workshopPicture.scene(attentio.app, attentio.workshop.pairs());"
+        " const {cell, corners} = attentio.gridsPicture.layout({...scene, width}); return [cell, corners]; })()"
+    )
+    return box["x"] + corners[grid][0] + (j + 0.5) * cell, box["y"] + corners[grid][1] + (i + 0.5) * cell
 
 
 def test_masks_of_the_page_equal_attentios_own_for_random_expressions(open_page: Open, seed: int) -> None:
@@ -124,13 +132,8 @@ def test_expression_reads_as_one_would_write_it(open_page: Open, seed: int) -> N
     np.testing.assert_array_equal(shown_mask(tab), own(python(tab), 7, 7))
 
 
-def test_parameters_of_every_term_change_mask_scores_and_weights_at_once(open_page: Open, seed: int) -> None:
-    call = attention(**drawn(queries=7, keys=7))
-    tab = open_page(view(Seen([call]), tokens(7)))
-    tab.click("#tab-workshop")
-    tab.wait_for_selector("#panel-workshop .mask tbody td:not(:empty)")
-    tab.evaluate("attentio.app.set({head: 1})")
-    settled(tab)
+def test_parameters_of_every_term_change_mask_and_weights_at_once(open_page: Open, seed: int) -> None:
+    tab = opened(open_page)
     tab.locator(".adding button", has_text="at.window").click()
     tab.get_by_label("Tokens before").fill("3")
     tab.locator(".adding button", has_text="at.segments").click()
@@ -139,25 +142,16 @@ def test_parameters_of_every_term_change_mask_scores_and_weights_at_once(open_pa
     ids = torch.tensor([[0, 0, 1, 1, 1, 1, 1]])
     mask = own(at.causal() & at.window(3, 0) & at.segments(ids, ids), 7, 7)
     np.testing.assert_array_equal(shown_mask(tab), mask)
-    scores = call.scores[0, 1].double().numpy()
-    exp = np.where(mask, np.exp(scores), 0)
-    weights = [[read_number(text) for text in row] for row in cells(tab, "weights")]
-    np.testing.assert_allclose(weights, exp / exp.sum(-1, keepdims=True), atol=0.0051)
-    shown = [[read_number(text) for text in row] for row in cells(tab, "scores")]
-    np.testing.assert_allclose(shown, np.where(mask, scores, -np.inf), atol=0.051)
+    exp = np.where(mask, np.exp(shown(tab, "scores")), 0)
+    np.testing.assert_allclose(shown(tab, "weights"), exp / exp.sum(-1, keepdims=True), atol=1e-9)
 
 
 def test_pointed_pair_is_read_in_full_with_what_each_term_says(open_page: Open, seed: int) -> None:
-    call = attention(**drawn(queries=7, keys=7))
-    tab = open_page(view(Seen([call]), tokens(7)))
-    tab.click("#tab-workshop")
-    tab.wait_for_selector("#panel-workshop .mask tbody td:not(:empty)")
-    tab.evaluate("attentio.app.set({head: 0})")
-    settled(tab)
+    tab = opened(open_page)
     tab.click("[data-preset=mistral]")
-    tab.locator(".weights tbody tr").nth(5).locator("td").nth(4).hover()
+    tab.mouse.move(*place(tab, 2, 5, 4))
     text = tab.locator("#panel-workshop .readout").inner_text()
-    scores = call.scores[0, 0, 5].double().numpy()
+    scores = shown(tab, "scores")[5]
     exp = np.exp(scores)
     right = [scores[4], exp[4] / exp[2:6].sum(), exp[4] / exp.sum()]
     numbers = [
@@ -166,7 +160,7 @@ def test_pointed_pair_is_read_in_full_with_what_each_term_says(open_page: Open, 
     numbers[2] = numbers[2].removesuffix(".")
     assert [read_number(number) for number in numbers] == pytest.approx(right, rel=0.0051)
     assert "may attend (at.causal ✓ · at.window ✓)" in text
-    tab.locator(".mask tbody tr").nth(5).locator("td").nth(6).hover()
+    tab.mouse.move(*place(tab, 0, 5, 6))
     assert "may not attend (at.causal ✗ · at.window ✗)" in tab.locator("#panel-workshop .readout").inner_text()
 
 
@@ -184,7 +178,7 @@ def test_traps_are_warned_of(open_page: Open, seed: int) -> None:
     tab.locator(".terms .not").click()
     assert traps() == ["empty"]
     assert "k6" in tab.locator(".traps li").inner_text()
-    assert cells(tab, "weights")[6] == ["0"] * 7
+    assert not shown(tab, "weights")[6].any()
     tab.click("[data-preset=bert]")
     assert traps() == ["padded"]
     tab.click("[data-preset=none]")
@@ -203,28 +197,51 @@ def test_fewer_queries_than_keys_show_what_align_means(open_page: Open, seed: in
     assert "query_ids = torch.tensor([[1, 1, 1]])" in tab.locator(".python").inner_text()
 
 
-def test_without_parts_scores_are_invented_and_said_so(open_page: Open, seed: int) -> None:
-    tab = opened(open_page, parts=False)
+def test_another_sentence_is_typed_and_another_one_looked_at(open_page: Open, seed: int) -> None:
+    tab = opened(open_page)
     assert "invented" in tab.locator("#panel-workshop").inner_text()
-    weights = np.array([[read_number(text) for text in row] for row in cells(tab, "weights")])
-    np.testing.assert_allclose(weights.sum(-1), 1, atol=0.04)
-    assert "invented" not in opened(open_page).locator("#panel-workshop").inner_text()
+    tab.get_by_label("Sentence", exact=True).fill("to be or")
+    np.testing.assert_array_equal(shown_mask(tab), own(at.causal(), 3, 3))
+    tab.get_by_label("Keys of another sentence").fill("sein oder nicht sein")
+    assert shown_mask(tab).shape == (3, 4)
+    assert shown_mask(tab).all()  # attention to another sentence hides nothing at first
+    tab.get_by_label("Sentence", exact=True).fill(" ".join(tokens(300)))
+    assert shown_mask(tab).shape == (128, 4)
+    assert "first 128 tokens" in tab.locator("#panel-workshop").inner_text()
+
+
+def test_128_tokens_are_one_canvas_and_fit_every_screen(open_page: Open, seed: int) -> None:
+    for width in (390, 1280):
+        tab = opened(open_page, 128, viewport={"width": width, "height": 800})
+        settled(tab)
+        assert tab.locator("canvas").count() == 1
+        assert tab.locator("*").count() < 500
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_hangul_and_single_letters_stand_upright(open_page: Open, seed: int) -> None:
+    tab = open_page(workshop("나 는 집 에 가 요"))
+    scene = "attentio.workshopPicture.scene(attentio.app, attentio.workshop.pairs())"
+    upright = f"attentio.gridsPicture.layout({{...{scene}, width: 1200}}).upright"
+    assert tab.evaluate(upright)
+    tab.get_by_label("Sentence", exact=True).fill("internationalisation is long")
+    assert not tab.evaluate(upright)
 
 
 def test_grid_is_walked_through_by_keyboard_and_said(open_page: Open, seed: int) -> None:
     tab = opened(open_page)
-    assert tab.locator(".workshop-grids [tabindex='0']").count() == 1
-    tab.locator(".workshop-grids [tabindex='0']").focus()
-    for key in ("ArrowDown", "ArrowRight", "ArrowRight"):
+    tab.locator(".grids canvas").focus()
+    for key in ("ArrowUp", "ArrowDown", "ArrowRight", "ArrowRight"):
         tab.keyboard.press(key)
-    assert "k1" in tab.locator("#said").inner_text()
-    assert "k2" in tab.locator("#said").inner_text()
-    assert "may not attend" in tab.locator("#said").inner_text()
-    assert tab.locator(".mask tbody tr").nth(1).locator("td").nth(2).evaluate("cell => cell === document.activeElement")
+    said = tab.locator("#said").inner_text()
+    assert "k1" in said
+    assert "k2" in said
+    assert "may not attend" in said
 
 
 def test_workshop_is_saved_as_svg_and_speaks_korean(open_page: Open, seed: int) -> None:
     tab = opened(open_page, color_scheme="dark", locale="ko-KR")
+    assert tab.locator("h1").inner_text() == "마스크 작업실"
     assert tab.locator("[data-preset=packed]").inner_text() == "이어 붙인 문서"
     with tab.expect_download() as download:
         tab.get_by_role("button", name="SVG").click()
@@ -232,3 +249,18 @@ def test_workshop_is_saved_as_svg_and_speaks_korean(open_page: Open, seed: int) 
     assert "at.causal()" in svg
     assert all(token in svg for token in tokens(7))
     assert svg.count("<rect") >= 3 * 28
+
+
+def test_a_saved_page_of_attention_has_no_workshop(open_page: Open) -> None:
+    html = view(torch.full((2, 2), 0.5), ["a", "b"]).html
+    assert "workshop" not in html.lower().replace("payload.workshop", "").replace("workshop.title", "")
+
+
+def test_the_command_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "new" / "masks.html"
+    assert main(["workshop", "to be or", "--keys", "sein </script>", "--out", str(out)]) == 0
+    assert str(out) in capsys.readouterr().out.replace("\n", "")
+    page = out.read_text(encoding="utf-8")
+    assert '"text": "to be or", "keys": "sein \\u003c/script>"' in page
+    assert main(["workshop", "--out", str(tmp_path / "masks.txt")]) == 2
+    assert "a page is written as .html" in capsys.readouterr().err

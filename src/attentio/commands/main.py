@@ -30,6 +30,7 @@ VERBS = {
     "language models by how well they predict text",
     "compare": "train several variants with the same budget and put them in one table",
     "look": "show which tokens each token looked at",
+    "workshop": "write a page on which masks are built, and what each does is seen at once",
     "align": "align pairs from standard input, source and target separated by a tab, in Pharaoh format",
     "doctor": "find silent attention mistakes in your own model",
     "grade": "compare code with the equation of a paper, and name the line that is different",

@@ -1,77 +1,34 @@
 """at.view: the attention that was seen, as one HTML file."""
 
-import base64
-import hashlib
-import html
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from pathlib import Path
-from string import Template
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 from attentio.capturing.seen import Seen
+from attentio.page.document import Page, document
 from attentio.page.given import Given, calls_of
-from attentio.page.payload import Alternatives, build
+from attentio.page.payload import Alternatives, build, joined
 from attentio.page.tokens import TokenLists, Tokens
 from attentio.page.walk import Walk
 
-LANGUAGES = ("en", "ko")
 # app.js comes first, frame.js last; the order of the views is that of their tabs.
 SCRIPTS = (
-    *("app.js", "address.js", "data.js", "colours.js", "pen.js", "answer.js"),
-    *("overview.js", "heat_drawing.js", "profile.js", "minimap.js", "heat.js", "arcs.js", "translation.js"),
-    *("masks.js", "arithmetic.js", "steps_vectors.js", "steps_table.js", "steps_words.js", "steps_stages.js"),
+    *("app.js", "address.js", "data.js", "colours.js", "tones.js", "measures.js", "pen.js", "answer.js"),
+    *("overview.js", "heat_drawing.js", "profile.js", "minimap.js", "heat.js", "arcs.js"),
+    *("grids_picture.js", "grids.js", "compare.js", "translation.js"),
+    *("arithmetic.js", "steps_vectors.js", "steps_table.js", "steps_words.js", "steps_stages.js"),
     *("steps_picture.js", "steps.js"),
-    *("workshop_terms.js", "workshop_grids.js", "workshop_picture.js", "workshop.js"),
     *("table.js", "framed.js", "frame.js"),
 )
-STYLES = ("page.css", "steps.css", "workshop.css")
-STRINGS = ("strings", "steps", "workshop")
-FRAME_HEIGHT = 780  # pixels, of a page in a notebook, until it tells its own
-
-
-@dataclass(frozen=True)
-class Page:
-    """A page about attention: one HTML file that makes no network request and opens from disk.
-
-    html: the whole file.
-
-    >>> page = at.view(torch.eye(2), ["to", "be"])
-    >>> page
-    <Page of ... MB; .save(path) writes it>
-    >>> page.save("pages/two-words.html").name
-    'two-words.html'
-    """
-
-    html: str
-
-    def __repr__(self) -> str:
-        return f"<Page of {len(self.html.encode()) / 1e6:.1f} MB; .save(path) writes it>"
-
-    def save(self, path: str | Path) -> Path:
-        """Write the file, and its folder if need be; return its path."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.html, encoding="utf-8")
-        return path
-
-    def _repr_html_(self) -> str:
-        """For notebooks: the page in a frame that can reach nothing outside itself."""
-        return (
-            f'<iframe srcdoc="{html.escape(self.html)}" sandbox="allow-scripts allow-downloads allow-modals" '
-            f'width="100%" height="{FRAME_HEIGHT}" style="border: 0"></iframe><script>{_asset("notebook.js")}</script>'
-        )
+STYLES = ("page.css", "steps.css")
+STRINGS = ("strings", "steps")
 
 
 def view(
-    seen: Given,
-    tokens: TokenLists | None = None,
+    seen: Given | Mapping[str, Given],
+    tokens: TokenLists | Mapping[str, TokenLists] | None = None,
     *,
-    target_tokens: TokenLists | None = None,
-    decoder_tokens: TokenLists | None = None,
+    target_tokens: TokenLists | Mapping[str, TokenLists] | None = None,
+    decoder_tokens: TokenLists | Mapping[str, TokenLists] | None = None,
     alternatives: Alternatives | Sequence[Alternatives] | None = None,
     walks: Sequence[Walk] | None = (),
     title: str = "",
@@ -87,6 +44,7 @@ def view(
     Args:
         seen: what `capture` saw; or weights, of torch or NumPy: [q, k], [heads, q, k] or [layers, heads, q, k] of one
             sequence, or a tuple of [batch, heads, q, k], one a layer, as `outputs.attentions` of transformers is.
+            Several by their names, {"before": .., "after": ..}, are compared: two models, checkpoints or texts.
         tokens: one for each key, and for each query where these are the same; a list of such lists for a batch, in
             which shorter ones are taken to end in padding. None: those that were saved with `seen`.
         target_tokens: of the queries that are another sequence; the row of a token is the attention that produced it.
@@ -107,6 +65,8 @@ def view(
 
     >>> at.view(torch.full((2, 3, 3), 1 / 3), ["to", "be", "or"], title="Two heads", language="ko", megabytes=1.0)
     <Page of ... MB; .save(path) writes it>
+    >>> at.view({"before": torch.eye(2), "after": torch.full((2, 2), 0.5)}, ["to", "be"])
+    <Page of ... MB; .save(path) writes it>
     >>> alternatives = [[("sein", 0.9), ("haben", 0.1)]]
     >>> at.view(torch.tensor([[0.5, 0.5]]), ["to", "be"], target_tokens=["sein"], alternatives=alternatives)
     <Page of ... MB; .save(path) writes it>
@@ -119,62 +79,41 @@ def view(
     >>> at.view(inspected.seen, walks=inspected.walks)
     <Page of ... MB; .save(path) writes it>
     """
-    if language not in (None, *LANGUAGES):
-        raise ValueError(f"language must be one of {', '.join(map(repr, LANGUAGES))}, or None, got {language!r}")
     title = title.encode(errors="replace").decode()  # half a surrogate pair cannot be written to a file
-    calls = calls_of(seen, crossing=target_tokens is not None)
-    captured: Sequence[str] = ()
-    if isinstance(seen, Seen):
-        captured = seen.notes
-        if tokens is None:
-            tokens = seen.tokens
-            target_tokens = seen.target_tokens if target_tokens is None else target_tokens
-    if tokens is None:
-        raise ValueError("tokens must be given: one for each key, got None, and none were saved with seen")
-    batched = len(tokens) > 0 and not isinstance(tokens[0], str)
-    payload = build(
-        calls,
-        Tokens(source=tokens, target=target_tokens, decoder=decoder_tokens),
-        alternatives=cast(Any, alternatives if alternatives is None or batched else [alternatives]),
-        megabytes=megabytes,
-        captured=captured,
-        walks=walks,
-        title=title,
-        language=language,
-        strings={each: _strings(each) for each in LANGUAGES},
-    )
-    return Page(_document(payload.head, payload.blobs, title=title, language=language or "en"))
+    versions: Mapping[str, Given] = seen if isinstance(seen, Mapping) else {"": seen}
+    if isinstance(seen, Mapping) and (len(seen) < 2 or "" in seen or alternatives is not None or walks):
+        raise ValueError(
+            f"several versions must be two or more with names, without alternatives and walks, got {[*seen]}"
+        )
+    blobs: dict[str, str] = {}
+    payloads = []
+    for name, given in versions.items():
+        calls = calls_of(given, crossing=target_tokens is not None)
+        captured: Sequence[str] = ()
+        keys, queries = _of_version(tokens, name), _of_version(target_tokens, name)
+        if isinstance(given, Seen):
+            captured = given.notes
+            if keys is None:
+                keys, queries = given.tokens, given.target_tokens if queries is None else queries
+        if keys is None:
+            raise ValueError("tokens must be given: one for each key, got None, and none were saved with seen")
+        batched = len(keys) > 0 and not isinstance(keys[0], str)
+        payloads.append(
+            build(
+                calls,
+                Tokens(source=keys, target=queries, decoder=_of_version(decoder_tokens, name)),
+                alternatives=cast(Any, alternatives if alternatives is None or batched else [alternatives]),
+                megabytes=megabytes / len(versions),
+                captured=captured,
+                walks=walks,
+                title=title,
+                version=name,
+                blobs=blobs,
+            )
+        )
+    head = joined(payloads).head
+    return document(head, blobs, scripts=SCRIPTS, styles=STYLES, strings=STRINGS, language=language)
 
 
-def _document(head: str, blobs: dict[str, str], *, title: str, language: str) -> str:
-    script = "\n".join(map(_asset, SCRIPTS))
-    style = "\n".join(map(_asset, STYLES))
-    policy = (
-        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
-        "img-src data: blob:; base-uri 'none'; form-action 'none'"
-    )
-    elements = (f'<script type="text/plain" id="{name}">{text}</script>' for name, text in blobs.items())
-    return Template(_asset("page.html")).substitute(
-        language=language,
-        policy=policy,
-        title=html.escape(title or "attentio"),
-        style=style,
-        payload=head,
-        blobs="\n".join(elements),
-        script=script,
-    )
-
-
-def _strings(language: str) -> dict[str, str]:
-    """All strings of a language by their keys."""
-    return {key: text for name in STRINGS for key, text in json.loads(_asset(f"{name}.{language}.json")).items()}
-
-
-@cache
-def _asset(name: str) -> str:
-    return files("attentio.page").joinpath("assets", name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    """The source of a content security policy that lets this text in, and no other."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+def _of_version(tokens: TokenLists | Mapping[str, TokenLists] | None, name: str) -> TokenLists | None:
+    return tokens.get(name) if isinstance(tokens, Mapping) else tokens

@@ -6,7 +6,6 @@ were kept, and `thumbs[item]`, all heads in small, where the matrix is large. Wh
 blob of all heads. `does[item][head]` is what each head does. Layers and heads are counted from 1.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -38,9 +37,9 @@ Alternatives = Sequence[Sequence[tuple[str, float]]]
 
 
 class Payload(NamedTuple):
-    """head: all but the numbers, as JSON without `<`. blobs: packed numbers, by the names that head uses."""
+    """head: all but the numbers, for JSON. blobs: packed numbers, by the names that head uses."""
 
-    head: str
+    head: dict[str, Any]
     blobs: dict[str, str]
 
 
@@ -52,7 +51,9 @@ def build(
     megabytes: float,
     captured: Sequence[str] = (),
     walks: Sequence[Walk] | None = (),
-    **others: Any,
+    title: str = "",
+    version: str = "",
+    blobs: dict[str, str] | None = None,
 ) -> Payload:
     """The payload of a page about these calls.
 
@@ -62,13 +63,16 @@ def build(
         megabytes: what the weights may take, before they are compressed.
         captured: the notes of the capture.
         walks: what was computed around some of the calls; None where it was too much.
-        others: what else the page's JSON says: title, language, strings.
+        title: the heading.
+        version: the name of these calls among others on the page.
+        blobs: of the others, to which theirs are added.
 
     Raises:
         ValueError: tokens, alternatives, walks and weights do not belong together.
         AttentioError: the weights are too many.
     """
-    blobs: dict[str, str] = {}
+    blobs = {} if blobs is None else blobs
+    mark = f"{version}:" if version else ""  # before the names of its lists of tokens
 
     def blob(array: np.ndarray) -> str:
         name = f"b{len(blobs)}"
@@ -92,15 +96,16 @@ def build(
             (pattern, call.kind, call.call, queries, call.keys, call.q_start, call.weights.shape[0]),
             {
                 "name": pattern,
+                "version": version,
                 "kind": call.kind,
                 "call": call.call,
                 "items": call.weights.shape[0],
                 "queries": queries,
                 "keys": call.keys,
                 "queryStart": call.q_start,
-                "queryTokens": sides.query,
+                "queryTokens": mark + sides.query,
                 "queryFrom": sides.query_from,
-                "keyTokens": sides.key,
+                "keyTokens": mark + sides.key,
                 "entries": [],
             },
         )
@@ -129,12 +134,32 @@ def build(
         "groups": list(groups.values()),
         "ramps": {theme: ramp.tolist() for theme, ramp in RAMPS.items()},
         "opening": _opening(list(groups.values())),
-        "tokens": tokens.json(),
+        "tokens": {mark + name: shown for name, shown in tokens.json().items()},
         "alternatives": _alternatives(alternatives, tokens),
-        **others,
+        "title": title,
     }
-    # `<` could end the script element that the JSON stands in.
-    return Payload(json.dumps(head, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"), blobs)
+    return Payload(head, blobs)
+
+
+def joined(payloads: Sequence[Payload]) -> Payload:
+    """Several versions as one page, which opens on the last; their blobs are the same dictionary.
+
+    Raises:
+        ValueError: the versions have different numbers of sequences.
+    """
+    heads = [payload.head for payload in payloads]
+    if len({head["items"] for head in heads}) > 1:
+        raise ValueError(f"all versions must have as many sequences, got {[head['items'] for head in heads]}")
+    groups = [group for head in heads for group in head["groups"]]
+    notes = [
+        note for at, head in enumerate(heads) for note in head["notes"] if note not in heads[at - 1]["notes"] or not at
+    ]
+    opening = heads[-1]["opening"]
+    opening = opening | {"group": opening["group"] + len(groups) - len(heads[-1]["groups"])}
+    tokens = {name: shown for head in heads for name, shown in head["tokens"].items()}
+    return Payload(
+        heads[-1] | {"groups": groups, "notes": notes, "opening": opening, "tokens": tokens}, payloads[0].blobs
+    )
 
 
 def pattern_of(name: str) -> str:

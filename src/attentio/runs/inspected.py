@@ -15,7 +15,8 @@ from attentio.decoding.forced import shifted_right
 from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.masked_lm import MaskedLM
-from attentio.page.page import Page, view
+from attentio.page.document import Page
+from attentio.page.page import view
 from attentio.page.walk import Walk, Words
 from attentio.runs.build import Tokenizers
 from attentio.runs.outputs import Generated, Translation

@@ -18,7 +18,7 @@ from typing import Any, Literal, cast
 from starlette.responses import HTMLResponse
 
 from attentio.errors import AttentioError
-from attentio.page.page import LANGUAGES
+from attentio.page.document import LANGUAGES
 
 Language = Literal["en", "ko"]
 

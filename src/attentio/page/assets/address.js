@@ -3,7 +3,7 @@
   "use strict";
 
   const PLACES = ["group", "layer", "head", "item", "row", "column"];
-  const WORDS = { scale: ["linear", "sqrt", "log"], sort: ["layers", "telling", "kind", "evenness", "sink"] };
+  const WORDS = { scale: ["sqrt", "linear", "log", "even", "row"], without: ["", "sink", "special"], measure: ["weight", "value", "rollout"], sort: ["layers", "telling", "kind", "evenness", "sink"] };
 
   function read({ groups }) {
     const given = new URLSearchParams(location.hash.slice(1));
@@ -24,7 +24,7 @@
   function written(app) {
     const { state } = app, now = new URLSearchParams({ view: state.view });
     for (const name of PLACES) if (state[name] != null) now.set(name, state[name] + 1);
-    for (const name of Object.keys(WORDS)) now.set(name, state[name]);
+    for (const [name, [usual]] of Object.entries(WORDS)) if (state[name] !== usual) now.set(name, state[name]);
     if (state.words) now.set("words", "yes");
     if (state.kind) now.set("kind", state.kind);
     return `#${now}`;
@@ -32,7 +32,7 @@
 
   // A frame has no address of its own.
   function follow(app) {
-    if (window !== window.top || !app.payload.groups.length) return;
+    if (window !== window.top) return;
     app.on(() => { if (app.state.view) history.replaceState(null, "", written(app)); });
   }
 

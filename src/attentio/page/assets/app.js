@@ -20,12 +20,14 @@
  *   });
  *
  * app.payload        the JSON of the page: title, groups, tokens, alternatives, notes, items (see payload.py)
- * app.state          {view, group, layer, head, item, row, column, words, scale, kind, sort, language, theme, paper, keys};
+ * app.state          {view, group, layer, head, item, row, column, words, scale, without, measure, pin, kind, sort, language, theme, paper, keys};
  *                    only read it.
  *                    group, layer, item: places in payload.groups, group.entries, the batch. head: a place in
  *                    entry.heads, or -1 for their mean. row, column: the chosen cell, or null; of words, if words are
- *                    joined (words: true). scale: "linear" | "sqrt" | "log". theme: "light" | "dark". kind, sort: of
- *                    the heads in the overview. paper: being printed. keys: whether single letters do something.
+ *                    joined (words: true). scale: "sqrt" | "linear" | "log" | "even" | "row". without: "" | "sink" |
+ *                    "special", keys that are left out of the colours. theme: "light" | "dark". measure: "weight" | "value" |
+ *                    "rollout", see measures.js. pin: {group, layer, head}
+ *                    to compare with; layer, head: null for those that are shown. kind, sort: of the heads in the overview. paper: being printed. keys: whether single letters do something.
  * app.set({..})      change some of it; every listener and the shown view hear of it before set returns
  * app.on(listener)   listener(changed): for what is always there; views have update() instead
  * app.group()        of payload.groups: {name, kind, call, items, queries, keys, queryStart, .., entries}
@@ -34,7 +36,7 @@
  * app.pieces("query" | "key")   the same, never joined: what parts() and the decoding itself are about
  * app.raw("query" | "key")      the same with the marks of the tokenizer
  * app.named("query" | "key", place)   a token within a sentence, with its raw form where that is another
- * app.matrix()       Promise of the weights of the chosen layer and head, joined as chosen (see data.js: Matrix)
+ * app.matrix()       Promise of the chosen measure, at first the weights, of the chosen layer and head, joined as chosen (see data.js: Matrix)
  * app.parts()        Promise of {query, key, value, scores: Float32Array, allowed: Uint8Array | null, scale: number |
  *                    null, queryDimensions, valueDimensions} of the chosen layer and head, row by row; null where
  *                    there are none (capture(parts=True) was not used, or the mean of the heads is chosen)
@@ -57,7 +59,7 @@ const attentioViews = [];
 
   const payload = JSON.parse(document.getElementById("attentio-payload").textContent);
   const state = { view: null, group: 0, layer: 0, head: 0, item: 0, row: null, column: null, words: false,
-    scale: "sqrt", kind: null, sort: "layers", language: "en", theme: "light", paper: false, keys: true };
+    scale: "sqrt", without: "", measure: "weight", pin: null, kind: null, sort: "layers", language: "en", theme: "light", paper: false, keys: true };
   const listeners = [];
   const colors = new Map();  // asking for a style takes long, and drawing asks often
   const panels = new Map();  // view id to {view, element, handle once mounted, behind: names changed unseen}
@@ -208,6 +210,7 @@ const attentioViews = [];
       document.getElementById("panels").append(panel);
       panels.set(view.id, { view, element: panel, handle: null, behind: new Set(Object.keys(state)) });
     }
+    tabs.hidden = panels.size < 2;
     tabs.addEventListener("keydown", (event) => {
       const ids = [...panels.keys()], at = ids.indexOf(state.view);
       const next = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: ids.length - 1 }[event.key];
@@ -228,6 +231,10 @@ const attentioViews = [];
     if (payload.groups.length) {
       Object.assign(state, payload.opening);
       [state.row, state.column] = app.does().cell;
+      // Of several versions, the first is what the others are compared with.
+      const { name, kind, version } = app.group(), first = payload.groups[0].version;
+      const same = payload.groups.findIndex((each) => each.version === first && each.kind === kind && (each.name === name || version));
+      if (version && version !== first && same >= 0) state.pin = { group: same, layer: null, head: null };
       state.scale = app.group().keys > 1024 ? "log" : "sqrt";
       const { view: wanted, ...linked } = attentio.address.read(payload);
       view = wanted;

@@ -97,9 +97,12 @@
       pen.rect(0, 0, width, height, app.color("panel"));
       const first = (side) => Math.max(0, Math.floor((y - TOP) / LINE) - (side ? 0 : this.start));
       const last = (side) => Math.min(sides[side].length, Math.ceil((y + height - TOP) / LINE) - (side ? 0 : this.start));
+      const tones = attentio.tones(app, this.matrix);
       pen.clip(0, TOP - 4, width, height - TOP + 4, () => {
-        for (const { row, column, value, faded } of this.lines(first(0), last(0), focus)) {
-          const at = attentio.colours.position(value, app.state.scale, attentio.colours.decades(app.group().keys));
+        for (const { row, column, faded } of this.lines(first(0), last(0), focus)) {
+          const tone = tones.at(row, column).value;
+          if (Number.isNaN(tone)) continue;  // left out
+          const at = attentio.colours.position(tone, app.state.scale, attentio.colours.decades(app.group().keys));
           pen.curve(left + 8, this.middle(0, row) - y, right - 8, this.middle(1, column) - y, app.color("accent"),
             0.6 + 5 * at, (0.1 + 0.85 * at) * (faded ? 0.12 : 1));
         }

@@ -4,17 +4,17 @@
 (() => {
   "use strict";
 
-  const SCALES = ["linear", "sqrt", "log"];
+  const SCALES = ["sqrt", "linear", "log", "even", "row"];
 
   const { ramps } = attentio.app.payload;
 
   // How many powers of ten the log scale shows: down to a tenth of an even share of the keys.
   function decades(keys) { return Math.max(2, Math.ceil(Math.log10(keys)) + 1); }
 
-  // Where a weight stands on the ramp, from 0 to 1.
+  // Where a weight stands on the ramp, from 0 to 1; of the relative scales (tones.js), where what stands for it does.
   function position(value, scale, powers) {
     if (!(value > 0)) return 0;
-    const at = scale === "linear" ? value : scale === "sqrt" ? Math.sqrt(value) : 1 + Math.log10(value) / powers;
+    const at = scale === "linear" ? value : scale === "log" ? 1 + Math.log10(value) / powers : Math.sqrt(value);
     return Math.min(1, Math.max(0, at));
   }
 
@@ -49,20 +49,36 @@
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   }
 
-  // A cell's colour and a colour to write on it; black or white, whichever has more contrast, has at least 4.5.
+  // Black or white, whichever has more contrast: at least 4.5.
+  const inkOn = (colour) => (luminance(colour) > 0.179 ? "#000000" : "#ffffff");
+
+  // From one colour to another, both #rrggbb, and what to write on it in.
+  function between(from, to, part) {
+    const channel = (hex, at) => parseInt(hex.slice(2 * at + 1, 2 * at + 3), 16);
+    const colour = [0, 1, 2].map((at) => Math.round((1 - part) * channel(from, at) + part * channel(to, at)));
+    return { fill: css(colour), ink: inkOn(colour) };
+  }
+
+  // A cell's colour and a colour to write on it.
   function cell(app, { code, value }, keys) {
     if (code < attentio.data.ZERO) return { fill: specialColours(app)[code], ink: app.color("soft") };
     const colour = ramps[app.state.theme][Math.round(255 * position(value, app.state.scale, decades(keys)))];
-    return { fill: css(colour), ink: luminance(colour) > 0.179 ? "#000000" : "#ffffff" };
+    return { fill: css(colour), ink: inkOn(colour) };
   }
 
   function ticks(scale, powers) {
     if (scale === "linear") return [0, 0.25, 0.5, 0.75, 1];
-    if (scale === "sqrt") return [0, 0.02, 0.1, 0.25, 0.5, 1];
+    if (scale === "sqrt" || scale === "row") return [0, 0.02, 0.1, 0.25, 0.5, 1];
+    if (scale === "even") return [-3, -2, -1, 0, 1, 2, 3].map((octave) => (octave / 6 + 0.5) ** 2);
     return Array.from({ length: powers + 1 }, (_, power) => 10 ** (power - powers));
   }
 
-  function tickText(value) { return value >= 0.001 || value === 0 ? String(value) : `10${superscript(Math.log10(value))}`; }
+  const TIMES = ["⅛", "¼", "½", "1", "2", "4", "8"];
+
+  function tickText(value, scale) {
+    if (scale === "even") return `${TIMES[Math.round(6 * Math.sqrt(value))]}×`;
+    return value >= 0.001 || value === 0 ? String(value) : `10${superscript(Math.log10(value))}`;
+  }
 
   function superscript(number) {
     return String(Math.round(number)).replace("-", "⁻").replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]);
@@ -77,11 +93,12 @@
     pen.frame(x, y, width, 10, app.color("line"));
     for (const value of ticks(scale, powers)) {
       const at = x + position(value, scale, powers) * width;
-      pen.text(at, y + 22, tickText(value), { size: 11, color: app.color("soft"), align: "center" });
+      pen.text(at, y + 22, tickText(value, scale), { size: 11, color: app.color("soft"), align: "center" });
     }
     let left = x + width + 26;
-    for (const code of [...matrix.specials()].sort()) {
-      const name = app.text(["legend.masked", "legend.notKept", "legend.nan"][code]);
+    for (const code of [...attentio.tones(app, matrix).specials()].sort()) {
+      const out = code === attentio.data.NOT_KEPT && app.state.without;
+      const name = app.text(["legend.masked", out ? "legend.leftOut" : "legend.notKept", "legend.nan"][code]);
       pen.rect(left, y, 14, 10, specialColours(app)[code]);
       pen.frame(left, y, 14, 10, app.color("line"));
       pen.text(left + 20, y + 9, name, { size: 11, color: app.color("soft") });
@@ -90,5 +107,5 @@
     return left - x;
   }
 
-  attentio.colours = { SCALES, ramps, table, cell, legend, position, decades };
+  attentio.colours = { SCALES, ramps, table, cell, between, legend, position, decades };
 })();

@@ -152,18 +152,21 @@
     return found;
   }
 
-  function pieces(app, head = app.state.head) {
-    const { group, layer, item } = app.state;
-    const make = () => (head < 0 ? meanMatrix : headMatrix)(app.group(), app.entry(), item, head);
-    return remembered([group, layer, item, head].join(), make);
+  // Of any head, whatever is shown: of one group, layer and head, never joined to words; -1: the mean.
+  function headOf(app, group, layer, head) {
+    const now = app.payload.groups[group], { item } = app.state, entry = now.entries[layer];
+    return remembered([group, layer, item, head].join(), () => (head < 0 ? meanMatrix : headMatrix)(now, entry, item, head));
   }
 
   function matrix(app) {
-    const { group, layer, item, head, words } = app.state;
+    const { group, layer, item, head, words, measure } = app.state;
     const rows = words && app.words("query"), columns = words && app.words("key");
-    if (!rows && !columns) return pieces(app);
-    const join = async () => joined(await pieces(app), rows || null, columns || null);
-    return remembered([group, layer, item, head, "words"].join(), join);
+    const weights = () => headOf(app, group, layer, head);
+    const pieces = () => (measure === "weight" ? weights()
+      : remembered([group, layer, item, head, measure].join(), () => attentio.measures.measured(app, weights())));
+    if (!rows && !columns) return pieces();
+    const join = async () => joined(await pieces(), rows || null, columns || null);
+    return remembered([group, layer, item, head, measure, "words"].join(), join);
   }
 
   // All heads of a layer from one blob: whole, or as thumbs.
@@ -226,5 +229,5 @@
       window: window && { ...window, centre, decay } };
   }
 
-  attentio.data = { MASKED, NOT_KEPT, NOT_A_NUMBER, ZERO, Matrix, matrix, parts, walk, thumbs, halfValues, halfCode, joined };
+  attentio.data = { MASKED, NOT_KEPT, NOT_A_NUMBER, ZERO, Matrix, matrix, headOf, parts, walk, thumbs, halfValues, halfCode, joined };
 })();

@@ -14,18 +14,21 @@
     if (app.payload.groups.length) {
       choices(app);
       attentio.answer(app);
+      attentio.overview(app);
+      attentio.address.follow(app);
     }
-    attentio.overview(app);
-    attentio.address.follow(app);
     attentio.framed(app);
     printing(app);
   };
 
   function heading(app) {
     const { title, tokens } = app.payload, sentence = document.getElementById("sentence");
-    document.getElementById("title").textContent = title || "attentio";
+    const name = () => title || (app.payload.workshop ? app.text("workshop.title") : "attentio");
+    document.getElementById("title").textContent = name();
+    app.on((changed) => { if (changed.has("language")) document.getElementById("title").textContent = name(); });
     document.getElementById("title").classList.toggle("long", title.length > 60);
-    const written = (name) => {
+    const written = (list) => {
+      const { version } = app.payload.groups.length ? app.group() : {}, name = version ? `${version}:${list}` : list;
       const text = tokens[name]?.[Math.min(app.state.item, tokens[name].length - 1)].sentence ?? "";
       return text.length > LONGEST ? `${text.slice(0, LONGEST)} …` : text;
     };
@@ -37,7 +40,7 @@
       sentence.replaceChildren(...parts.map((text) => (text === null ? app.element("span", { class: "to", text: " → " })
         : app.element("bdi", { text }))));
     };
-    app.on((changed) => { if (changed.has("item")) show(); });
+    app.on((changed) => { if (changed.has("item") || changed.has("group")) show(); });
     show();
   }
 
@@ -65,8 +68,8 @@
     document.addEventListener("keydown", (event) => {
       if (event.target.closest("input, select, textarea, dialog, [contenteditable]")) return;
       if (!app.state.keys || event.ctrlKey || event.metaKey || event.altKey) return;
-      const act = { "?": () => help.showModal(), t: () => toggleTheme(app), s: () => nextScale(app),
-        w: () => { if (hasWords(app)) app.set({ words: !app.state.words }); }, "[": () => step(app, 0, -1), "]": () => step(app, 0, 1),
+      const act = { "?": () => help.showModal(), t: () => toggleTheme(app), s: () => { if (app.payload.groups.length) nextScale(app); },
+        w: () => { if (app.payload.groups.length && hasWords(app)) app.set({ words: !app.state.words }); }, "[": () => step(app, 0, -1), "]": () => step(app, 0, 1),
         "{": () => step(app, -1, 0), "}": () => step(app, 1, 0) }[event.key];
       if (!act) return;
       event.preventDefault();
@@ -106,19 +109,19 @@
     const make = app.element, place = document.getElementById("choices"), { groups } = app.payload;
     const select = (name, key) => {
       const change = () => {
-        const value = name === "scale" ? node.value : Number(node.value), { layer, head } = { ...app.state, [name]: value };
+        const value = ["scale", "without", "measure"].includes(name) ? node.value : Number(node.value), { layer, head } = { ...app.state, [name]: value };
         if (name === "layer" || name === "head") attentio.chooseHead(app, layer, head);
         else app.set({ [name]: value });
       };
       const node = make("select", { on: { change } });
       return { name, node, label: make("label", {}, make("span", { key }), node) };
     };
-    const [group, item, layer, head, scale] = [["group", "choice.group"], ["item", "choice.item"], ["layer", "choice.layer"],
-      ["head", "choice.head"], ["scale", "choice.scale"]].map(([name, key]) => select(name, key));
+    const [group, item, layer, head, measure, scale, without] = [["group", "choice.group"], ["item", "choice.item"], ["layer", "choice.layer"],
+      ["head", "choice.head"], ["measure", "choice.measure"], ["scale", "choice.scale"], ["without", "choice.without"]].map(([name, key]) => select(name, key));
     const words = make("input", { type: "checkbox", on: { change: () => app.set({ words: words.checked }) } });
     const wordsLabel = make("label", { class: "check" }, words, make("span", { key: "choice.words" }));
-    const rule = make("p", { class: "hint rule", key: "words.rule" });
-    place.append(...[group, item, layer, head, scale].map((each) => each.label), wordsLabel, rule);
+    const rule = make("p", { class: "hint rule", key: "words.rule" }), said = make("p", { class: "hint rule" });
+    place.append(...[group, item, layer, head, measure, scale, without].map((each) => each.label), wordsLabel, rule, said);
 
     const fill = ({ name, node, label }, options, hidden) => {
       node.replaceChildren(...options.map(([value, text]) => make("option", { value, text })));
@@ -141,6 +144,12 @@
       fill(head, [...mean, ...entry.heads.map((number, at) => [at, number])], entry.heads.length < 2);
       const uses = app.shownView()?.uses ?? [];
       fill(scale, attentio.colours.SCALES.map((each) => [each, app.text(`scale.${each}`)]), !uses.includes("scale"));
+      fill(without, ["", "sink", "special"].map((each) => [each, app.text(`without.${each || "nothing"}`)]), !uses.includes("scale"));
+      const measures = attentio.measures.available(app), chosen = measures.includes(app.state.measure) ? app.state.measure : "weight";
+      fill(measure, measures.map((each) => [each, app.text(`measure.${each}`)]), measures.length < 2 || !uses.includes("scale"));
+      measure.node.value = chosen;
+      said.hidden = chosen === "weight" || !uses.includes("scale");
+      said.textContent = app.text(`measured.${chosen}`);
       group.node.title = now.name;
       wordsLabel.hidden = !hasWords(app) || !uses.includes("words");
       words.checked = app.state.words;
@@ -152,7 +161,9 @@
 
   function helpDialog(app) {
     const make = app.element;
-    const rows = KEYS.map(([keys, key]) => make("tr", {}, make("th", { scope: "row" }, make("kbd", { text: keys })), make("td", { key })));
+    // Without heads there are light and dark, the next control, and this list.
+    const some = app.payload.groups.length ? KEYS : KEYS.filter(([keys]) => ["t", "Tab", "←↑→↓", "?"].includes(keys));
+    const rows = some.map(([keys, key]) => make("tr", {}, make("th", { scope: "row" }, make("kbd", { text: keys })), make("td", { key })));
     const letters = make("input", { type: "checkbox", on: { change: () => app.set({ keys: letters.checked }) } });
     letters.checked = true;
     const dialog = make("dialog", { "aria-labelledby": "keys-title" }, make("h2", { id: "keys-title", key: "settings.keys" }),
@@ -189,7 +200,7 @@
     if (!picture) return;
     const answer = document.getElementById("answer"), said = answer.hidden ? "" : answer.querySelector(".said-large").textContent;
     const head = app.payload.groups.length ? attentio.fullName(app) : "";
-    const title = [app.payload.title, head, said].filter(Boolean);
+    const title = [document.getElementById("title").textContent, head, said].filter(Boolean);
     const top = 20 + 20 * title.length;
     const width = Math.ceil(Math.max(picture.width, 320) + 32), height = Math.ceil(picture.height + top + 16);
     const heading = (pen) => {

@@ -40,8 +40,8 @@
     const tall = Math.round(Math.min(scene.height - top, matrix.rows * cell - y) * ratio);
     if (wide <= 0 || tall <= 0) return;
     const zoom = Math.max(0, Math.floor(Math.log2(1 / (cell * ratio)) + 0.5));
-    const { codes, columns, rows } = matrix.level(zoom);
-    const colours = attentio.colours.table(app, matrix, app.group().keys);
+    const tones = attentio.tones(app, matrix), { codes, columns, rows } = tones.level(zoom);
+    const colours = attentio.colours.table(app, tones, app.group().keys);
     if (!image || image.width !== wide || image.height !== tall) image = new ImageData(wide, tall);
     const pixels = new Uint32Array(image.data.buffer);
     const step = 1 / (cell * ratio * 2 ** zoom), shift = 1 / (cell * 2 ** zoom);
@@ -58,10 +58,10 @@
 
   // Of an SVG: cells as rectangles, which stay sharp at any size.
   function cellsAsRectangles(pen, scene) {
-    const { app, matrix, cell, left, top } = scene;
+    const { app, matrix, cell, left, top } = scene, tones = attentio.tones(app, matrix);
     for (let row = 0; row < matrix.rows; row += 1) {
       for (let column = 0; column < matrix.columns; column += 1) {
-        const { fill } = attentio.colours.cell(app, matrix.at(row, column), app.group().keys);
+        const { fill } = attentio.colours.cell(app, tones.at(row, column), app.group().keys);
         pen.rect(left + column * cell, top + row * cell, cell, cell, fill);
       }
     }
@@ -69,7 +69,7 @@
 
   function insides(pen, scene, [r0, r1], [c0, c1]) {
     const { app, matrix, cell, left, top, x, y } = scene;
-    const line = app.color("panel");
+    const line = app.color("panel"), tones = attentio.tones(app, matrix);
     for (let row = r0; row <= r1; row += 1) {
       pen.line(left, top + row * cell - y, left + c1 * cell - x, top + row * cell - y, line);
     }
@@ -83,7 +83,7 @@
           pen.line(middle - cell * 0.2, y0 + cell * 0.7, middle + cell * 0.2, y0 + cell * 0.3, app.color("mark"));
         } else if (cell >= WITH_NUMBERS) {
           const text = here.code < attentio.data.ZERO ? "?" : here.value.toFixed(2).replace(/^0/, "");
-          const { ink } = attentio.colours.cell(app, here, app.group().keys);
+          const { ink } = attentio.colours.cell(app, tones.at(row, column), app.group().keys);
           if (here.value >= 0.005) pen.text(middle, y0 + cell / 2 + 4, text, { size: 11, color: ink, align: "center" });
         }
       }

@@ -19,10 +19,10 @@
 
     function prepare(matrix) {
       const level = Math.max(0, Math.ceil(Math.log2(Math.max(matrix.rows, matrix.columns) / SIDE)));
-      const wanted = matrix.level(level), looks = `${app.state.theme} ${app.state.scale}`;
+      const tones = attentio.tones(app, matrix), wanted = tones.level(level), looks = `${app.state.theme} ${app.state.scale}`;
       if (small === wanted && name === looks) return;
       [small, name, image] = [wanted, looks, new ImageData(wanted.columns, wanted.rows)];
-      const pixels = new Uint32Array(image.data.buffer), colours = attentio.colours.table(app, matrix, app.group().keys);
+      const pixels = new Uint32Array(image.data.buffer), colours = attentio.colours.table(app, tones, app.group().keys);
       small.codes.forEach((code, at) => { pixels[at] = colours[code]; });
       canvas.width = small.columns;
       canvas.height = small.rows;

@@ -24,8 +24,10 @@
 
   // What attends to what: "decoder to source".
   attentio.role = (app, group = app.group()) => {
-    const side = app.payload.groups.length > 1 ? /(^|\.)(encoder|decoder)(\.|$)/.exec(group.name)?.[2] : null;
-    return app.text(`role.${group.kind === "cross" ? "cross" : (side ?? "self")}`);
+    const { version } = group, others = app.payload.groups.filter((each) => each.version === version);
+    const side = others.length > 1 ? /(^|\.)(encoder|decoder)(\.|$)/.exec(group.name)?.[2] : null;
+    const role = app.text(`role.${group.kind === "cross" ? "cross" : (side ?? "self")}`);
+    return version ? `${version}: ${role}` : role;
   };
 
   // Another head, and its largest weight where that of the head before was chosen.
@@ -165,7 +167,8 @@
     }
 
     // A matrix within a square; of one that is larger than its picture, the largest weights.
-    function picture(context, matrix, keys, x, y, room, ratio) {
+    function picture(context, weights, keys, x, y, room, ratio) {
+      const matrix = app.state.words ? weights : attentio.tones(app, weights);
       const longest = Math.max(matrix.rows, matrix.columns), small = matrix.level(Math.max(0, Math.floor(Math.log2(longest / (room * ratio)))));
       const image = new ImageData(small.columns, small.rows), pixels = new Uint32Array(image.data.buffer);
       const colours = attentio.colours.table(app, matrix, keys);
@@ -210,15 +213,14 @@
     });
 
     app.on((changed) => {
-      if (!app.payload.groups.length) return;
       if (["group", "item", "language", "sort", "paper"].some((name) => changed.has(name))) build();
       else if (changed.has("kind")) {
         if (app.state.sort === "layers") { badges(app.group()); paint(); } else build();
-      } else if (changed.has("theme") || changed.has("scale")) paint();
+      } else if (["theme", "scale", "without", "words"].some((name) => changed.has(name))) paint();
       else if (changed.has("layer") || changed.has("head")) choose();
     });
-    if (app.payload.groups.length) build();
-    new ResizeObserver(debounced(() => { if (!place.hidden && app.payload.groups.length) build(); })).observe(place);
+    build();
+    new ResizeObserver(debounced(() => { if (!place.hidden) build(); })).observe(place);
   };
 
   function debounced(act) {

@@ -76,7 +76,7 @@
       const { app } = this;
       const entry = app.entry();
       const wanted = (this.wanted = {});
-      const [captured, matrix, walk] = await Promise.all([app.parts(), app.matrix(), attentio.data.walk(entry)]);
+      const [captured, matrix, walk] = await Promise.all([app.parts(), attentio.data.headOf(app, app.state.group, app.state.layer, app.state.head), attentio.data.walk(entry)]);
       if (this.wanted !== wanted) return; // another layer or head was chosen meanwhile
       const parts = walk?.comparison ?? captured;
       this.missing.hidden = parts !== null;
@@ -286,7 +286,7 @@
       const token = queries[query],
         last = query + 1 >= queries.length;
       const names = { query: app.quote(token), at: query + 1, of: queries.length };
-      const output = app.group().queryTokens === "target";
+      const output = /(^|:)target$/.test(app.group().queryTokens);
       this.where.textContent = app.text(output ? "steps.outputOf" : "steps.queryOf", names);
       this.enable(this.back, this.at > 0 || query > 0);
       this.enable(this.next, this.at + 1 < this.stages.length || !last);

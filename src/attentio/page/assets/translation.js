@@ -6,7 +6,7 @@
   "use strict";
 
   const MOST = 512, MOST_ALTERNATIVES = 4, STRONG = 0.05;  // weaker ones are left out where there is little room
-  const fits = (group) => group.queryTokens === "target" && Math.max(group.queries, group.keys) <= MOST;
+  const fits = (group) => /(^|:)target$/.test(group.queryTokens) && Math.max(group.queries, group.keys) <= MOST;
 
   class Translation {
     constructor(element, app) {
@@ -48,7 +48,8 @@
     }
 
     source(row, column) {
-      const { app } = this, here = this.matrix.at(row, column), { fill, ink } = attentio.colours.cell(app, here, app.group().keys);
+      const { app } = this, here = this.matrix.at(row, column), tones = attentio.tones(app, this.matrix);
+      const { fill, ink } = attentio.colours.cell(app, tones.at(row, column), app.group().keys);
       const span = app.element("span", { class: here.value >= STRONG ? "source" : "source weak", "data-column": column }, app.element("bdi", { text: this.columns[column] }));
       span.style.background = fill;
       span.style.color = ink;
@@ -122,7 +123,7 @@
           const y = 8 + row * line;
           pen.text(left - 14, y + 17, attentio.pen.fitted(token, size, left - 20), { size, align: "right", color: app.color("ink"), bold: row === app.state.row });
           this.columns.forEach((label, column) => {
-            const { fill, ink } = attentio.colours.cell(app, this.matrix.at(row, column), app.group().keys);
+            const { fill, ink } = attentio.colours.cell(app, attentio.tones(app, this.matrix).at(row, column), app.group().keys);
             pen.rect(places[column], y, wide(label), 24, fill);
             pen.text(places[column] + 6, y + 17, label, { size, color: ink });
           });

@@ -26,81 +26,49 @@
 
   class Workshop {
     constructor(element, app) {
-      const make = app.element;
+      const make = app.element, { text, keys } = app.payload.workshop;
       this.app = app;
-      this.all = null; // {own, queryTokens, keyTokens, scores, invented} of the chosen layer and head
       this.terms = attentio.workshopTerms(app, () => this.show());
-      this.grids = attentio.workshopGrids(app, (i, j) => this.read(i, j));
-      this.presets = make(
-        "div",
-        { class: "presets", role: "group", labelKey: "workshop.presets" },
-        ...Object.keys(PRESETS).map((name) =>
-          make("button", {
-            type: "button",
-            "data-preset": name,
-            key: `workshop.preset.${name}`,
-            on: { click: () => this.preset(name) },
-          }),
-        ),
-      );
-      this.last = make("input", {
-        type: "number",
-        min: 1,
-        labelKey: "workshop.last",
-        on: { input: () => this.resize() },
-      });
+      this.grids = attentio.grids(app, (i, j, say) => this.read(i, j, say), { labelKey: "workshop.grids", keysKey: "workshop.keys" });
+      const line = (value, labelKey) => make("input", { type: "text", class: "sentence", value, labelKey, on: { input: () => this.load() } });
+      this.text = line(text, "workshop.text");
+      this.keys = line(keys, "workshop.keysText");
+      this.presets = make("div", { class: "presets", role: "group", labelKey: "workshop.presets" },
+        ...Object.keys(PRESETS).map((name) => make("button", { type: "button", "data-preset": name, key: `workshop.preset.${name}`,
+          on: { click: () => this.preset(name) } })));
+      this.last = make("input", { type: "number", min: 1, labelKey: "workshop.last", on: { input: () => this.resize() } });
       this.lastOf = make("span", {});
       this.lastLine = make("label", { class: "last" }, make("span", { key: "workshop.last" }), this.last, this.lastOf);
       this.source = make("p", { class: "hint" });
       this.python = make("pre", { class: "python", tabindex: 0, labelKey: "workshop.python" }, make("code", {}));
       this.traps = make("ul", { class: "traps", "aria-live": "polite" });
       this.readout = make("p", { class: "readout" });
-      element.append(
-        make(
-          "div",
-          { class: "workshop" },
-          this.presets,
-          make(
-            "div",
-            { class: "bench" },
-            make("div", {}, this.terms.element, this.lastLine),
-            make("div", {}, this.python, this.traps),
-          ),
-          this.readout,
-          this.grids.element,
-          this.source,
-        ),
-      );
+      element.append(make("div", { class: "workshop" },
+        make("div", { class: "texts" },
+          make("label", {}, make("span", { key: "workshop.text" }), this.text),
+          make("label", {}, make("span", { key: "workshop.keysText" }), this.keys)),
+        this.presets,
+        make("div", { class: "bench" }, make("div", {}, this.terms.element, this.lastLine), make("div", {}, this.python, this.traps)),
+        this.readout, this.grids.element, this.source));
+      this.load();
     }
 
-    async load() {
-      const { app } = this;
-      const group = app.group();
-      const wanted = (this.wanted = {});
-      const parts = await app.parts();
-      if (this.wanted !== wanted) return; // another layer or head was chosen meanwhile
-      const [queryTokens, keyTokens] = ["query", "key"].map((side) => app.pieces(side).slice(0, MOST));
-      const [queries, keys] = [queryTokens.length, keyTokens.length];
-      const captured = (i) => Array.from(parts.scores.subarray(i * group.keys, i * group.keys + keys));
-      const scores = parts ? queryTokens.map((_, i) => captured(i)) : invented(queries, keys);
-      const same = this.all && this.all.group === group && this.all.item === app.state.item;
-      this.all = {
-        group,
-        item: app.state.item,
-        own: group.kind === "self",
-        queryTokens,
-        keyTokens,
-        scores,
-        invented: !parts,
-      };
+    /** Other sentences: the terms stay where the number of tokens does. */
+    load() {
+      const split = (input) => input.value.trim().split(/\s+/).filter(Boolean);
+      const queries = split(this.text), keys = split(this.keys);
+      this.cut = Math.max(queries.length, keys.length) > MOST;
+      const queryTokens = (queries.length ? queries : ["…"]).slice(0, MOST), own = !keys.length;
+      const keyTokens = own ? queryTokens : keys.slice(0, MOST);
+      const same = this.all && this.all.own === own && this.all.keyTokens.length === keyTokens.length && this.all.queryTokens.length === queryTokens.length;
+      this.all = { own, queryTokens, keyTokens, scores: invented(queryTokens.length, keyTokens.length) };
       if (same) {
-        this.show();
+        this.resize();
         return;
       }
-      this.last.max = this.last.value = queries;
-      this.lastLine.hidden = !this.all.own;
-      this.grids.build(queryTokens, keyTokens);
-      this.preset(this.all.own ? "gpt" : "bert");
+      this.last.max = this.last.value = queryTokens.length;
+      this.lastLine.hidden = !own;
+      this.preset(own ? "gpt" : "none");
     }
 
     preset(name) {
@@ -110,96 +78,60 @@
 
     sizes() {
       const { own, queryTokens, keyTokens } = this.all;
-      const queries = Math.round(
-        Math.min(queryTokens.length, Math.max(1, Number(this.last.value) || queryTokens.length)),
-      );
+      const queries = Math.round(Math.min(queryTokens.length, Math.max(1, Number(this.last.value) || queryTokens.length)));
       return { own, queryTokens, keyTokens, queries, keys: keyTokens.length };
     }
 
     /** Another number of queries: the last so many, as when the tokens before are in a cache. */
     resize() {
-      const sizes = this.sizes();
-      this.grids.build(this.all.queryTokens.slice(-sizes.queries), this.all.keyTokens);
-      this.terms.resize(sizes);
+      this.terms.resize(this.sizes());
       this.show();
     }
 
     show() {
-      const { app } = this;
-      const { queries, keys, own } = this.sizes();
+      const { app } = this, { queries, keys, own } = this.sizes();
       this.mask = attentio.masks.combine(this.terms.terms);
-      const allowed = attentio.masks.materialize(this.mask, queries, keys);
-      const scores = this.all.scores.slice(-queries);
-      const soft = (row, i) =>
-        attentio.arithmetic.normalize(row.map((score, j) => (allowed[i][j] ? score : -Infinity))).weights;
-      this.shown = {
-        allowed,
-        scores,
-        weights: scores.map(soft),
-        free: scores.map((row) => attentio.arithmetic.normalize(row).weights),
-      };
+      const allowed = attentio.masks.materialize(this.mask, queries, keys), scores = this.all.scores.slice(-queries);
+      const soft = (row, i) => attentio.arithmetic.normalize(row.map((score, j) => (allowed[i][j] ? score : -Infinity))).weights;
+      this.shown = { allowed, scores, weights: scores.map(soft), free: scores.map((row) => attentio.arithmetic.normalize(row).weights) };
       const { definitions, expression } = attentio.masks.python(this.mask);
       this.python.firstChild.textContent = [...definitions, `mask = ${expression}`].join("\n");
       this.showTraps(attentio.masks.traps(this.mask, queries, keys, own));
-      this.grids.show(this.shown);
-      const { group, invented: made } = this.all;
-      const cut = Math.max(group.queries, group.keys) > MOST ? ` ${app.text("workshop.cut", { most: MOST })}` : "";
-      this.source.textContent = app.text(made ? "workshop.invented" : "workshop.captured") + cut;
+      this.source.textContent = app.text("workshop.invented") + (this.cut ? ` ${app.text("workshop.cut", { most: MOST })}` : "");
       this.lastOf.textContent = app.text("workshop.ofQueries", { queries: this.all.queryTokens.length });
+      this.grids.show(attentio.workshopPicture.scene(app, this.pairs()));
+    }
+
+    /** What the grids show, with the tokens. */
+    pairs() {
+      const { queryTokens, keyTokens } = this.all;
+      return { ...this.shown, queries: queryTokens.slice(-this.sizes().queries), keys: keyTokens };
     }
 
     showTraps(traps) {
-      const { app } = this;
-      const queryTokens = this.all.queryTokens.slice(-this.sizes().queries);
-      const few = (rows) =>
-        rows
-          .slice(0, 4)
-          .map((i) => app.quote(queryTokens[i]))
-          .join(", ") + (rows.length > 4 ? ", …" : "");
-      const items = traps.map(({ id, ...found }) =>
-        app.element("li", {
-          class: GRAVE.has(id) ? "grave" : "",
-          "data-trap": id,
-          text: app.text(`workshop.trap.${id}`, {
-            ...found,
-            rows: found.rows && few(found.rows),
-            empty: found.rows?.length,
-            query: app.quote(queryTokens[found.query] ?? ""),
-            key: app.quote(this.all.keyTokens[found.key] ?? ""),
-          }),
-        }),
-      );
+      const { app } = this, queryTokens = this.all.queryTokens.slice(-this.sizes().queries);
+      const few = (rows) => rows.slice(0, 4).map((i) => app.quote(queryTokens[i])).join(", ") + (rows.length > 4 ? ", …" : "");
+      const items = traps.map(({ id, ...found }) => app.element("li", { class: GRAVE.has(id) ? "grave" : "", "data-trap": id,
+        text: app.text(`workshop.trap.${id}`, { ...found, rows: found.rows && few(found.rows), empty: found.rows?.length,
+          query: app.quote(queryTokens[found.query] ?? ""), key: app.quote(this.all.keyTokens[found.key] ?? "") }) }));
       this.traps.replaceChildren(...items);
     }
 
     /** One pair in words: what each term says of it, and what became of its score. */
-    read(i, j) {
-      const { app, shown } = this;
-      const { queries, keys } = this.sizes();
-      const number = attentio.arithmetic.number;
+    read(i, j, say) {
+      const { app, shown } = this, { queries, keys } = this.sizes(), { number } = attentio.arithmetic;
       const says = this.terms.terms.map(({ mask, not }) => {
         const may = attentio.masks.allows(mask, i, j, keys - queries) !== not;
         return `${not ? "~" : ""}at.${mask.kind} ${may ? "✓" : "✗"}`;
       });
-      const may = shown.allowed[i][j];
-      this.readout.textContent = app.text(may ? "workshop.readMay" : "workshop.readMayNot", {
-        query: app.quote(this.all.queryTokens.slice(-queries)[i]),
-        key: app.quote(this.all.keyTokens[j]),
-        says: says.join(" · ") || "–",
-        score: number(shown.scores[i][j]),
-        weight: number(shown.weights[i][j]),
-        free: number(shown.free[i][j]),
-      });
-      app.say(this.readout.textContent);
+      this.readout.textContent = app.text(shown.allowed[i][j] ? "workshop.readMay" : "workshop.readMayNot", {
+        query: app.quote(this.all.queryTokens.slice(-queries)[i]), key: app.quote(this.all.keyTokens[j]), says: says.join(" · ") || "–",
+        score: number(shown.scores[i][j]), weight: number(shown.weights[i][j]), free: number(shown.free[i][j]) });
+      if (say) app.say(this.readout.textContent);
     }
 
     /** For PNG and SVG. */
-    picture() {
-      if (!this.shown) return null;
-      const { queryTokens, keyTokens } = this.all;
-      const tokens = { queries: queryTokens.slice(-this.sizes().queries), keys: keyTokens };
-      return attentio.workshopPicture(this.app, { ...this.shown, ...tokens, code: this.python.textContent });
-    }
+    picture() { return attentio.workshopPicture.picture(this.app, this.pairs(), this.python.textContent); }
   }
 
   attentioViews.push({
@@ -207,13 +139,13 @@
     titleKey: "workshop.title",
     wide: true,
     uses: [],
-    available: (payload) => payload.groups.length > 0,
+    available: (payload) => Boolean(payload.workshop),
     mount(element, app) {
-      const workshop = new Workshop(element, app);
+      const workshop = (attentio.workshop = new Workshop(element, app));
       return {
         update(changed) {
-          if (!workshop.all || ["group", "layer", "head", "item"].some((name) => changed.has(name))) workshop.load();
-          else if (changed.has("language")) workshop.resize();
+          if (changed.has("language")) workshop.resize();
+          else if (changed.has("theme")) workshop.show();
         },
         picture: () => workshop.picture(),
       };

@@ -1,52 +1,38 @@
-/* The three grids of the workshop as a picture, for PNG and SVG (see pen.js). */
+/* How mask, scores and weights look as grids (grids_picture.js), on the screen and with the mask's Python in a file. */
 (() => {
   "use strict";
 
-  const [CELL, SIDE, GAP] = [18, 110, 24];
-  const LINE = 16; // of the mask's Python
+  const LINE = 16, WIDTH = 900;
 
-  /** From one colour to another, both #rrggbb. */
-  function between(from, to, part) {
-    const channel = (hex, at) => parseInt(hex.slice(2 * at + 1, 2 * at + 3), 16);
-    const mixed = [0, 1, 2].map((at) => Math.round((1 - part) * channel(from, at) + part * channel(to, at)));
-    return `#${mixed.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
+  const plain = (value, digits) => value.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "−");
+
+  /** The scene of what the workshop shows: {queries, keys, allowed, scores, weights}, each [queries][keys]. */
+  function scene(app, { queries, keys, allowed, scores, weights }) {
+    const [accent, panel, warm] = ["accent", "panel", "warm"].map(app.color);
+    const largest = Math.max(...scores.flat().map(Math.abs).filter(Number.isFinite)) || 1;
+    const looks = {
+      mask: () => ({ fill: accent }),
+      scores: (i, j) => {
+        const { fill, ink } = attentio.colours.between(panel, scores[i][j] < 0 ? warm : accent, (0.7 * Math.abs(scores[i][j])) / largest);
+        return { fill, ink, text: plain(scores[i][j], 1) };
+      },
+      weights: (i, j) => ({ ...attentio.colours.cell(app, { code: attentio.data.ZERO, value: weights[i][j] }, keys.length),
+        text: weights[i][j] === 0 ? "0" : plain(weights[i][j], 2) }),
+    };
+    const instead = { mask: "", scores: "−∞", weights: "0" }; // where looking is forbidden
+    const grids = Object.entries(looks).map(([name, look]) => ({ title: app.text(`workshop.${name}`),
+      look: (i, j) => (allowed[i][j] ? look(i, j) : { text: instead[name] }) }));
+    return { queries, keys, grids, empty: (i) => !allowed[i].some(Boolean) };
   }
 
-  attentio.workshopPicture = (app, { queries, keys, allowed, scores, weights, code }) => {
-    const [ink, panel, line, accent, warm] = ["ink", "panel", "line", "accent", "warm"].map(app.color);
-    const largest = Math.max(...scores.flat().map(Math.abs).filter(Number.isFinite)) || 1;
-    const colours = {
-      mask: () => accent,
-      scores: (i, j) => between(panel, scores[i][j] < 0 ? warm : accent, (0.7 * Math.abs(scores[i][j])) / largest),
-      weights: (i, j) => between(panel, accent, Math.sqrt(weights[i][j])),
-    };
+  function picture(app, shown, code) {
+    const still = { ...scene(app, shown), at: null, width: WIDTH }, { width, height } = attentio.gridsPicture.layout(still);
     const lines = code.split("\n");
-    const bottom = SIDE + queries.length * CELL;
-    const style = { size: 11, color: ink };
-    const { fitted } = attentio.pen;
+    return { width, height: height + lines.length * LINE + 4, draw(pen) {
+      attentio.gridsPicture.draw(app, pen, still);
+      lines.forEach((text, at) => pen.text(0, height + (at + 0.6) * LINE, text, { size: 12, color: app.color("ink") }));
+    } };
+  }
 
-    function grid(pen, x0, name) {
-      pen.text(x0, 12, app.text(`workshop.${name}`), { ...style, bold: true });
-      keys.forEach((token, j) =>
-        pen.text(x0 + j * CELL + 13, SIDE - 6, fitted(token, 11, 80), { ...style, angle: -90 }),
-      );
-      allowed.forEach((row, i) => {
-        row.forEach((may, j) => {
-          const [x, y] = [x0 + j * CELL, SIDE + i * CELL];
-          if (may) pen.rect(x, y, CELL - 1, CELL - 1, colours[name](i, j));
-          else pen.line(x + 3, y + CELL - 4, x + CELL - 4, y + 3, line, 1);
-        });
-      });
-    }
-
-    function draw(pen) {
-      Object.keys(colours).forEach((name, at) => grid(pen, SIDE + at * (keys.length * CELL + GAP), name));
-      queries.forEach((token, i) => {
-        pen.text(SIDE - 6, SIDE + i * CELL + 13, fitted(token, 11, SIDE - 12), { ...style, align: "right" });
-      });
-      lines.forEach((text, at) => pen.text(0, bottom + (at + 1.5) * LINE, text, style));
-    }
-
-    return { width: SIDE + 3 * (keys.length * CELL + GAP), height: bottom + (lines.length + 1) * LINE, draw };
-  };
+  attentio.workshopPicture = { scene, picture };
 })();
