@@ -9,7 +9,6 @@ from torch import Tensor
 
 from attentio.config.schema import Config
 from attentio.decoding.sampling import Sampled, Sampling, sample
-from attentio.errors import AttentioError
 from attentio.layers.packed import PackedWeights
 from attentio.layers.positions import LearnedPositions
 from attentio.models.causal_lm import CausalLM
@@ -151,13 +150,6 @@ class CausalRun(OneKind):
         from attentio.runs.scoring import score_texts
 
         rows = self.rows([normalized(text, self.config.text.normalize) for text in texts])
-        if isinstance(positions := self.model.embedding.positions, LearnedPositions):
-            most = positions.table.num_embeddings
-            for text, row in zip(texts, rows, strict=True):
-                if len(row) - 1 > most:
-                    raise AttentioError(
-                        f"{text[:40]!r} has {len(row) - 1} tokens, more than the {most} learnt positions"
-                    )
         batch_size = self.config.decoding.batch_size
         return score_texts(self.model, self.tokenizer, rows, batch_size=batch_size, progress=progress)
 

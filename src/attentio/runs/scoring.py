@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from attentio.data.batches import length_sorted_batches, pad_rows
 from attentio.decoding.forced import forced_log_probs
@@ -15,6 +15,8 @@ from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.ensemble import Ensemble
 from attentio.runs.outputs import Scored
 from attentio.text.protocol import AnyTokenizer
+
+_ROWS = 512  # of logits at a time: they are much wider than the features
 
 
 @torch.inference_mode()
@@ -54,8 +56,11 @@ def score_texts(
 
     def log_probs(numbers: list[int]) -> Tensor:
         tokens = pad_rows([rows[i] for i in numbers]).to(device)
-        found = model(tokens[:, :-1]).log_softmax(-1, dtype=torch.float32)
-        return found.gather(2, tokens[:, 1:, None]).squeeze(2)
+        labels = tokens[:, 1:]
+        features = model.features(tokens[:, :-1]).flatten(0, 1)
+        parts = zip(features.split(_ROWS), labels.flatten().split(_ROWS), strict=True)
+        each = [nn.functional.cross_entropy(model.output(rows).float(), ids, reduction="none") for rows, ids in parts]
+        return -torch.cat(each).view(labels.shape)
 
     return _in_batches([row[1:] for row in rows], tokenizer, log_probs, batch_size, progress)
 

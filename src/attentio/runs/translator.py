@@ -226,6 +226,8 @@ class Run(OneKind):
         asked = (constraints or Constraints()).of(self.tokenizers.target, self.read)
         if asked.required:
             raise AttentioError("words can be required of what is searched for, not of what is drawn; leave one out")
+        if numbers is not None and len(numbers) != len(texts):
+            raise ValueError(f"numbers must be as many as texts, {len(texts)}, got {len(numbers)}")
         decoding = self._decoding(beam=samples, max_length_ratio=max_length_ratio, batch_size=batch_size)
         texts = self._read_all(texts)
         sources = self._source_ids(texts)
