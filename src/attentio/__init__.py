@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from attentio.page.page import Page, view
     from attentio.runs.filler import MaskedRun
     from attentio.runs.generator import CausalRun
+    from attentio.runs.labeller import LabelRun
     from attentio.runs.load import load
     from attentio.runs.outputs import Translation
     from attentio.runs.translator import Run
@@ -40,6 +41,7 @@ __all__ = [
     "Dot",
     "Finding",
     "Grade",
+    "LabelRun",
     "Location",
     "Mask",
     "MaskedRun",
@@ -72,6 +74,7 @@ _HOMES = {
     "attentio.runs.generator": ("CausalRun",),
     "attentio.runs.filler": ("MaskedRun",),
     "attentio.decoding.sampling": ("Sampling",),
+    "attentio.runs.labeller": ("LabelRun",),
     "attentio.runs.load": ("load",),
     "attentio.runs.outputs": ("Translation",),
     "attentio.runs.translator": ("Run",),

@@ -23,6 +23,7 @@ VERBS = {
     "translate": "translate lines from standard input to standard output, one by one, in order",
     "fill": "fill the holes, written [MASK], of a text",
     "generate": "continue a text",
+    "label": "label lines from standard input, their words or each as a whole",
     "mask": "show the holes that training draws in a text for a masked language model to fill",
     "evaluate": "measure a model's quality on held-out data: translations by free decoding, "
     "language models by how well they predict text",
