@@ -32,6 +32,7 @@ NAMES = frozenset(
         advice remedy hint told doubled nothing idle lost astray not_finite more pickled limited limits kinds
         readable strerror skipped header notes title summary rows trimmed composed where place length_limit
         did_you_mean nearest without_use without_header unknown check_memory check_text metrics language_metrics
+        label_metrics
         verdict attentionpicture metadata tell json_object string_field read_facts callable_of
         """,
     )
@@ -93,6 +94,8 @@ OUR_WORDS = (
     "line {}, source, character {}",
     "line {}, target, character {}",
     "language models",
+    "language models and labellers",
+    "model.type encoder-decoder or labeller",
     "models that have an encoder",
     "models that have a decoder",
     "recurrent parts",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from attentio.runs.constraints import Constraints
     from attentio.runs.filler import MaskedRun
     from attentio.runs.generator import CausalRun
+    from attentio.runs.labeller import LabelRun
     from attentio.runs.load import load
     from attentio.runs.outputs import Translation
     from attentio.runs.translator import Run
@@ -45,6 +46,7 @@ __all__ = [
     "Dot",
     "Finding",
     "Grade",
+    "LabelRun",
     "Location",
     "Mask",
     "MaskedRun",
@@ -79,6 +81,7 @@ _HOMES = {
     "attentio.runs.constraints": ("Constraints",),
     "attentio.runs.filler": ("MaskedRun",),
     "attentio.decoding.sampling": ("Sampling",),
+    "attentio.runs.labeller": ("LabelRun",),
     "attentio.runs.load": ("load",),
     "attentio.runs.outputs": ("Translation",),
     "attentio.runs.translator": ("Run",),

@@ -70,10 +70,13 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 
 def _huggingface(found: "Contents", run: Path, out: Path | None) -> int:
-    from attentio.huggingface.directory import write
+    from attentio.errors import AttentioError
+    from attentio.huggingface.directory import ARCHITECTURES, write
     from attentio.runs.places import outputs_folder
     from attentio.runs.tasks import task_of
 
+    if found.config.model.type not in ARCHITECTURES:
+        raise AttentioError("a labeller cannot be written for transformers; export it as a bundle")
     out = out or outputs_folder(run, "huggingface")
     decoding = found.config.decoding
     tokenizers = [found.tokenizers.source, found.tokenizers.target]

@@ -25,6 +25,7 @@ VERBS = {
     "score": "tell how probable a model finds given outputs, line by line",
     "fill": "fill the holes, written [MASK], of a text",
     "generate": "continue a text",
+    "label": "label lines from standard input, their words or each as a whole",
     "mask": "show the holes that training draws in a text for a masked language model to fill",
     "evaluate": "measure a model's quality on held-out data: translations by free decoding, "
     "language models by how well they predict text",
@@ -43,7 +44,7 @@ VERBS = {
 _TOO_LITTLE_MEMORY = ("not enough memory", "t allocate memory", "out of memory")
 """Of torch's messages, which come as RuntimeError from a CPU."""
 
-USE_A_RUN = ("translate", "score", "fill", "generate", "evaluate", "look", "align", "serve")
+USE_A_RUN = ("translate", "score", "fill", "generate", "label", "evaluate", "look", "align", "serve")
 
 _DEVICES = "cpu, cuda, cuda:1, mps, ..; auto (default): a CUDA device where there is one, else the CPU"
 

@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.errors import AttentioError
     from attentio.runs.filler import MaskedRun
     from attentio.runs.generator import CausalRun
+    from attentio.runs.labeller import LabelRun
     from attentio.runs.load import load
     from attentio.text.unknown import unknown_in
 
@@ -52,6 +53,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
             f"{arguments.run}: a masked language model gives a text no probability; `attentio evaluate "
             f"--pseudo-perplexity N` comes nearest"
         )
+    if isinstance(trained, LabelRun):
+        raise AttentioError(f"{arguments.run}: a labeller gives a text labels and no probability; use `attentio label`")
     lines: Iterator[tuple[int, Any]]
     if isinstance(trained, CausalRun):
         tokenizer, lines = trained.tokenizer, read_sources(sys.stdin.buffer, "<stdin>")

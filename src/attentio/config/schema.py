@@ -29,7 +29,7 @@ from attentio.errors import AttentioError
 BadLines = Literal["stop", "skip"]
 DocumentUnit = Literal["line", "file"]
 TokenizerKind = Literal["char", "whitespace", "bpe", "unigram"]
-ModelType = Literal["encoder-decoder", "masked-lm", "causal-lm"]
+ModelType = Literal["encoder-decoder", "masked-lm", "causal-lm", "labeller"]
 Decay = Literal["constant", "linear", "cosine", "inverse-sqrt"]
 Columns = list[str]
 """Of a table: names, or numbers from 1, which are written in figures."""
@@ -170,7 +170,10 @@ class ModelConfig:
     """What is trained: an encoder-decoder for pairs, or a masked or causal language model for text.
 
     type: of the model. Language models are Transformers, the masked one of `encoder_layers`, the causal one of
-        `decoder_layers`. `--model.type masked-lm`
+        `decoder_layers`. A labeller is the encoder of a masked one with labels for texts or words.
+        `--model.type masked-lm`
+    labels: of a labeller, one for each of the `words` between white space, or one for the whole `text`.
+        `--model.type labeller --model.labels text`
     encoder: what reads the source; with any decoder. `--model.encoder transformer`
     decoder: what writes the target; with any encoder. `--model.decoder transformer`
     attention: of a recurrent decoder (see `attentio.models.presets`). `--model.attention bahdanau`
@@ -194,6 +197,7 @@ class ModelConfig:
     """
 
     type: ModelType = "encoder-decoder"
+    labels: Literal["words", "text"] = "words"
     encoder: Literal["recurrent", "transformer"] = "recurrent"
     decoder: Literal["recurrent", "transformer"] = "recurrent"
     attention: Literal["none", "bahdanau", "luong", "delayed"] = "luong"

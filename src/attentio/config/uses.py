@@ -27,6 +27,10 @@ def _pairs(config: Config) -> bool:
     return config.model.type == "encoder-decoder"
 
 
+def _rows_of_two(config: Config) -> bool:
+    return config.model.type in ("encoder-decoder", "labeller")
+
+
 def _recurrent_decoder(config: Config) -> bool:
     return _pairs(config) and config.model.decoder == "recurrent"
 
@@ -38,11 +42,17 @@ def _parts(config: Config) -> set[str]:
 
 _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     (
-        "data.separator data.columns data.header text.shared text.target. model.encoder model.decoder "
-        "decoding. evaluation. training.samples",
+        "text.shared text.target. model.encoder model.decoder decoding. evaluation.",
         _pairs,
         "model.type encoder-decoder",
     ),
+    (
+        "data.separator data.columns data.header training.samples",
+        _rows_of_two,
+        "model.type encoder-decoder or labeller",
+    ),
+    ("data.document", lambda config: not _rows_of_two(config), "language models"),
+    ("model.labels", lambda config: config.model.type == "labeller", "model.type labeller"),
     ("text.target.", lambda config: not config.text.shared, "text.shared false"),
     ("text.extend", lambda config: config.init is not None, "going on from a trained model, with --init RUN"),
     ("data.unlabelled training.distill", _pairs, "model.type encoder-decoder"),
@@ -52,11 +62,15 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
         "learning from another model, with --teacher RUN",
     ),
     ("training.distill_weight", lambda config: config.training.distill == "tokens", "training.distill tokens"),
-    ("text.block data.document", lambda config: not _pairs(config), "language models"),
+    ("text.block", lambda config: not _pairs(config), "language models and labellers"),
     ("masking.", lambda config: config.model.type == "masked-lm", "model.type masked-lm"),
     ("masking.mean_span", lambda config: config.masking.unit == "span", "masking.unit span"),
     ("model.encoder_layers", lambda config: config.model.type != "causal-lm", "models that have an encoder"),
-    ("model.decoder_layers", lambda config: config.model.type != "masked-lm", "models that have a decoder"),
+    (
+        "model.decoder_layers",
+        lambda config: config.model.type in ("encoder-decoder", "causal-lm"),
+        "models that have a decoder",
+    ),
     (
         "model.cell model.embedding model.hidden",
         lambda config: "recurrent" in _parts(config),

@@ -8,6 +8,7 @@ country would read the other way round. The days are those of 1900 to 2099; test
 import datetime
 import hashlib
 import random
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -34,6 +35,51 @@ def pairs(split: str, *, size: int | None = None, seed: int = 0) -> list[tuple[s
         size: number of pairs; by default 20,000 for train and 1,000 for dev and test.
         seed: another seed draws other examples.
     """
+    return [
+        (pattern.apply(day, _locale(language)), day.isoformat())
+        for language, pattern, day in _drawn(split, size=size, seed=seed)
+    ]
+
+
+def locales(split: str) -> list[tuple[str, str]]:
+    """The same dates, each with the locale that it is written for: "2026년 3월 14일 토요일" -> "ko_KR"."""
+    return [(pattern.apply(day, _locale(language)), language) for language, pattern, day in _drawn(split)]
+
+
+def parts(split: str) -> list[tuple[str, str]]:
+    """The same dates, each with what its words are: "14 March 2026" -> "day month year", others being "other".
+
+    A word with several parts has them all: "2026年3月14日" -> "year-month-day".
+    """
+    found = []
+    for language, pattern, day in _drawn(split):
+        written = _Marked(day, _locale(language))
+        text = pattern.format % written
+        labels = ["-".join(_PARTS[mark] for mark in word if mark in _PARTS) or "other" for word in text.split()]
+        found.append((text.translate(dict.fromkeys(map(ord, _PARTS))), " ".join(labels)))
+    return found
+
+
+_PARTS = {"\ue000": "year", "\ue001": "month", "\ue002": "day", "\ue003": "weekday"}
+"""Of private use, put before the parts of a date while it is written."""
+
+
+class _Marked:
+    """What CLDR's patterns take a date's parts from, each with its mark."""
+
+    def __init__(self, day: datetime.date, locale: Any) -> None:
+        from babel.dates import DateTimeFormat
+
+        self.written = DateTimeFormat(day, locale)
+
+    def __getitem__(self, field: str) -> str:
+        kind = {"y": "year", "M": "month", "L": "month", "d": "day", "E": "weekday", "c": "weekday"}.get(field[0])
+        mark = next((mark for mark, part in _PARTS.items() if part == kind), "")
+        return mark + str(self.written[field])
+
+
+def _drawn(split: str, *, size: int | None = None, seed: int = 0) -> Iterator[tuple[str, Any, datetime.date]]:
+    """Locales, patterns and days."""
     if split not in _SIZES:
         raise ValueError(f"split must be train, dev or test, got {split!r}")
     draw = random.Random(f"{split} {seed}")
@@ -41,11 +87,9 @@ def pairs(split: str, *, size: int | None = None, seed: int = 0) -> list[tuple[s
     languages = draw.choices(
         list(LANGUAGES), weights=list(LANGUAGES.values()), k=_SIZES[split] if size is None else size
     )
-    drawn = []
     for language in languages:
         day = draw.choice(days)
-        drawn.append((draw.choice(formats(language)).apply(day, _locale(language)), day.isoformat()))
-    return drawn
+        yield language, draw.choice(formats(language)), day
 
 
 @cache

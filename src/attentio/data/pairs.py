@@ -77,6 +77,7 @@ def read_pairs(
     normalize: Normalize = "nfc",
     bad_lines: BadLines = "stop",
     max_line_length: int = 10_000,
+    check: Callable[[Pair, str], None] | None = None,
 ) -> Pairs:
     """Read pairs of source and target.
 
@@ -101,6 +102,7 @@ def read_pairs(
         normalize: "nfc" reads text without white space around it, in NFC; "none" as it is.
         bad_lines: "stop" at a bad line, or "skip" it and say so in `Pairs.skipped`.
         max_line_length: the longest source or target, in characters.
+        check: raises AttentioError for a pair that is bad in another way; it is given where the pair stands.
 
     Raises:
         AttentioError: no such data, or a bad line (see `check_text`) that may not be skipped.
@@ -112,6 +114,8 @@ def read_pairs(
         pair = Pair(*map(normal, parse(row)))
         check_text(pair.source, row.source, max_line_length=max_line_length)
         check_text(pair.target, row.target, max_line_length=max_line_length)
+        if check is not None:
+            check(pair, row.where)
         return pair
 
     told = None

@@ -10,6 +10,7 @@ from typing import Any
 
 from attentio import system
 from attentio.config.schema import Config
+from attentio.data.labels import check_text_label, check_word_labels
 from attentio.data.pairs import Pair, read_pairs
 from attentio.data.spool import collected
 from attentio.data.texts import read_texts
@@ -59,7 +60,10 @@ class Part:
 def read_part(config: Config, spec: str) -> Part:
     """Read one part of the data. AttentioError for bad data."""
     data, normalize = config.data, config.text.normalize
-    if config.model.type == "encoder-decoder":
+    if config.model.type in ("encoder-decoder", "labeller"):
+        check = None
+        if config.model.type == "labeller":
+            check = check_text_label if config.model.labels == "text" else check_word_labels
         pairs = read_pairs(
             spec,
             separator=data.separator,
@@ -67,6 +71,7 @@ def read_part(config: Config, spec: str) -> Part:
             header=data.header,
             normalize=normalize,
             bad_lines=data.bad_lines,
+            check=check,
         )
         return Part(pairs.name, pairs.pairs, pairs.skipped, "pairs", pairs.header, pairs.trimmed, pairs.composed)
     texts = read_texts(spec, document=data.document, normalize=normalize, bad_lines=data.bad_lines)

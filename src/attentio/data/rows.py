@@ -14,6 +14,8 @@ from attentio.errors import AttentioError, did_you_mean, extra
 EMBEDDED: dict[str, Callable[[str], Iterable[tuple[str, str]]]] = {
     "cmudict": cmudict.pairs,
     "dates": dates.pairs,
+    "date_locales": dates.locales,
+    "date_parts": dates.parts,
     "korean": korean.pairs,
 }
 _SPLITS = ("train", "dev", "test")

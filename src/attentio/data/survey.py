@@ -82,7 +82,10 @@ def _sides(config: Config, parts: tuple[Part, Part]) -> list[tuple[str, SideConf
     text = config.text
     if parts[0].unit != "pairs":
         return [("documents", text.source, [part.items for part in parts])]
-    sides = (("source", text.source), ("target", text.source if text.shared else text.target))
+    of_target = text.source if text.shared else text.target
+    if config.model.type == "labeller":
+        of_target = SideConfig(tokenizer="whitespace")
+    sides = (("source", text.source), ("target", of_target))
     return [(name, side, [TextsOf(part.items, place) for part in parts]) for place, (name, side) in enumerate(sides)]
 
 

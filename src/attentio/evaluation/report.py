@@ -12,6 +12,7 @@ from rich.text import Text
 from attentio.evaluation.by_length import LengthBin
 from attentio.evaluation.calibration import Calibration
 from attentio.evaluation.confusions import Confusion
+from attentio.evaluation.labels import LABEL_METRICS
 from attentio.evaluation.language import LANGUAGE_METRICS
 from attentio.evaluation.metrics import METRICS, Score
 
@@ -87,7 +88,7 @@ def score_table(
             f"{each.value:.3f}" if each.name in LANGUAGE_METRICS else f"{each.value:.2f}",
             *off,
             say("higher" if each.higher_is_better else "lower"),
-            Text(each.signature or say({**METRICS, **LANGUAGE_METRICS}[each.name])),
+            Text(each.signature or say({**METRICS, **LANGUAGE_METRICS, **LABEL_METRICS}[each.name])),
         )
     return table
 

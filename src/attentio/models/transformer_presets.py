@@ -11,6 +11,7 @@ from attentio.layers.token_embedding import TokenEmbedding
 from attentio.layers.transformer_block import TransformerBlock, make_norm
 from attentio.layers.transformer_stack import TransformerStack
 from attentio.models.causal_lm import CausalLM
+from attentio.models.labeller import Labeller
 from attentio.models.masked_lm import MaskedLM
 from attentio.models.transformer import TransformerDecoder, TransformerEncoder
 
@@ -67,6 +68,17 @@ def masked_lm(config: ModelConfig, *, vocabulary: int, eps: float = EPS) -> Mask
     _initialise_language_model(model, layers)
     if sizes.tied:
         output.weight = tokens.weight
+    return model
+
+
+def labeller(config: ModelConfig, *, vocabulary: int, labels: int) -> Labeller:
+    """The encoder of `masked_lm` with an output layer of its own."""
+    sizes, layers = config.transformer, config.encoder_layers
+    tokens, output = nn.Embedding(vocabulary, sizes.width), Linear(sizes.width, labels)
+    first_norm = None if sizes.pre_norm else make_norm(sizes.norm, sizes.width, EPS)
+    stack = _stack(config, layers, causal=False)
+    model = Labeller(_embedding(config, tokens, scale=1.0, norm=first_norm), stack, output, dropout=config.dropout)
+    _initialise_language_model(model, layers)
     return model
 
 

@@ -14,10 +14,11 @@ from attentio.files import parse_json
 from attentio.memory import check_memory, fits
 from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
+from attentio.models.labeller import Labeller
 from attentio.models.masked_lm import MaskedLM
 from attentio.models.presets import Encoder, bahdanau, delayed, luong, plain, recurrent_encoder
 from attentio.models.transformer import TransformerEncoder
-from attentio.models.transformer_presets import causal_lm, masked_lm, transformer_decoder, transformer_encoder
+from attentio.models.transformer_presets import causal_lm, labeller, masked_lm, transformer_decoder, transformer_encoder
 from attentio.runs.archive import TOKENIZERS
 from attentio.text.protocol import AnyTokenizer
 from attentio.text.tokenizer import Tokenizer
@@ -123,9 +124,14 @@ def _causal_lm(config: ModelConfig, tokenizers: Tokenizers) -> CausalLM:
     return causal_lm(config, vocabulary=tokenizers.source.size)
 
 
+def _labeller(config: ModelConfig, tokenizers: Tokenizers) -> Labeller:
+    return labeller(config, vocabulary=tokenizers.source.size, labels=tokenizers.target.size)
+
+
 ENCODER_DECODER = Blueprint("encoder-decoder", True, _encoder_decoder)
 MASKED_LM = Blueprint("masked-lm", False, _masked_lm)
 CAUSAL_LM = Blueprint("causal-lm", False, _causal_lm)
+LABELLER = Blueprint("labeller", True, _labeller)
 
 
 def _with_decoder(config: ModelConfig, tokenizers: Tokenizers, encoder: Encoder) -> EncoderDecoder:

@@ -11,6 +11,7 @@ from attentio.errors import AttentioError
 from attentio.runs.build import Tokenizers
 from attentio.runs.filler import MaskedRun
 from attentio.runs.generator import CausalRun
+from attentio.runs.labeller import LabelRun
 from attentio.runs.outputs import AttentionPicture
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def report(
 
 
 def look(
-    run: MaskedRun | CausalRun, text: str, *, layer: int | None = None, head: int | None = None
+    run: MaskedRun | CausalRun | LabelRun, text: str, *, layer: int | None = None, head: int | None = None
 ) -> AttentionPicture:
     """From the tokens of a text to one another; by default in the last layer, the mean of its heads."""
     tokens, weights = run.attention(text)

@@ -14,6 +14,7 @@ from attentio.capturing.seen import Seen
 from attentio.decoding.forced import shifted_right
 from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
+from attentio.models.labeller import Labeller
 from attentio.models.masked_lm import MaskedLM
 from attentio.page.document import Page
 from attentio.page.page import view
@@ -150,6 +151,14 @@ def inspect_filling(
     )
 
 
+def inspect_labels(model: Labeller, tokenizer: AnyTokenizer, text: str, ids: Sequence[int], labels: str) -> Inspected:
+    """A text as a labeller reads it. ids: of the text, as the model reads it. labels: that it gets."""
+    seen, tokens, _ = _read(model, tokenizer, ids, torch.full_like(_row(model, ids)[:, 0], len(ids)))
+    return Inspected(
+        title=f"{text} → {labels}", text=labels, seen=seen, tokens=tokens, walks=_walks(model, ids, tokens)
+    )
+
+
 def inspect_continuation(
     model: CausalLM, tokenizer: AnyTokenizer, text: str, prompt: Sequence[int], output: Generated | None
 ) -> Inspected:
@@ -184,7 +193,7 @@ def _read(
 
 
 def _walks(
-    model: CausalLM | MaskedLM,
+    model: CausalLM | MaskedLM | Labeller,
     ids: Sequence[int],
     tokens: list[str],
     rows: list[int] | None = None,

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 from attentio.config.schema import Config
 from attentio.errors import AttentioError
 
-OF_SOME_KIND = frozenset(("translate", "candidates", "align", "fill", "fill_all", "generate", "stream", "score"))
+OF_SOME_KIND = frozenset(
+    ("translate", "candidates", "align", "fill", "fill_all", "generate", "stream", "score", "label")
+)
 """Methods that not every run has."""
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from attentio.config.schema import Config
 from attentio.data.part import Part
 from attentio.errors import AttentioError
-from attentio.runs import causal, masked, translation
+from attentio.runs import causal, labelling, masked, translation
 from attentio.runs.build import Blueprint, Tokenizers
 from attentio.runs.directory import Contents
 from attentio.runs.filler import MaskedRun
 from attentio.runs.generator import CausalRun
+from attentio.runs.labeller import LabelRun
 from attentio.runs.outputs import AttentionPicture
 from attentio.runs.translator import Run
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from attentio.text.tokenizer import Tokenizer
     from attentio.training.loop import Corpus, Validation
 
-AnyRun = Run | MaskedRun | CausalRun
+AnyRun = Run | MaskedRun | CausalRun | LabelRun
 
 
 @runtime_checkable
@@ -102,7 +103,7 @@ class Task(Protocol):
         ...
 
 
-_ALL: tuple[Task, ...] = (translation, masked, causal)
+_ALL: tuple[Task, ...] = (translation, masked, causal, labelling)
 
 TASKS: dict[str, Task] = {task.blueprint.type: task for task in _ALL}
 """Each kind of model, by its `model.type`: the one place where they are told apart."""

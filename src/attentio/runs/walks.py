@@ -22,6 +22,7 @@ from attentio.layers.transformer_block import Sublayer, TransformerBlock
 from attentio.layers.transformer_stack import TransformerStack
 from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
+from attentio.models.labeller import Labeller
 from attentio.models.masked_lm import MaskedLM
 from attentio.models.memory import Memory
 from attentio.models.recurrent import RecurrentDecoder, Trace
@@ -79,7 +80,7 @@ def translation_walks(
 
 
 def language_walks(
-    model: CausalLM | MaskedLM,
+    model: CausalLM | MaskedLM | Labeller,
     ids: Int[Tensor, "1 length"],
     read: Sequence[str],
     *,

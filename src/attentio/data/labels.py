@@ -1,0 +1,20 @@
+"""What is wrong with pairs of texts and labels. No torch."""
+
+from attentio.data.pairs import Pair
+from attentio.errors import AttentioError
+
+
+def check_word_labels(pair: Pair, where: str) -> None:
+    """AttentioError where there is not one label for each word."""
+    words, labels = len(pair.source.split()), len(pair.target.split())
+    if words != labels:
+        raise AttentioError(
+            f"{where}: {words} words and {labels} labels; write one label for each word, with spaces between them, "
+            f"or give --model.labels text"
+        )
+
+
+def check_text_label(pair: Pair, where: str) -> None:
+    """AttentioError for a label of several words."""
+    if len(pair.target.split()) != 1:
+        raise AttentioError(f"{where}: the label {pair.target[:40]!r} holds white space; write_it_as_one_word")

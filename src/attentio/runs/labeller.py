@@ -1,0 +1,159 @@
+"""A trained labeller, ready to use: it labels texts, or their words."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from attentio.config.schema import Config
+from attentio.data.batches import length_sorted_batches, pad_rows
+from attentio.data.labelled import WordRow, word_rows
+from attentio.models.labeller import Labeller
+from attentio.runs.build import LABELLER, Tokenizers
+from attentio.runs.card import described, described_in_html
+from attentio.runs.directory import Contents, load_directory
+from attentio.runs.one_kind import OneKind
+from attentio.runs.outputs import SelfAttention
+from attentio.runs.vocabulary import needed, suppressed_ids
+from attentio.text.normal import normalized
+from attentio.text.protocol import AnyTokenizer
+from attentio.text.unknown import Unknown, unknown_in
+
+if TYPE_CHECKING:
+    from attentio.runs.inspected import Inspected
+
+ROWS_AT_A_TIME = 64
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What a text was labelled.
+
+    labels: of its words, in order; or one, of the whole. probabilities: that the model gives to each.
+    words: those that are labelled; of a model that labels whole texts, the text alone.
+    cut: whether the text was too long for a model that labels whole texts, and its end was not read.
+    unknown: what the vocabulary does not know.
+    """
+
+    words: list[str]
+    labels: list[str]
+    probabilities: list[float]
+    cut: bool
+    unknown: list[Unknown]
+
+    def __repr__(self) -> str:
+        return f"Labelled({' '.join(self.labels)!r})"
+
+
+class LabelRun(OneKind):
+    """A labeller with its tokenizers, as one thing that labels texts.
+
+    >>> from pathlib import Path
+    >>> from attentio.commands.main import main
+    >>> _ = Path("words.tsv").write_text("14 March 2026\\tday month year\\nMay 2026\\tmonth year\\n")
+    >>> main("train tagger --run runs/tagger --data.train words.tsv --training.max_steps 1 --training.warmup 0".split())
+    0
+    >>> run = at.LabelRun.load("runs/tagger", checkpoint="best", device="cpu")
+    >>> run.label(["14 March 2026"], progress=lambda done: None)
+    [Labelled('... ... ...')]
+    >>> run.attention("14 March 2026")
+    SelfAttention(15 tokens, weights [2, 4, 15, 15])
+    >>> run.inspect("14 March 2026")
+    Inspected('... ... ...', 2 attentions; .page() shows them)
+    >>> run.read(" 14 March 2026 "), len(run.encode("14 March 2026")), len(run.padded([[2, 3]]))
+    ('14 March 2026', 15, 2)
+    >>> from attentio.runs.load import read
+    >>> at.LabelRun.of(read("runs/tagger"))
+    <LabelRun runs/tagger: transformer, ... parameters>
+    """
+
+    main_use = "label"
+
+    def __init__(self, path: Path, config: Config, tokenizers: Tokenizers[AnyTokenizer], model: Labeller) -> None:
+        self.path, self.config, self.tokenizers = path, config, tokenizers
+        self.tokenizer, self.model = tokenizers.source, model.eval()
+        self.each_word = config.model.labels == "words"
+        needed(self.tokenizer.begin, "begin", path)
+        needed(self.tokenizer.end, "end", path)
+
+    @classmethod
+    def load(cls, path: str | Path, *, checkpoint: str = "best", device: str | torch.device = "auto") -> "LabelRun":
+        """Read a run directory; `checkpoint` is "best" or "last"; `device` as `attentio.load` has it.
+
+        Raises AttentioError for one that holds another kind of model, or is damaged.
+        """
+        return cls.of(load_directory(path, [LABELLER], checkpoint=checkpoint, device=device))
+
+    @classmethod
+    def of(cls, contents: Contents) -> "LabelRun":
+        """The run of what a directory holds."""
+        return cls(contents.path, contents.config, contents.tokenizers, contents.model)
+
+    def __repr__(self) -> str:
+        return described(self)
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return described_in_html(self)
+
+    def read(self, text: str) -> str:
+        """The text as it is read in training: see `text.normalize`."""
+        return normalized(text, self.config.text.normalize)
+
+    def label(self, texts: Sequence[str], *, progress: Callable[[int], None] = lambda done: None) -> list[Labelled]:
+        """The labels of each text, in order. progress: told how many more rows are done, as they are."""
+        texts = [self.read(text) for text in texts]
+        of_texts = word_rows(texts, self.tokenizer, block=self.config.text.block)
+        read = [rows if self.each_word else rows[:1] for rows in of_texts]
+        answers = iter(self._answers([row for rows in read for row in rows], progress))
+        found = []
+        for text, rows in zip(texts, of_texts, strict=True):
+            asked = rows if self.each_word else rows[:1]
+            told = [one for _ in asked for one in next(answers)]
+            labels = self.tokenizers.target.tokens([label for label, _ in told])
+            words = text.split() if self.each_word else [text]
+            unknown = unknown_in(text, self.tokenizer)
+            found.append(Labelled(words, labels, [each for _, each in told], len(asked) < len(rows), unknown))
+        return found
+
+    @torch.inference_mode()
+    def _answers(self, rows: Sequence[WordRow], progress: Callable[[int], None]) -> list[list[tuple[int, float]]]:
+        """The best label and its probability at each place of each row that is asked for."""
+        found: list[list[tuple[int, float]]] = [[] for _ in rows]
+        suppressed = torch.tensor(suppressed_ids(self.tokenizers.target, self.model.output.out_features))
+        lengths = torch.tensor([len(row.ids) for row in rows])
+        for indices in length_sorted_batches(lengths.numpy(), batch_size=ROWS_AT_A_TIME):
+            some = [rows[i] for i in indices]
+            logits = self.model(*self.padded([row.ids for row in some])).cpu().index_fill(2, suppressed, -torch.inf)
+            best = logits.softmax(-1).max(-1)
+            for i, row, labels, probabilities in zip(indices, some, best.indices, best.values, strict=True):
+                places = row.starts if self.each_word else [0]
+                found[i] = list(zip(labels[places].tolist(), probabilities[places].tolist(), strict=True))
+            progress(len(some))
+        return found
+
+    def padded(self, rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows and their lengths, as the model takes them."""
+        device = self.model.output.weight.device
+        return pad_rows(rows).to(device), torch.tensor([len(ids) for ids in rows], device=device)
+
+    def encode(self, text: str) -> list[int]:
+        """The ids that the model reads of a text: those of its first row."""
+        return word_rows([self.read(text)], self.tokenizer, block=self.config.text.block)[0][0].ids
+
+    def attention(self, text: str) -> SelfAttention:
+        """The attention of every layer and head when the model reads a text."""
+        ids = self.encode(text)
+        with torch.inference_mode():
+            blocks = self.model.attention(*self.padded([ids]))
+        weights = torch.stack([block.own[0] for block in blocks if block.own is not None])
+        return SelfAttention(self.tokenizer.tokens(ids), weights.cpu())
+
+    def inspect(self, text: str) -> "Inspected":
+        """A text as the model reads it, with every layer and head."""
+        from attentio.runs.inspected import inspect_labels
+
+        (found,) = self.label([text])
+        return inspect_labels(self.model, self.tokenizer, self.read(text), self.encode(text), " ".join(found.labels))

@@ -1,0 +1,89 @@
+"""Labellers: trained, used, refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from toy_pairs import as_arguments
+from toy_texts import part_of_the_round
+
+import attentio as at
+
+RECIPE = as_arguments(
+    {
+        "training.max_steps": 60,
+        "training.validate_every": 60,
+        "training.batch_tokens": 256,
+        "training.learning_rate": 0.005,
+        "training.warmup": 5,
+        "training.samples": 1,
+        "model.dropout": 0,
+        "data.test": "null",
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Words of the round, each with its first letter in capitals."""
+    folder = tmp_path_factory.mktemp("labels")
+    texts = [part_of_the_round(start, length) for length in range(2, 9) for start in range(7)]
+    lines = (f"{text}\t{' '.join(word[0].upper() for word in text.split())}\n" for text in texts)
+    (folder / "words.tsv").write_text("".join(lines))
+    (folder / "texts.tsv").write_text("".join(f"{text}\t{text[0].upper()}\n" for text in texts))
+    return folder
+
+
+def test_a_masked_model_becomes_a_tagger(attentio: Callable, masked: Path, data: Path, tmp_path: Path) -> None:
+    run, words = tmp_path / "run", data / "words.tsv"
+    said = attentio(
+        "train", "tagger", "--init", masked, "--run", run, "--data.train", words, "--data.dev", words, *RECIPE
+    )
+    assert said.code == 0, said.err
+    assert "labels.weight" in said.err
+    assert "dev, 49 labelled: accuracy 100.00, macro-f1 100.00" in said.err
+    assert (run / "tokenizer" / "source.json").read_bytes() == (masked / "tokenizer" / "source.json").read_bytes()
+    found = attentio("label", run, given=b"two three\n\nseven one eight\n")
+    assert (found.code, found.out.splitlines()[:2]) == (0, ["T T", ""])
+    assert "'eight' (line 3, character 11): the model does not know it" in found.err
+    (one,) = at.LabelRun.load(run).label(["six seven"])
+    assert (one.words, one.labels, one.cut) == (["six", "seven"], ["S", "S"], False)
+    told = json.loads(attentio("label", run, "--json", given=b"six seven\n").out)
+    assert told == {"words": one.words, "labels": one.labels, "probabilities": pytest.approx(one.probabilities)}
+    assert attentio("evaluate", run, "--data", words, "--out", tmp_path / "out").code == 0
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())["scores"]
+    assert {each["name"]: each["value"] for each in scores} == {"accuracy": 100.0, "macro-f1": 100.0}
+    assert attentio("look", run, "six seven", "--out", tmp_path / "page.html").code == 0
+    said = attentio("export", run, "--to", "huggingface")
+    assert (said.code, "a labeller cannot be written for transformers" in said.err) == (2, True)
+    bundle = tmp_path / "tagger.zip"
+    assert attentio("export", run, "--to", "bundle", "--out", bundle).code == 0
+    assert attentio("label", bundle, given=b"two three\n").out == "T T\n"
+    assert "use `attentio label`" in attentio("fill", run, "a").err
+
+
+def test_a_text_gets_one_label_and_one_too_long_is_told(attentio: Callable, data: Path, tmp_path: Path) -> None:
+    run, texts = tmp_path / "run", data / "texts.tsv"
+    sizes = as_arguments(
+        {
+            "text.source.tokenizer": "whitespace",
+            "text.block": 6,
+            "model.transformer.width": 32,
+            "model.encoder_layers": 1,
+        }
+    )
+    said = attentio("train", "classifier", "--run", run, "--data.train", texts, "--data.dev", texts, *sizes, *RECIPE)
+    assert said.code == 0, said.err
+    found = attentio("label", run, given=b"one two\nfive six\none two three four five\n")
+    assert found.out.split() == ["O", "F", "O"]
+    assert "of 1 texts only the beginning was read, text.block (6) tokens" in found.err
+
+
+def test_bad_labels_are_told_with_their_line(attentio: Callable, tmp_path: Path) -> None:
+    data = tmp_path / "bad.tsv"
+    data.write_text("one two\tA B\nthree four\tC\n")
+    said = attentio("train", "tagger", "--data.train", data, "--run", tmp_path / "run")
+    assert (said.code, f"{data}:2: 2 words and 1 labels; write one label" in said.err) == (2, True)
+    said = attentio("train", "classifier", "--data.train", data, "--run", tmp_path / "run")
+    assert (said.code, f"{data}:1: the label 'A B' holds white space" in said.err) == (2, True)
