@@ -15,6 +15,7 @@ from attentio.decoding.forced import shifted_right
 from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.masked_lm import MaskedLM
+from attentio.models.protocols import LatentAttention
 from attentio.page.page import Page, view
 from attentio.page.walk import Walk, Words
 from attentio.runs.build import Tokenizers
@@ -104,6 +105,8 @@ def inspect_translation(
     with torch.inference_mode(), capture(model, parts=short) as seen:
         logits = model(source, torch.full_like(source[:, 0], source.shape[1]), read)
     calls, read_tokens = seen.joined(), tokenizers.target.tokens(read[0].tolist())
+    if isinstance(model, LatentAttention):
+        calls = Seen([_latent(output)])
     suppressed = suppressed_ids(tokenizers.target, logits.shape[-1], but=tokenizers.target.end)
     walks = None
     if short:
@@ -120,6 +123,15 @@ def inspect_translation(
         warnings=output.warnings(),
         alternatives=_alternatives(logits[0], output.ids, tokenizers.target, suppressed=suppressed),
         walks=walks,
+    )
+
+
+def _latent(output: Translation) -> SeenAttention:
+    """The attention of a model that mixes no values: what the output tells of where it looked."""
+    assert output.attention is not None
+    weights = output.attention[None, None].half()
+    return SeenAttention(
+        name="decoder.transitions", call=0, kind="cross", heads=(0,), weights=weights, keys=weights.shape[3]
     )
 
 
