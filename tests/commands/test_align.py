@@ -79,6 +79,7 @@ def test_words_are_those_between_spaces(seed: int) -> None:
         {"attention": "luong", "local": "p", "window": 2},
         {"attention": "luong", "score": "location", "input_feeding": False},
         {"decoder": "transformer", "decoder_layers": 2},
+        {"attention": "hard-monotonic"},
     ],
     ids=str,
 )

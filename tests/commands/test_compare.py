@@ -10,7 +10,7 @@ import pytest
 from attentio.commands.compare import _recipes, _rows, waits_for_attention
 from attentio.commands.comparison import Measured, Outcome, write
 from attentio.config.read import load_config
-from attentio.models.presets import bahdanau, delayed, luong, plain, recurrent_encoder
+from attentio.models.presets import bahdanau, delayed, hard, luong, plain, recurrent_encoder
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,8 @@ def test_a_variant_named_twice_is_refused_with_its_line(attentio: Callable, tmp_
 
 @pytest.mark.parametrize("feeding", ["true", "false"])
 @pytest.mark.parametrize(
-    ("attention", "build"), [("none", plain), ("bahdanau", bahdanau), ("luong", luong), ("delayed", delayed)]
+    ("attention", "build"),
+    [("none", plain), ("bahdanau", bahdanau), ("luong", luong), ("delayed", delayed), ("hard", hard)],
 )
 def test_a_variant_waits_if_its_decoder_feeds_the_context_back(attention: str, build: Callable, feeding: str) -> None:
     model = load_config("luong", [f"--model.attention={attention}"], shared=[f"--model.input_feeding={feeding}"]).model

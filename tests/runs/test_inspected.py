@@ -19,6 +19,8 @@ RECURRENT = [
     {"attention": "luong", "local": "m", "window": 1, "input_feeding": False},
     {"attention": "luong", "score": "location"},
     {"attention": "luong", "encoder": "transformer"},
+    {"attention": "hard"},
+    {"attention": "hard-monotonic", "order": 1, "window": 2, "encoder": "transformer"},
 ]
 TRANSFORMERS = [{"decoder": "transformer"}, {"encoder": "transformer", "decoder": "transformer", "decoder_layers": 2}]
 HALF = 2e-3  # of a weight, in float16

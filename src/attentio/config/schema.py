@@ -177,10 +177,13 @@ class ModelConfig:
     encoder: what reads the source; with any decoder. `--model.encoder transformer`
     decoder: what writes the target; with any encoder. `--model.decoder transformer`
     attention: of a recurrent decoder (see `attentio.models.presets`). `--model.attention bahdanau`
+    order: of hard attention: 0 where it looks next does not depend on where it looked, 1 it jumps from there, at most
+        `window` positions. `--model.attention hard-monotonic --model.order 1`
     score: how the decoder's state is compared with the source. `--model.score dot`
     local: null attends globally, `m` to a window around the target's own position, `p` to one around a predicted
         position. `--model.local p`
-    window: of local attention, the paper's D: 2D + 1 source positions are seen. `--model.local m --model.window 5`
+    window: of local attention, the paper's D: 2D + 1 source positions are seen; of hard attention of order 1, the
+        longest jump. `--model.local m --model.window 5`
     input_feeding: the attentional vector is also an input of the next step. `--model.input_feeding false`
     readout: what the output of `bahdanau` comes from: `maxout` of s(i-1), y(i-1) and c(i), as its appendix A.2.2 has
         it, or the new `state` s(i), which has read the other two. `--model.attention bahdanau --model.readout state`
@@ -200,7 +203,8 @@ class ModelConfig:
     labels: Literal["words", "text"] = "words"
     encoder: Literal["recurrent", "transformer"] = "recurrent"
     decoder: Literal["recurrent", "transformer"] = "recurrent"
-    attention: Literal["none", "bahdanau", "luong", "delayed"] = "luong"
+    attention: Literal["none", "bahdanau", "luong", "delayed", "hard", "hard-monotonic"] = "luong"
+    order: Literal[0, 1] = 0
     score: Literal["dot", "general", "concat", "location"] = "general"
     local: Literal["m", "p"] | None = None
     window: int = tokens(10)
@@ -218,6 +222,12 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check(self, "model")
+
+    @property
+    def has_own_likelihood(self) -> bool:
+        """Whether its probabilities are a mixture, so that there are no logits to smooth or to compare."""
+        recurrent = self.type == "encoder-decoder" and self.decoder == "recurrent"
+        return recurrent and self.attention.startswith("hard")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,14 @@ def _recurrent_decoder(config: Config) -> bool:
     return _pairs(config) and config.model.decoder == "recurrent"
 
 
+def _luong(config: Config) -> bool:
+    return _recurrent_decoder(config) and config.model.attention == "luong"
+
+
+def _hard(config: Config) -> bool:
+    return _recurrent_decoder(config) and config.model.attention in ("hard", "hard-monotonic")
+
+
 def _parts(config: Config) -> set[str]:
     """What the model is made of: recurrent, transformer."""
     return {config.model.encoder, config.model.decoder} if _pairs(config) else {"transformer"}
@@ -83,8 +91,8 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ),
     ("model.attention", _recurrent_decoder, "a recurrent decoder"),
     (
-        "model.score model.local model.window model.input_feeding model.reach",
-        lambda config: _recurrent_decoder(config) and config.model.attention == "luong",
+        "model.score model.local model.input_feeding model.reach",
+        _luong,
         "model.attention luong of a recurrent decoder",
     ),
     (
@@ -92,7 +100,13 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
         lambda config: _recurrent_decoder(config) and config.model.attention == "bahdanau",
         "model.attention bahdanau of a recurrent decoder",
     ),
-    ("model.window", lambda config: config.model.local is not None, "model.local m or p"),
+    ("model.order", _hard, "model.attention hard or hard-monotonic of a recurrent decoder"),
+    (
+        "model.window",
+        lambda config: config.model.order == 1 if _hard(config) else _luong(config) and config.model.local is not None,
+        "model.local m or p of model.attention luong, and model.order 1 of hard attention",
+    ),
+    ("training.label_smoothing", lambda config: not config.model.has_own_likelihood, "models without hard attention"),
     ("model.reach", lambda config: config.model.score == "location", "model.score location"),
     ("model.transformer.", lambda config: "transformer" in _parts(config), "Transformers"),
     (

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from attentio.data.batches import pad_rows
 from attentio.devices import as_float64
 from attentio.errors import AttentioError
-from attentio.models.protocols import Trainable
+from attentio.models.protocols import Likelihood, Trainable
 from attentio.text.tokenizer import PAD
 
 LANGUAGE_METRICS: Mapping[str, str] = MappingProxyType(
@@ -99,9 +99,13 @@ def score_tokens(model: Trainable, batches: Iterable[LabelledBatch], *, ignore_i
     for batch in batches:
         labels = batch.labels.to(device)
         predicted = labels != ignore_index
-        features = model.features(*(each.to(device) for each in batch.inputs))[predicted]
-        for rows, right in zip(features.split(_ROWS), labels[predicted].split(_ROWS), strict=True):
-            logits = model.output(rows)
+        inputs = [each.to(device) for each in batch.inputs]
+        if isinstance(model, Likelihood):  # its log-probabilities are logits too
+            features, output = model.forward(*inputs), None
+        else:
+            features, output = model.features(*inputs), model.output
+        for rows, right in zip(features[predicted].split(_ROWS), labels[predicted].split(_ROWS), strict=True):
+            logits = rows if output is None else output(rows)
             precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
             nats += as_float64(nn.functional.cross_entropy(precise, right, reduction="none")).sum().cpu()
             correct += int((logits.argmax(-1) == right).sum())

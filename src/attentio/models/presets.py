@@ -18,9 +18,11 @@ from attentio.layers.readout import (
     Readout,
     StateReadout,
 )
-from attentio.layers.recurrence import GRU, LSTM, Bidirectional
+from attentio.layers.recurrence import GRU, LSTM, Bidirectional, Recurrence
 from attentio.layers.sources import Score
+from attentio.layers.transitions import FirstOrder, Transitions, ZerothOrder
 from attentio.models.encoder_decoder import EncoderDecoder
+from attentio.models.hard import HardDecoder, HardEncoderDecoder
 from attentio.models.recurrent import Bridge, ContextTo, Query, RecurrentDecoder, RecurrentEncoder
 from attentio.models.transformer import TransformerEncoder
 
@@ -75,6 +77,23 @@ def delayed(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> Encode
     return _assemble(config, encoder, attention, readout, vocabulary=vocabulary, query="previous", context="output")
 
 
+def hard(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> EncoderDecoder:
+    """Exact hard attention: Wu, Shapiro and Cotterell 2018, monotonic Wu and Cotterell 2019; see `models.hard`.
+
+    The decoder's first state is a learnt function of the encoder's last ones (`Bridge`); the papers' is a constant.
+    """
+    sizes = {"query_features": config.hidden, "memory_features": encoder.features}
+    monotonic = config.attention == "hard-monotonic"
+    transitions: Transitions = ZerothOrder(**sizes, monotonic=monotonic)
+    if config.order == 1:
+        transitions = FirstOrder(**sizes, monotonic=monotonic, reach=config.window)
+    embedding, layers, bridge = _recurrence(config, encoder, vocabulary=vocabulary, fed=0)
+    decoder = HardDecoder(
+        embedding, layers, bridge, transitions, memory_features=encoder.features, dropout=config.dropout
+    )
+    return HardEncoderDecoder(encoder, decoder)
+
+
 def _score(config: ModelConfig, *, memory: int) -> Score:
     hidden = config.hidden
     if config.score == "dot":
@@ -112,22 +131,21 @@ def _assemble(
     query: Query,
     context: ContextTo,
 ) -> EncoderDecoder:
-    cell = _cell(config)
     fed = {"input": encoder.features, "both": readout.features, "output": 0}[context]
-    decoder = RecurrentDecoder(
+    backward_only = context == "input" and isinstance(encoder, RecurrentEncoder)
+    parts = _recurrence(config, encoder, vocabulary=vocabulary, fed=fed, backward_only=backward_only)
+    decoder = RecurrentDecoder(*parts, attention, readout, query=query, context=context, dropout=config.dropout)
+    return EncoderDecoder(encoder, decoder)
+
+
+def _recurrence(
+    config: ModelConfig, encoder: Encoder, *, vocabulary: int, fed: int, backward_only: bool = False
+) -> tuple[nn.Embedding, list[Recurrence], Bridge]:
+    """What every recurrent decoder has. fed: features that the first layer reads besides the token."""
+    cell = _cell(config)
+    bridge = {"summary": encoder.summary_features, "layers": config.decoder_layers, "states": cell.states}
+    return (
         nn.Embedding(vocabulary, config.embedding),
         [cell(config.hidden if i else config.embedding + fed, config.hidden) for i in range(config.decoder_layers)],
-        Bridge(
-            summary=encoder.summary_features,
-            layers=config.decoder_layers,
-            states=cell.states,
-            hidden=config.hidden,
-            backward_only=context == "input" and isinstance(encoder, RecurrentEncoder),
-        ),
-        attention,
-        readout,
-        query=query,
-        context=context,
-        dropout=config.dropout,
+        Bridge(**bridge, hidden=config.hidden, backward_only=backward_only),
     )
-    return EncoderDecoder(encoder, decoder)

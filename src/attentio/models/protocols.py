@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from attentio.layers.packed import PackedWeights
@@ -65,4 +65,37 @@ class Trainable(Protocol):
 
     def features(self, *inputs: Tensor) -> Float[Tensor, "batch positions features"]:
         """What `output` turns into the logits of what is to be predicted at each position."""
+        ...
+
+
+@runtime_checkable
+class Likelihood(Protocol):
+    """A model that brings its own likelihood: a mixture, of which no one layer gives the logits.
+
+    Called, it gives log-probabilities where others give logits.
+    """
+
+    def loss(
+        self, labels: Int[Tensor, "batch positions"], asked: Bool[Tensor, "batch positions"], *inputs: Tensor
+    ) -> Float[Tensor, ""]:
+        """The negative log-probabilities (natural) of the asked labels, each given those before it, summed."""
+        ...
+
+    def forward(self, *inputs: Tensor) -> Float[Tensor, "batch positions vocab"]:
+        """log p of every token at each position."""
+        ...
+
+
+@runtime_checkable
+class LatentAttention(Protocol):
+    """A model whose attention is a random variable: what was said tells where it looked, so it is asked afterwards."""
+
+    def posterior(
+        self,
+        source: Int[Tensor, "batch source"],
+        lengths: Int[Tensor, "batch"],
+        target: Int[Tensor, "batch target"],
+        labels: Int[Tensor, "batch target"],
+    ) -> Float[Tensor, "batch target source"]:
+        """The probability of each source position at each step, given all labels. target: what is read to say them."""
         ...

@@ -15,6 +15,7 @@ from attentio.evaluation.alignment import shifted
 from attentio.layers.packed import PackedWeights
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.ensemble import Ensemble
+from attentio.models.protocols import LatentAttention
 from attentio.models.transformer import TransformerDecoder
 from attentio.notebook import frame, grid
 from attentio.pictures.labels import label
@@ -72,7 +73,7 @@ def align(
     lengths = np.array([len(source) for source in sources], dtype=np.int64)
     for indices in length_sorted_batches(lengths, batch_size=batch_size):
         numbers = indices.tolist()
-        attention = _attention(model, [sources[i] for i in numbers], [targets[i] for i in numbers], begin, layer)
+        attention = attention_between(model, [sources[i] for i in numbers], [targets[i] for i in numbers], begin, layer)
         for row, i in enumerate(numbers):
             source, target = sources[i], targets[i]
             source_tokens, tokens = tokenizers.source.tokens(source), tokenizers.target.tokens(target)
@@ -86,13 +87,20 @@ def align(
     return [one for one in found if one is not None]
 
 
-def _attention(
-    model: EncoderDecoder | Ensemble, sources: list[list[int]], targets: list[list[int]], begin: int, layer: int | None
+def attention_between(
+    model: EncoderDecoder | Ensemble,
+    sources: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    begin: int,
+    layer: int | None = None,
 ) -> Float[Tensor, "batch target source"]:
+    """The attention of a batch; arguments as `align`."""
     device = next(model.parameters()).device
     lengths = torch.tensor([len(source) for source in sources], device=device)
     source, target = pad_rows(sources).to(device), pad_rows(targets).to(device)
     with torch.inference_mode():
+        if layer is None and isinstance(model, LatentAttention):
+            return model.posterior(source, lengths, shifted_right(target, begin), target).cpu()
         memory = model.encode(source, lengths)
         if layer is None:
             weights = forced_weights(model, model.start(memory, packed=PackedWeights()), target, begin=begin)

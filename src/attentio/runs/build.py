@@ -16,7 +16,7 @@ from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.labeller import Labeller
 from attentio.models.masked_lm import MaskedLM
-from attentio.models.presets import Encoder, bahdanau, delayed, luong, plain, recurrent_encoder
+from attentio.models.presets import Encoder, bahdanau, delayed, hard, luong, plain, recurrent_encoder
 from attentio.models.transformer import TransformerEncoder
 from attentio.models.transformer_presets import causal_lm, labeller, masked_lm, transformer_decoder, transformer_encoder
 from attentio.runs.archive import TOKENIZERS
@@ -128,6 +128,17 @@ def _labeller(config: ModelConfig, tokenizers: Tokenizers) -> Labeller:
     return labeller(config, vocabulary=tokenizers.source.size, labels=tokenizers.target.size)
 
 
+RECURRENT_DECODERS: dict[str, Callable[..., EncoderDecoder]] = {
+    "none": plain,
+    "bahdanau": bahdanau,
+    "luong": luong,
+    "delayed": delayed,
+    "hard": hard,
+    "hard-monotonic": hard,
+}
+"""By `model.attention`."""
+
+
 ENCODER_DECODER = Blueprint("encoder-decoder", True, _encoder_decoder)
 MASKED_LM = Blueprint("masked-lm", False, _masked_lm)
 CAUSAL_LM = Blueprint("causal-lm", False, _causal_lm)
@@ -144,5 +155,4 @@ def _with_decoder(config: ModelConfig, tokenizers: Tokenizers, encoder: Encoder)
             config, vocabulary=tokenizers.target.size, memory_features=encoder.features, tokens=shared
         )
         return EncoderDecoder(encoder, decoder)
-    preset = {"none": plain, "bahdanau": bahdanau, "luong": luong, "delayed": delayed}[config.attention]
-    return preset(config, encoder, vocabulary=tokenizers.target.size)
+    return RECURRENT_DECODERS[config.attention](config, encoder, vocabulary=tokenizers.target.size)

@@ -62,6 +62,8 @@ def attention_of(config: Config) -> str:
     model = config.model
     if model.type != "encoder-decoder" or model.decoder == "transformer":
         return "transformer"
+    if model.attention.startswith("hard"):
+        return f"{model.attention}, order {model.order}"
     if model.attention != "luong":
         return model.attention
     local = f", local-{model.local}" if model.local else ""

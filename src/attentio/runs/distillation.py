@@ -40,6 +40,12 @@ def read_teachers(config: Config) -> list[Contents]:
     if config.teacher is None or not learns_tokens(config):
         return []
     found = [read(one, device="cpu")._replace(path=Path(one)) for one in config.teacher.split(",")]
+    for model in (config.model, *(one.config.model for one in found)):
+        if model.has_own_likelihood:
+            raise AttentioError(
+                f"teacher: model.attention {model.attention} has no logits to learn or to teach; "
+                f"give --training.distill sequences"
+            )
     for one in found:
         if one.config.model.type != config.model.type:
             raise AttentioError(

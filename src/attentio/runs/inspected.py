@@ -16,6 +16,7 @@ from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.labeller import Labeller
 from attentio.models.masked_lm import MaskedLM
+from attentio.models.protocols import LatentAttention
 from attentio.page.document import Page
 from attentio.page.page import view
 from attentio.page.walk import Walk, Words
@@ -106,6 +107,8 @@ def inspect_translation(
     with torch.inference_mode(), capture(model, parts=short) as seen:
         logits = model(source, torch.full_like(source[:, 0], source.shape[1]), read)
     calls, read_tokens = seen.joined(), tokenizers.target.tokens(read[0].tolist())
+    if isinstance(model, LatentAttention):
+        calls = Seen([_latent(output)])
     suppressed = suppressed_ids(tokenizers.target, logits.shape[-1], but=tokenizers.target.end)
     walks = None
     if short:
@@ -122,6 +125,15 @@ def inspect_translation(
         warnings=output.warnings(),
         alternatives=_alternatives(logits[0], output.ids, tokenizers.target, suppressed=suppressed),
         walks=walks,
+    )
+
+
+def _latent(output: Translation) -> SeenAttention:
+    """The attention of a model that mixes no values: what the output tells of where it looked."""
+    assert output.attention is not None
+    weights = output.attention[None, None].half()
+    return SeenAttention(
+        name="decoder.transitions", call=0, kind="cross", heads=(0,), weights=weights, keys=weights.shape[3]
     )
 
 

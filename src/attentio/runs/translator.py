@@ -24,6 +24,7 @@ from attentio.layers.positions import LearnedPositions
 from attentio.memory import check_memory
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.ensemble import Ensemble
+from attentio.models.protocols import LatentAttention
 from attentio.models.transformer import TransformerDecoder
 from attentio.runs.build import ENCODER_DECODER, Tokenizers
 from attentio.runs.card import described, described_in_html
@@ -256,6 +257,7 @@ class Run(OneKind):
                     steps.append(step)
                     each_step()
             drawn = joined(steps, limits, length_penalty=decoding.length_penalty)
+            drawn = self._looked_back(drawn, [sources[index] for index in indices])
             for index, hypotheses in zip(indices, drawn, strict=True):
                 found[index] = self._translations(hypotheses, texts[index], sources[index])
             progress(len(indices))
@@ -389,7 +391,10 @@ class Run(OneKind):
                     constraints=constraints,
                     each_step=each_step,
                 )
-            yield [numbers[index] for index in indices], hypotheses
+            yield (
+                [numbers[index] for index in indices],
+                self._looked_back(hypotheses, [here[index] for index in indices]),
+            )
 
     def _search_elsewhere(
         self,
@@ -409,6 +414,17 @@ class Run(OneKind):
             chosen = fit[indices].tolist()
             asked = [sources[number] for number in chosen], limits[chosen].tolist()
             yield chosen, engine(*asked, decoding, n_best=n_best, need_weights=attention)
+
+    def _looked_back(self, found: list[list[Hypothesis]], sources: Sequence[Sequence[int]]) -> list[list[Hypothesis]]:
+        """Where the attention is a random variable: with what all that was said tells of it."""
+        pairs = [(source, one) for source, several in zip(sources, found, strict=True) for one in several]
+        if not (isinstance(self.model, LatentAttention) and pairs and pairs[0][1].weights is not None):
+            return found
+        from attentio.runs.aligned import attention_between
+
+        said = [[*one.tokens, self.end] for _, one in pairs]
+        weights = iter(attention_between(self.model, [source for source, _ in pairs], said, self.begin))
+        return [[one._replace(weights=next(weights)[: len(one.tokens) + 1]) for one in several] for several in found]
 
     def _started(
         self, sources: Sequence[Sequence[int]], decoding: DecodingConfig, compiled: bool | None, *, banks: int = 1

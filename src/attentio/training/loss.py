@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from attentio.layers.product import product
-from attentio.models.protocols import Trainable
+from attentio.models.protocols import Likelihood, Trainable
 from attentio.training.distillation import ROWS_AT_A_TIME, Teaching
 
 
@@ -17,6 +17,7 @@ class Objective(nn.Module):
 
     label_smoothing, padding: the `never` of `linear_cross_entropy`; positions whose label is padding do not count.
     teaching: (1 - w) * cross-entropy + w * divergence from the teachers, with its weight w.
+    A model that brings its own likelihood is trained without smoothing.
     """
 
     def __init__(
@@ -28,7 +29,10 @@ class Objective(nn.Module):
 
     def forward(self, labels: Int[Tensor, "batch positions"], *inputs: Tensor) -> Float[Tensor, ""]:
         """The loss summed over the labels; inputs are those of the model's `features`."""
-        model, asked = cast(Trainable, self.model), labels != self.padding
+        asked = labels != self.padding
+        if isinstance(self.model, Likelihood):
+            return self.model.loss(labels, asked, *inputs)
+        model = cast(Trainable, self.model)
         features = model.features(*inputs)
         features = features[asked]
         with torch.autocast(features.device.type, enabled=False):  # a sum of many small numbers
