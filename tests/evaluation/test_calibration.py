@@ -51,7 +51,7 @@ def test_outputs_that_are_all_right_or_all_wrong_are_refused(right: list[bool], 
 
 
 def test_doubtful_lines_are_marked_by_the_calibrated_confidence(toy, tmp_path: Path, attentio: Callable) -> None:
-    run = Path(shutil.copytree(toy.run, tmp_path / "run"))
+    run = Path(shutil.copytree(toy.run, tmp_path / "run", ignore=shutil.ignore_patterns("evaluation")))
     path = run / "evaluation" / "calibration" / "calibration.json"
     missing = attentio("translate", run, "--doubtful", "0.5", given=b"abc\n").err
     assert missing.startswith(f"attentio: {path}: no calibration is there; `attentio evaluate RUN --calibrate`")

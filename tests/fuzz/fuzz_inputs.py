@@ -18,8 +18,7 @@ from fuzz_mutations import WORDS, damaged, flipped, retyped
 from safetensors.numpy import load_file, save_file
 
 from attentio.config.plain_yaml import parse_yaml, write_yaml
-from attentio.config.read import load_config
-from attentio.runs.sums import flat
+from attentio.config.read import leaves, load_config
 
 TINY = """
 name: {name}
@@ -206,7 +205,7 @@ class Inputs:
         """A key of the configuration with a value from the edge."""
         name = draw.choice(sorted(RUNS))
         shutil.copy(self.base / f"{name}.yaml", folder)
-        key = draw.choice(sorted(flat(asdict(load_config(str(self.base / f"{name}.yaml"))))))
+        key = draw.choice(sorted(dict(leaves(asdict(load_config(str(self.base / f"{name}.yaml")))))))
         word = draw.choice(WORDS)
         if key == "training.max_steps" and len(word) > 3:  # is meant to take as long
             word = "3"

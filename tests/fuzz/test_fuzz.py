@@ -15,10 +15,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from attentio.config.plain_yaml import parse_yaml, write_yaml
-from attentio.config.read import load_config, to_yaml
+from attentio.config.read import leaves, load_config, to_yaml
 from attentio.config.schema import Config
 from attentio.errors import AttentioError
-from attentio.runs.sums import flat
 
 TREES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -48,7 +47,7 @@ def test_what_is_written_as_yaml_is_read_as_the_same(tree: Any) -> None:
     assert repr(parse_yaml(write_yaml(tree))) == repr(tree)
 
 
-KEYS = sorted(flat(asdict(load_config("transformer"))))
+KEYS = sorted(dict(leaves(asdict(load_config("transformer")))))
 
 
 def taken(path: str, options: Sequence[str] = ()) -> Config | None:

@@ -108,7 +108,7 @@ def test_hypotheses_are_those_of_scoring_them_again_whatever_else_is_in_the_batc
         found = search(model, state, max_lengths=torch.tensor([5, 7, 4]), **options)
         for row, hypotheses in enumerate(found):
             n = lengths[row : row + 1]
-            for tokens, _, log_prob, _, _ in hypotheses:
+            for tokens, _, log_prob, *_ in hypotheses:
                 target = torch.tensor([[1, *tokens]])
                 log_probs = model(source[row : row + 1, : n[0]], n, target)[0].log_softmax(-1)
                 again = sum(log_probs[i, token].item() for i, token in enumerate([*tokens, 2]))

@@ -171,7 +171,7 @@ def test_hypotheses_and_their_weights_are_those_of_scoring_them_again(seed, sett
         )
         for row, hypotheses in enumerate(found):
             n = lengths[row : row + 1]
-            for tokens, _, log_prob, weights, _ in hypotheses:
+            for tokens, _, log_prob, weights, *_ in hypotheses:
                 target = torch.tensor([[begin, *tokens]])
                 memory = model.encode(source[row : row + 1, : n[0]], n)
                 log_probs = model.output(model.decoder.features(memory, target))[0].log_softmax(-1)
@@ -216,7 +216,7 @@ def test_a_search_over_continuations_is_that_of_scoring_them_again(seed, setting
             need_weights=False,
         )
         for prompt, hypotheses in zip(prompts, found, strict=True):
-            for tokens, _, log_prob, _, _ in hypotheses:
+            for tokens, _, log_prob, *_ in hypotheses:
                 text = torch.cat([prompt, torch.tensor(tokens, dtype=torch.long)])
                 log_probs = model(text.unsqueeze(0))[0, len(prompt) - 1 :].log_softmax(-1)
                 again = sum(log_probs[i, token].item() for i, token in enumerate([*tokens, 2]))

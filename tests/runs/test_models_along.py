@@ -134,7 +134,7 @@ def test_nothing_is_trained_on_from_a_bundle(given: str, attentio: Callable, tmp
     path = along()["dates-luong"] if given == "bundle" else given
     said = attentio("train", path, "--run", tmp_path / "run")
     assert said.code == 2
-    assert "nothing to go on from" in said.err
+    assert "is a bundle, and no configuration" in said.err
     assert said.err.count("\n") == 1
     assert not (tmp_path / "run").exists()
 

@@ -74,5 +74,5 @@ def test_compare_shows_a_dash_for_memory_that_is_not_told(tmp_path: Path, attent
     assert done.returncode == 0
     assert not encoding_forgotten(done.stderr.decode())
     outcomes = json.loads((tmp_path / "out" / "compare.json").read_text(encoding="utf-8"))
-    assert [(one["variant"], one["peak_megabytes"]) for one in outcomes] == [("plain", None), ("none", None)]
+    assert [(one["variant"], one["runs"][0]["peak_megabytes"]) for one in outcomes] == [("plain", None), ("none", None)]
     assert all(" | - | " in line for line in (tmp_path / "out" / "compare.md").read_text("utf-8").splitlines()[2:])

@@ -102,7 +102,6 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.commands.unknown import UnknownTexts
     from attentio.data.lines import read_sources
     from attentio.errors import AttentioError
-    from attentio.runs.calibrated import CALIBRATION, NAME, load_calibration
     from attentio.runs.constraints import Constraints
     from attentio.runs.load import load_as
     from attentio.runs.places import outputs_folder
@@ -119,7 +118,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         prefix=arguments.prefix, require=arguments.require, no_repeat_ngram=arguments.no_repeat_ngram
     )
     trained = load_as(Run, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
-    if constraints != Constraints() and arguments.engine != OWN:
+    if (arguments.prefix or arguments.require or arguments.no_repeat_ngram) and arguments.engine != OWN:
         raise AttentioError("--engine searches freely; leave it, or --prefix, --require and --no-repeat-ngram, out")
     trained = with_engine(trained, arguments.engine)
     n_best, beam = arguments.n_best or 1, arguments.beam or trained.config.decoding.beam
@@ -127,6 +126,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         raise AttentioError(f"--n-best {n_best} needs a --beam of at least as many; the beam is {beam}")
     doubt = None
     if arguments.doubtful is not None:
+        from attentio.runs.calibrated import CALIBRATION, NAME, load_calibration
+
         path = outputs_folder(arguments.run, "evaluation") / CALIBRATION / NAME
         doubt = Doubt(load_calibration(path, trained.model), float(arguments.doubtful))
     lines = read_sources(sys.stdin.buffer, "<stdin>", bad_lines=arguments.bad_lines)

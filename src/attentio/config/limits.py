@@ -19,7 +19,7 @@ def check(section: Any, key: str) -> None:
         if is_dataclass(value):
             check(value, name)
         elif get_origin(each.type) is Literal and value not in get_args(each.type):
-            raise AttentioError(f"{name} must be one of {', '.join(get_args(each.type))}; got {value!r}")
+            raise AttentioError(f"{name} must be one of {', '.join(map(str, get_args(each.type)))}; got {value!r}")
         elif value is None:
             if type(None) not in get_args(each.type):
                 raise AttentioError(f"{name} must be {each.metadata.get('said', 'given')}; got null")

@@ -281,5 +281,5 @@ def _kinds(key: str) -> tuple[tuple[Any, ...], str, list[str]]:
     return kinds, f"null or {said}" if NoneType in kinds else said, choices
 
 
-def _choices(kind: Any) -> tuple[Any, ...]:
-    return get_args(kind) if get_origin(kind) is Literal else ()
+def _choices(kind: Any) -> tuple[str, ...]:
+    return tuple(map(str, get_args(kind))) if get_origin(kind) is Literal else ()
