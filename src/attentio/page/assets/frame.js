@@ -2,7 +2,7 @@
 (() => {
   "use strict";
 
-  const KEYS = [["[ ]", "keys.head"], ["{ }", "keys.layer"], ["w", "keys.words"], ["s", "keys.scale"], ["t", "keys.theme"],
+  const KEYS = [["[ ]", "keys.head"], ["{ }", "keys.layer"], ["w", "keys.words"], ["s", "keys.scale"], ["t", "keys.theme"], ["l", "keys.lecture"],
     ["Tab", "keys.tab"], ["←↑→↓", "keys.arrows"], ["+ − 0", "keys.zoom"], ["Enter", "keys.strongest"], ["Esc", "keys.escape"], ["?", "keys.help"]];
 
   const LONGEST = 400;  // letters of a sentence in the heading
@@ -60,15 +60,19 @@
     const button = (labelKey, text, act) => make("button", { type: "button", class: "icon", labelKey, on: { click: act } },
       make("span", { "aria-hidden": "true", text }));
     const theme = button("settings.theme", "◐", () => toggleTheme(app));
+    const lecture = make("button", { type: "button", class: "icon lecture", key: "settings.lectureShort", labelKey: "settings.lecture",
+      on: { click: () => toggleLecture(app) } });
+    lecture.hidden = !app.payload.groups.length;
+    document.addEventListener("fullscreenchange", () => app.set({ lecture: Boolean(document.fullscreenElement) }));
     const link = make("button", { type: "button", class: "icon", key: "settings.linkShort", labelKey: "settings.link",
       on: { click: () => copyLink(app) } });
     link.hidden = window !== window.top || !app.payload.groups.length;
-    place.append(language, theme, link, button("settings.png", "PNG", () => save(app, "png")), button("settings.svg", "SVG", () => save(app, "svg")),
+    place.append(language, theme, lecture, link, button("settings.png", "PNG", () => save(app, "png")), button("settings.svg", "SVG", () => save(app, "svg")),
       make("button", { type: "button", class: "icon print", key: "settings.print", on: { click: () => print() } }), button("settings.keys", "?", () => help.showModal()));
     document.addEventListener("keydown", (event) => {
       if (event.target.closest("input, select, textarea, dialog, [contenteditable]")) return;
       if (!app.state.keys || event.ctrlKey || event.metaKey || event.altKey) return;
-      const act = { "?": () => help.showModal(), t: () => toggleTheme(app), s: () => { if (app.payload.groups.length) nextScale(app); },
+      const act = { "?": () => help.showModal(), t: () => toggleTheme(app), l: () => { if (app.payload.groups.length) toggleLecture(app); }, s: () => { if (app.payload.groups.length) nextScale(app); },
         w: () => { if (app.payload.groups.length && hasWords(app)) app.set({ words: !app.state.words }); }, "[": () => step(app, 0, -1), "]": () => step(app, 0, 1),
         "{": () => step(app, -1, 0), "}": () => step(app, 1, 0) }[event.key];
       if (!act) return;
@@ -84,6 +88,14 @@
     } catch {
       prompt(app.text("settings.link"), location.href);  // a browser that keeps its clipboard to itself
     }
+  }
+
+  // A whole screen where the browser gives one; the large type in any case.
+  function toggleLecture(app) {
+    const lecture = !app.state.lecture;
+    app.set({ lecture });
+    if (!lecture && document.fullscreenElement) document.exitFullscreen();
+    else if (lecture) document.documentElement.requestFullscreen?.().catch(() => {});
   }
 
   const toggleTheme = (app) => app.set({ theme: app.state.theme === "dark" ? "light" : "dark" });
