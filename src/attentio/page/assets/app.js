@@ -121,6 +121,7 @@ const attentioViews = [];
     },
     percent(share) {
       if (share > 0 && share < 0.0005) return "< 0.1 %";
+      if (share > 0.99 && share < 0.9995) return "99 %";  // all is all
       return `${share >= 0.0995 || share === 0 ? Math.round(100 * share) : (100 * share).toPrecision(2)} %`;
     },
     quote(token) { return `“\u2068${token}\u2069”`; },

@@ -133,7 +133,12 @@
     const words = make("input", { type: "checkbox", on: { change: () => app.set({ words: words.checked }) } });
     const wordsLabel = make("label", { class: "check" }, words, make("span", { key: "choice.words" }));
     const rule = make("p", { class: "hint rule", key: "words.rule" }), said = make("p", { class: "hint rule" });
-    place.append(...[group, item, layer, head, measure, scale, without].map((each) => each.label), wordsLabel, rule, said);
+    const more = make("details", { class: "more" }, make("summary", { key: "choice.more" }),
+      ...[measure, scale, without].map((each) => each.label), wordsLabel);
+    const narrow = matchMedia("(max-width: 640px)"), fold = () => { more.open = !narrow.matches; };
+    narrow.addEventListener("change", fold);
+    fold();
+    place.append(...[group, item, layer, head].map((each) => each.label), more, rule, said);
 
     const fill = ({ name, node, label }, options, hidden) => {
       node.replaceChildren(...options.map(([value, text]) => make("option", { value, text })));
@@ -166,6 +171,7 @@
       wordsLabel.hidden = !hasWords(app) || !uses.includes("words");
       words.checked = app.state.words;
       rule.hidden = !app.state.words || wordsLabel.hidden;
+      more.hidden = [measure, scale, without].every((each) => each.label.hidden) && wordsLabel.hidden;
     };
     app.on(show);
     show();

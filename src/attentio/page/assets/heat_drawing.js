@@ -107,7 +107,8 @@
       const bold = column === chosen.column, color = app.color(bold ? "accent" : "ink");
       const middle = left + (column + 0.5) * cell - x;
       const text = attentio.pen.fitted(columns[column], size, MOST_LABEL);
-      if (upright) pen.text(middle, top - 9, text, { size, align: "center", bold, color });
+      // Letters stand upright between longer ones, too.
+      if (upright || ([...text].length < 3 && attentio.pen.width(text, size, bold) <= cell - 2)) pen.text(middle, top - 9, text, { size, align: "center", bold, color });
       else pen.text(middle + size * 0.3, top - 7, text, { size, angle: -45, bold, color });
     }
   }
