@@ -132,7 +132,7 @@
       ["head", "choice.head"], ["measure", "choice.measure"], ["scale", "choice.scale"], ["without", "choice.without"]].map(([name, key]) => select(name, key));
     const words = make("input", { type: "checkbox", on: { change: () => app.set({ words: words.checked }) } });
     const wordsLabel = make("label", { class: "check" }, words, make("span", { key: "choice.words" }));
-    const rule = make("p", { class: "hint rule", key: "words.rule" }), said = make("p", { class: "hint rule" });
+    const rule = make("p", { class: "hint rule", key: "words.rule" }), said = make("p", { class: "hint measured" });
     const more = make("details", { class: "more" }, make("summary", { key: "choice.more" }),
       ...[measure, scale, without].map((each) => each.label), wordsLabel);
     const narrow = matchMedia("(max-width: 640px)"), fold = () => { more.open = !narrow.matches; };
