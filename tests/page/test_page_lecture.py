@@ -43,13 +43,13 @@ def test_queries_are_played_one_after_another_with_what_comes_of_them(open_page:
     tab = open_page(page(), reduced_motion=motion)
     tab.click("#tab-arcs")
     tab.locator("#panel-arcs .scroller").focus()
-    tab.keyboard.press("Escape")
+    tab.evaluate("attentio.app.set({row: 2, column: null})")
     tab.keyboard.press("Space")
     play = tab.get_by_role("button", name="Play")
     assert play.get_attribute("aria-pressed") == "true"
     reading = tab.locator("#panel-arcs .reading")
-    for row in range(4):
-        if motion == "reduce" and row:
+    for row in (2, 3):
+        if motion == "reduce" and row == 3:
             assert tab.evaluate("attentio.app.state.row") == row - 1  # nothing moves by itself
             tab.keyboard.press("Space")
         reading.filter(has_text=f"t{row}").wait_for()
