@@ -26,7 +26,7 @@
  *                    entry.heads, or -1 for their mean. row, column: the chosen cell, or null; of words, if words are
  *                    joined (words: true). scale: "sqrt" | "linear" | "log" | "even" | "row". without: "" | "sink" |
  *                    "special", keys that are left out of the colours. theme: "light" | "dark". measure: "weight" | "value" |
- *                    "rollout", see measures.js. pin: {group, layer, head}
+ *                    "erased" | "rollout", see measures.js. pin: {group, layer, head}
  *                    to compare with; layer, head: null for those that are shown. kind, sort: of the heads in the overview. paper: being printed. lecture: before a class. keys: whether single letters do something.
  * app.set({..})      change some of it; every listener and the shown view hear of it before set returns
  * app.on(listener)   listener(changed): for what is always there; views have update() instead

@@ -152,6 +152,12 @@
       if (!others.length) return role;
       return others.some((each) => each.name !== group.name) ? `${role} · ${group.name}${size}` : `${role}${size}`;
     };
+    const agree = async () => {
+      const { weight, value } = await attentio.measures.agreements(app), number = (each) => (Number.isNaN(each) ? "–" : each.toFixed(2).replace("-", "−"));
+      if (app.state.measure === "erased") {
+        said.textContent = `${app.text("measured.erased")} ${app.text("measured.agreement", { weight: number(weight), value: number(value) })}`;
+      }
+    };
     const show = () => {
       const now = app.group(), entry = app.entry();
       fill(group, groups.map((each, at) => [at, groupName(each)]), groups.length < 2);
@@ -162,11 +168,12 @@
       const uses = app.shownView()?.uses ?? [];
       fill(scale, attentio.colours.SCALES.map((each) => [each, app.text(`scale.${each}`)]), !uses.includes("scale"));
       fill(without, ["", "sink", "special"].map((each) => [each, app.text(`without.${each || "nothing"}`)]), !uses.includes("scale"));
-      const measures = attentio.measures.available(app), chosen = measures.includes(app.state.measure) ? app.state.measure : "weight";
+      const measures = attentio.measures.available(app), chosen = attentio.measures.shown(app);
       fill(measure, measures.map((each) => [each, app.text(`measure.${each}`)]), measures.length < 2 || !uses.includes("scale"));
       measure.node.value = chosen;
       said.hidden = chosen === "weight" || !uses.includes("scale");
       said.textContent = app.text(`measured.${chosen}`);
+      if (chosen === "erased") agree();
       group.node.title = now.name;
       wordsLabel.hidden = !hasWords(app) || !uses.includes("words");
       words.checked = app.state.words;

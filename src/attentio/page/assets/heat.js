@@ -170,7 +170,7 @@
       const { app } = this, { code, value } = this.matrix.at(row, column), { MASKED, NOT_KEPT, NOT_A_NUMBER } = attentio.data;
       const special = { [MASKED]: "legend.masked", [NOT_KEPT]: "legend.notKept", [NOT_A_NUMBER]: "legend.nan" }[code];
       const start = app.state.words ? 0 : app.group().queryStart;
-      return app.text("heat.cell", { query: app.named("query", row), row: row + start, key: app.named("key", column),
+      return app.text(attentio.measures.shown(app) === "weight" ? "heat.cell" : "heat.measured", { query: app.named("query", row), row: row + start, key: app.named("key", column),
         column, value: special ? app.text(special) : app.number(value) });
     }
 
