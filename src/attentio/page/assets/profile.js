@@ -6,7 +6,7 @@
 
   attentio.profile = (app) => {
     const make = app.element;
-    const heading = make("h3", {}), list = make("ol", {});
+    const heading = make("h2", {}), list = make("ol", {});
     const element = make("div", { class: "profile" }, heading, list);
     let shown = null;
 
