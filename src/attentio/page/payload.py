@@ -17,6 +17,7 @@ from attentio.capturing.record import SeenAttention
 from attentio.page.describe import DULL, Does, heads_of
 from attentio.page.numbers import (
     MASKED,
+    NEXT_TO_NOTHING,
     THUMB,
     Kept,
     codes_of,
@@ -236,6 +237,8 @@ def _head(call: SeenAttention, item: int, head: int, made: Plan) -> np.ndarray |
         return kept(weights, call.indices[item, head].cpu(), made.coding)
     if made.keep is not None and made.keep < call.keys:
         return largest(weights, made.keep, made.coding)
+    if made.coding == "coarse":
+        weights = weights.masked_fill(weights < 1 / (NEXT_TO_NOTHING * call.keys), 0.0)
     codes = codes_of(weights, made.coding)
     if call.allowed is not None:
         allowed = call.allowed.broadcast_to(call.weights.shape)[item, head].cpu().numpy()
