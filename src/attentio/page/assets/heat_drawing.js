@@ -108,7 +108,7 @@
       const middle = left + (column + 0.5) * cell - x;
       const text = attentio.pen.fitted(columns[column], size, MOST_LABEL);
       // Letters stand upright between longer ones, too.
-      if (upright || ([...text].length < 3 && attentio.pen.width(text, size, bold) <= cell - 2)) pen.text(middle, top - 9, text, { size, align: "center", bold, color });
+      if (upright || ([...text].length < 2 && attentio.pen.width(text, size, bold) <= cell - 2)) pen.text(middle, top - 9, text, { size, align: "center", bold, color });
       else pen.text(middle + size * 0.3, top - 7, text, { size, angle: -45, bold, color });
     }
   }
