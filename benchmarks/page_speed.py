@@ -90,6 +90,7 @@ def cases() -> dict[str, Tensor]:
     return {
         "12 layers x 12 heads, 20 x 20": torch.randn(12, 12, 20, 20).softmax(-1),
         "the same, 128 x 128": heads,
+        "the same, 512 x 512": torch.randn(12, 12, 512, 512).softmax(-1),
         **long,
     }
 

@@ -112,6 +112,7 @@ def test_very_many_weights_are_coarser_which_is_said_and_smaller(monkeypatch: py
     exact = weights[5].half().double().numpy().ravel()
     errors = np.abs(((codes - 3) / 252) ** 4 - exact) / exact
     assert errors[exact >= 0.01].max() < 0.16
+    assert (codes[exact < 1 / (8.01 * 97)] == 3).all()
     assert len(fine.html) - len(page.html) > 0.25 * weights.numel()
 
 

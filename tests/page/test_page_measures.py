@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from page_cases import attention, drawn
 
+import attentio as at
 from attentio.capturing.seen import Seen
 from attentio.page.page import view
 
@@ -35,6 +37,37 @@ def test_weight_times_size_of_the_value_and_rollout_are_as_the_papers_have_them(
     assert "goes back to" in tab.locator(".said-large").inner_text()
     tab.click("#tab-steps")  # steps are about the weights, whatever is measured elsewhere
     assert not tab.locator("#panel-steps .remarks", has_text="differ").is_visible()
+
+
+def test_erasing_a_token_of_the_source_shows_what_its_output_loses(open_page: Open, seed: int) -> None:
+    inspected = at.load("dates-transformer", device="cpu").inspect("3 May 2026")
+    run = at.load("dates-transformer", device="cpu")
+    tab = open_page(inspected.page())
+    tab.locator("#choices").get_by_label("Measure").select_option("erased")
+    lost = np.array(tab.evaluate(SHOWN))
+    np.testing.assert_allclose(lost, inspected.erased.clamp(min=0), atol=1e-3)
+    # By hand: one token of the source not known, and the same output said.
+    source = [*run.tokenizers.source.encode("3 May 2026"), run.source_end]
+    said = [run.tokenizers.target.tokens([each])[0] for each in range(run.tokenizers.target.size)]
+    ids = torch.tensor([[said.index(token) for token in inspected.target_tokens]])
+    read = torch.cat([torch.tensor([[run.begin]]), ids[:, :-1]], 1)
+    row, column = divmod(int(inspected.erased.argmax()), len(source))
+    chances = []
+    for hidden in (None, column):
+        tokens = [run.tokenizers.source.unknown if place == hidden else token for place, token in enumerate(source)]
+        with torch.inference_mode():
+            logits = run.model(torch.tensor([tokens]), torch.tensor([len(tokens)]), read)
+        chances.append(logits[0, row].softmax(-1)[ids[0, row]].item())
+    assert inspected.erased[row, column] == pytest.approx(chances[0] - chances[1], abs=1e-4)
+    assert chances[0] - chances[1] > 0.2
+    until = tab.locator("#choices .measured", has_text="Spearman")
+    until.wait_for()
+    assert "is lower by" in tab.locator(".said-large").inner_text()
+
+
+def test_what_is_erased_must_be_of_these_tokens() -> None:
+    with pytest.raises(ValueError, match=r"erased must be \[target, source\] = \(2, 3\), got \(3, 2\)"):
+        view(torch.full((2, 3), 0.3), list("abc"), target_tokens=list("xy"), erased=torch.zeros(3, 2))
 
 
 def test_measures_that_were_not_captured_are_not_offered(open_page: Open, seed: int) -> None:

@@ -36,12 +36,12 @@ from attentio.capturing.record import SeenAttention
 from attentio.capturing.seen import Seen
 from attentio.notebook import frame, table
 from attentio.page.given import Given, calls_of
-from attentio.page.tokens import TokenLists, Tokens, is_separator, is_special, layer_number
+from attentio.page.tokens import TokenLists, Tokens, is_ordinary, is_separator, layer_number
 
 Rule = Literal["previous", "next", "self", "first", "separator", "same token", "induction", "positional", "aligned"]
 Kind = Literal[Rule, "even", "mixed"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-DULL = ("first", "separator", "even", "mixed")
+DULL = ("self", "first", "separator", "even", "mixed")
 """Kinds of heads that a page does not open on, if there are others."""
 
 SHARE = 0.4
@@ -291,7 +291,7 @@ class _Text:
         wishes = [] if rule is None else [rule]
         if self.queries is not None and self.keys is not None:
             query, key = (
-                torch.tensor([token is not None and not is_special(token) for token in side])
+                torch.tensor([token is not None and is_ordinary(token) for token in side])
                 for side in (self.queries, self.keys)
             )
             wishes += [query[:, None].expand_as(self.may), key.expand_as(self.may)]

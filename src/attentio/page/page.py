@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
+from jaxtyping import Float
+from torch import Tensor
+
 from attentio.capturing.seen import Seen
 from attentio.page.document import Page, document
 from attentio.page.given import Given, calls_of
@@ -31,6 +34,7 @@ def view(
     decoder_tokens: TokenLists | Mapping[str, TokenLists] | None = None,
     alternatives: Alternatives | Sequence[Alternatives] | None = None,
     walks: Sequence[Walk] | None = (),
+    erased: Float[Tensor, "target source"] | None = None,
     title: str = "",
     language: Literal["en", "ko"] | None = None,
     megabytes: float = 40.0,
@@ -54,6 +58,7 @@ def view(
             where the tokens are one.
         walks: what a model of one sequence computed around its attentions, as a run records it; None where it was too
             much, which the page says.
+        erased: what the probability of each target token loses without each source token, as a run records it.
         title: the heading.
         language: of the page at first, English or Korean; None: the reader's.
         megabytes: what the weights may take in the page, before they are compressed.
@@ -76,12 +81,14 @@ def view(
     >>> at.view(seen, ["to", "be"], target_tokens=["sein"], decoder_tokens=["<s>"])
     <Page of ... MB; .save(path) writes it>
     >>> inspected = at.load("dates-bahdanau", device="cpu").inspect("14 March 2026")
-    >>> at.view(inspected.seen, walks=inspected.walks)
+    >>> at.view(inspected.seen, walks=inspected.walks, erased=inspected.erased)
     <Page of ... MB; .save(path) writes it>
     """
     title = title.encode(errors="replace").decode()  # half a surrogate pair cannot be written to a file
     versions: Mapping[str, Given] = seen if isinstance(seen, Mapping) else {"": seen}
-    if isinstance(seen, Mapping) and (len(seen) < 2 or "" in seen or alternatives is not None or walks):
+    if isinstance(seen, Mapping) and (
+        len(seen) < 2 or "" in seen or alternatives is not None or walks or erased is not None
+    ):
         raise ValueError(
             f"several versions must be two or more with names, without alternatives and walks, got {[*seen]}"
         )
@@ -106,6 +113,7 @@ def view(
                 megabytes=megabytes / len(versions),
                 captured=captured,
                 walks=walks,
+                erased=erased,
                 title=title,
                 version=name,
                 blobs=blobs,

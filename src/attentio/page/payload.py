@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 from torch import Tensor
 
 from attentio.capturing.record import SeenAttention
 from attentio.page.describe import DULL, Does, heads_of
 from attentio.page.numbers import (
     MASKED,
+    NEXT_TO_NOTHING,
     THUMB,
     Kept,
     codes_of,
@@ -51,6 +53,7 @@ def build(
     megabytes: float,
     captured: Sequence[str] = (),
     walks: Sequence[Walk] | None = (),
+    erased: Float[Tensor, "target source"] | None = None,
     title: str = "",
     version: str = "",
     blobs: dict[str, str] | None = None,
@@ -63,6 +66,7 @@ def build(
         megabytes: what the weights may take, before they are compressed.
         captured: the notes of the capture.
         walks: what was computed around some of the calls; None where it was too much.
+        erased: what each target token loses without each source token.
         title: the heading.
         version: the name of these calls among others on the page.
         blobs: of the others, to which theirs are added.
@@ -135,6 +139,7 @@ def build(
         "ramps": {theme: ramp.tolist() for theme, ramp in RAMPS.items()},
         "opening": _opening(list(groups.values())),
         "tokens": {mark + name: shown for name, shown in tokens.json().items()},
+        "erased": _erased(erased, tokens, blob),
         "alternatives": _alternatives(alternatives, tokens),
         "title": title,
     }
@@ -232,6 +237,8 @@ def _head(call: SeenAttention, item: int, head: int, made: Plan) -> np.ndarray |
         return kept(weights, call.indices[item, head].cpu(), made.coding)
     if made.keep is not None and made.keep < call.keys:
         return largest(weights, made.keep, made.coding)
+    if made.coding == "coarse":
+        weights = weights.masked_fill(weights < 1 / (NEXT_TO_NOTHING * call.keys), 0.0)
     codes = codes_of(weights, made.coding)
     if call.allowed is not None:
         allowed = call.allowed.broadcast_to(call.weights.shape)[item, head].cpu().numpy()
@@ -256,6 +263,15 @@ def _parts(call: SeenAttention, blob: Blob) -> dict[str, Any] | None:
         "scale": call.scale,
         "dimensions": {"query": call.query.shape[-1], "value": call.value.shape[-1]},
     }
+
+
+def _erased(erased: Tensor | None, tokens: Tokens, blob: Blob) -> dict[str, Any] | None:
+    if erased is None:
+        return None
+    size = tokens.length("target"), tokens.length("source")
+    if tuple(erased.shape) != size:
+        raise ValueError(f"erased must be [target, source] = {size}, got {tuple(erased.shape)}")
+    return {"blob": blob(half(erased)), "rows": size[0], "columns": size[1]}
 
 
 def _alternatives(alternatives: Sequence[Alternatives] | None, tokens: Tokens) -> list[Any] | None:

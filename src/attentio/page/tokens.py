@@ -120,6 +120,11 @@ def is_special(token: str) -> bool:
     return bool(_SPECIAL.fullmatch(token))
 
 
+def is_ordinary(token: str) -> bool:
+    """One with a letter or a digit, and not of the model's own."""
+    return not is_special(token) and any(map(str.isalnum, token))
+
+
 def is_separator(token: str) -> bool:
     """A special token, or one of punctuation only."""
     text = word_text([token])

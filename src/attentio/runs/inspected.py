@@ -21,6 +21,7 @@ from attentio.page.document import Page
 from attentio.page.page import view
 from attentio.page.walk import Walk, Words
 from attentio.runs.build import Tokenizers
+from attentio.runs.erased import LONGEST, losses
 from attentio.runs.outputs import Generated, Translation
 from attentio.runs.vocabulary import suppressed_ids
 from attentio.runs.walks import language_walks, translation_walks, words
@@ -51,6 +52,8 @@ class Inspected:
     decoder_tokens: what a decoder with a source had read before each of these.
     alternatives: for each of target_tokens the most probable tokens there, the likeliest first, and the one produced.
     walks: what was computed around the attention; None where the text is too long to keep it.
+    erased: of a model that translates, what the probability of each token loses when one of the source is not known;
+        None where the source is long, or nothing is unknown to the tokenizer.
     warnings: why the text may be wrong; the page's title ends in them.
     """
 
@@ -63,6 +66,7 @@ class Inspected:
     decoder_tokens: list[str] | None = None
     alternatives: list[list[Alternative]] | None = None
     walks: Sequence[Walk] | None = ()
+    erased: Float[Tensor, "target source"] | None = None
     warnings: Sequence[str] = ()
 
     def __repr__(self) -> str:
@@ -85,6 +89,7 @@ class Inspected:
             decoder_tokens=self.decoder_tokens,
             alternatives=self.alternatives,
             walks=self.walks,
+            erased=self.erased,
             title=" · ".join([self.title, *self.warnings]),
             language=language,
         )
@@ -110,7 +115,10 @@ def inspect_translation(
     if isinstance(model, LatentAttention):
         calls = Seen([_latent(output)])
     suppressed = suppressed_ids(tokenizers.target, logits.shape[-1], but=tokenizers.target.end)
-    walks = None
+    walks = erased = None
+    unknown = tokenizers.source.unknown
+    if unknown is not None and source.shape[1] <= LONGEST:
+        erased = losses(model, source, read, output.ids, unknown=unknown)
     if short:
         said = words(logits[0], output.ids, tokenizers.target, suppressed=suppressed)
         tokens = {"source_tokens": output.source_tokens, "read": read_tokens}
@@ -125,6 +133,7 @@ def inspect_translation(
         warnings=output.warnings(),
         alternatives=_alternatives(logits[0], output.ids, tokenizers.target, suppressed=suppressed),
         walks=walks,
+        erased=erased,
     )
 
 

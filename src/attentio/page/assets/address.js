@@ -3,7 +3,7 @@
   "use strict";
 
   const PLACES = ["group", "layer", "head", "item", "row", "column"];
-  const WORDS = { scale: ["sqrt", "linear", "log", "even", "row"], without: ["", "sink", "special"], measure: ["weight", "value", "rollout"], sort: ["layers", "telling", "kind", "evenness", "sink"] };
+  const WORDS = { scale: ["sqrt", "linear", "log", "even", "row"], without: ["", "sink", "special"], measure: ["weight", "value", "erased", "rollout"], sort: ["layers", "telling", "kind", "evenness", "sink"] };
 
   function read({ groups }) {
     const given = new URLSearchParams(location.hash.slice(1));

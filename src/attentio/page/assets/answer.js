@@ -51,7 +51,7 @@
     const tokens = { query: app.quote(app.tokens("query")[row]), key: app.quote(app.tokens("key")[column]) };
     if (code === attentio.data.MASKED) return app.text("answer.masked", tokens);
     if (code < attentio.data.ZERO) return app.text("answer.unknown", tokens);
-    const { measure } = app.state, other = measure !== "weight" && attentio.measures.available(app).includes(measure);
-    return app.text(other ? `answer.${measure}` : "answer.cell", { ...tokens, share: app.percent(value) });
+    const measure = attentio.measures.shown(app);
+    return app.text(measure === "weight" ? "answer.cell" : `answer.${measure}`, { points: Math.round(100 * value), ...tokens, share: app.percent(value) });
   }
 })();

@@ -20,14 +20,14 @@
  *   });
  *
  * app.payload        the JSON of the page: title, groups, tokens, alternatives, notes, items (see payload.py)
- * app.state          {view, group, layer, head, item, row, column, words, scale, without, measure, pin, kind, sort, language, theme, paper, keys};
+ * app.state          {view, group, layer, head, item, row, column, words, scale, without, measure, pin, kind, sort, language, theme, paper, lecture, keys};
  *                    only read it.
  *                    group, layer, item: places in payload.groups, group.entries, the batch. head: a place in
  *                    entry.heads, or -1 for their mean. row, column: the chosen cell, or null; of words, if words are
  *                    joined (words: true). scale: "sqrt" | "linear" | "log" | "even" | "row". without: "" | "sink" |
  *                    "special", keys that are left out of the colours. theme: "light" | "dark". measure: "weight" | "value" |
- *                    "rollout", see measures.js. pin: {group, layer, head}
- *                    to compare with; layer, head: null for those that are shown. kind, sort: of the heads in the overview. paper: being printed. keys: whether single letters do something.
+ *                    "erased" | "rollout", see measures.js. pin: {group, layer, head}
+ *                    to compare with; layer, head: null for those that are shown. kind, sort: of the heads in the overview. paper: being printed. lecture: before a class. keys: whether single letters do something.
  * app.set({..})      change some of it; every listener and the shown view hear of it before set returns
  * app.on(listener)   listener(changed): for what is always there; views have update() instead
  * app.group()        of payload.groups: {name, kind, call, items, queries, keys, queryStart, .., entries}
@@ -59,7 +59,7 @@ const attentioViews = [];
 
   const payload = JSON.parse(document.getElementById("attentio-payload").textContent);
   const state = { view: null, group: 0, layer: 0, head: 0, item: 0, row: null, column: null, words: false,
-    scale: "sqrt", without: "", measure: "weight", pin: null, kind: null, sort: "layers", language: "en", theme: "light", paper: false, keys: true };
+    scale: "sqrt", without: "", measure: "weight", pin: null, kind: null, sort: "layers", language: "en", theme: "light", paper: false, lecture: false, keys: true };
   const listeners = [];
   const colors = new Map();  // asking for a style takes long, and drawing asks often
   const panels = new Map();  // view id to {view, element, handle once mounted, behind: names changed unseen}
@@ -75,6 +75,7 @@ const attentioViews = [];
       const changed = new Set(Object.keys(state).filter((name) => state[name] !== before[name]));
       if (!changed.size) return;
       if (changed.has("theme")) document.documentElement.dataset.theme = state.theme;
+      if (changed.has("lecture")) document.documentElement.toggleAttribute("data-lecture", state.lecture);
       if (changed.has("language")) translate(document.documentElement);
       for (const listener of listeners) listener(changed);
       for (const panel of panels.values()) for (const name of changed) panel.behind.add(name);
@@ -120,6 +121,7 @@ const attentioViews = [];
     },
     percent(share) {
       if (share > 0 && share < 0.0005) return "< 0.1 %";
+      if (share > 0.99 && share < 0.9995) return "99 %";  // all is all
       return `${share >= 0.0995 || share === 0 ? Math.round(100 * share) : (100 * share).toPrecision(2)} %`;
     },
     quote(token) { return `“\u2068${token}\u2069”`; },

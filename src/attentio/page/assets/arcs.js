@@ -5,22 +5,25 @@
 (() => {
   "use strict";
 
-  const LINE = 26, TOP = 34, MOST_LINES = 1500, SIZE = 14;
+  const LINE = 26, TOP = 34, MOST_LINES = 1500, SIZE = 14, PACE = 900;  // PACE: milliseconds a query
 
   class Arcs {
     constructor(element, app) {
       Object.assign(this, { element, app, matrix: null, hover: null, waiting: false });
       const make = app.element;
       this.readout = make("p", { class: "reading" });
+      this.bar = make("span", { class: "chance filling", "aria-hidden": "true" }, make("span", {}));
       this.least = make("input", { type: "range", min: "0", max: "100", labelKey: "arcs.least",
         on: { input: () => { this.leastText(); this.soon(); } } });
       this.leastShown = make("output", {});
+      this.play = make("button", { type: "button", class: "icon play", key: "arcs.play", "aria-pressed": "false", on: { click: () => this.turn() } });
       this.canvas = make("canvas", { "aria-hidden": "true" });
       this.spacer = make("div", { class: "spacer" }, this.canvas);
       this.scroller = make("div", { class: "scroller", tabindex: "0", role: "application", "aria-describedby": "arcs-keys",
         labelKey: "arcs.title" }, this.spacer);
-      element.append(make("div", { class: "bar" }, this.readout,
-        make("label", { class: "buttons" }, make("span", { key: "arcs.least" }), this.least, this.leastShown)),
+      element.append(make("div", { class: "bar" }, make("div", {}, this.readout, this.bar),
+        make("div", { class: "buttons" }, this.play,
+          make("label", { class: "buttons" }, make("span", { key: "arcs.least" }), this.least, this.leastShown))),
         make("div", { class: "framed" }, this.scroller), make("p", { id: "arcs-keys", class: "hint", key: "arcs.keys" }));
       this.listen();
       // At first from three times an even share, where that is less than 0.03.
@@ -37,6 +40,34 @@
       scroller.addEventListener("keydown", (event) => this.key(event));
       new ResizeObserver(() => { if (this.matrix && this.app.state.view === "arcs") this.resize(); }).observe(scroller.parentElement);
     }
+
+    // One query after another: what it looks at, and in a generated text the token that comes of it. At rest where the
+    // reader wants no motion, and then only by the arrow keys or the space bar.
+    turn() {
+      if (this.playing) return this.stop();
+      const still = matchMedia("(prefers-reduced-motion: reduce)").matches, last = this.sides[0].length - 1;
+      const { row } = this.app.state;
+      const on = () => {
+        const now = this.app.state.row ?? -1;
+        if (now >= last || this.app.state.view !== "arcs") return this.stop();
+        this.app.set({ row: now + 1, column: null });
+      };
+      this.playing = { timer: still ? null : setInterval(on, PACE), on };
+      this.play.setAttribute("aria-pressed", "true");
+      if (row == null || row >= last) this.app.set({ row: 0, column: null });
+      else this.app.set({ column: null });
+      this.soon();
+    }
+
+    stop() {
+      clearInterval(this.playing?.timer);
+      this.playing = null;
+      this.play.setAttribute("aria-pressed", "false");
+      this.soon();
+    }
+
+    // While it is played, the queries to come are not there yet.
+    upTo() { return this.playing ? (this.app.state.row ?? 0) : Infinity; }
 
     // Of little weights the slider knows more than of large ones.
     leastWeight() { return 0.5 * (Number(this.least.value) / 100) ** 3; }
@@ -100,6 +131,7 @@
       const tones = attentio.tones(app, this.matrix);
       pen.clip(0, TOP - 4, width, height - TOP + 4, () => {
         for (const { row, column, faded } of this.lines(first(0), last(0), focus)) {
+          if (row > this.upTo()) continue;
           const tone = tones.at(row, column).value;
           if (Number.isNaN(tone)) continue;  // left out
           const at = attentio.colours.position(tone, app.state.scale, attentio.colours.decades(app.group().keys));
@@ -107,7 +139,7 @@
             0.6 + 5 * at, (0.1 + 0.85 * at) * (faded ? 0.12 : 1));
         }
         for (const side of [0, 1]) {
-          for (let at = first(side); at < last(side); at += 1) this.token(pen, side, at, y, side ? right : left, width, focus);
+          for (let at = first(side); at < last(side) && (side || at <= this.upTo()); at += 1) this.token(pen, side, at, y, side ? right : left, width, focus);
         }
       });
       const head = { size: 12, color: app.color("soft") };
@@ -187,7 +219,17 @@
 
     read() {
       const focus = this.focus();
-      this.readout.textContent = focus ? this.sentence(focus) : this.app.text("arcs.start");
+      const said = focus ? this.sentence(focus) : this.app.text("arcs.start");
+      const chance = focus && !focus.side ? this.chance(focus.at) : null;
+      this.readout.textContent = chance === null ? said : `${said} · ${this.app.text("translation.chance")} ${this.app.percent(chance)}`;
+      this.bar.hidden = chance === null;
+      this.bar.firstChild.style.width = `${100 * (chance ?? 0)}%`;
+    }
+
+    // How likely the token was that came of a query, where that is known.
+    chance(at) {
+      const { app } = this, target = /(^|:)target$/.test(app.group().queryTokens) && !app.state.words;
+      return (target && app.payload.alternatives?.[app.state.item]?.[at]?.find(([, , said]) => said)?.[1]) || null;
     }
 
     sentence({ side, at }) {
@@ -204,7 +246,13 @@
       const goal = { ArrowUp: [focus.side, focus.at - page], ArrowDown: [focus.side, focus.at + page], Home: [focus.side, 0],
         End: [focus.side, last(focus.side)], ArrowLeft: [0, Math.max(0, focus.at - (focus.side ? this.start : 0))],
         ArrowRight: [1, Math.max(0, focus.at + (focus.side ? 0 : this.start))] }[event.key];
-      if (event.key === "Escape") app.set({ row: null, column: null });
+      if (event.key === " ") {
+        if (this.playing && !this.playing.timer) this.playing.on();
+        else this.turn();
+      } else if (event.key === "Escape") {
+        this.stop();
+        app.set({ row: null, column: null });
+      }
       else if (goal) {
         const [side, at] = goal, within = Math.min(last(side), Math.max(0, at));
         this.hover = null;

@@ -229,5 +229,5 @@
       window: window && { ...window, centre, decay } };
   }
 
-  attentio.data = { MASKED, NOT_KEPT, NOT_A_NUMBER, ZERO, Matrix, matrix, headOf, parts, walk, thumbs, halfValues, halfCode, joined };
+  attentio.data = { MASKED, NOT_KEPT, NOT_A_NUMBER, ZERO, Matrix, matrix, headOf, floats, parts, walk, thumbs, halfValues, halfCode, joined };
 })();

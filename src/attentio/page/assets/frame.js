@@ -2,7 +2,7 @@
 (() => {
   "use strict";
 
-  const KEYS = [["[ ]", "keys.head"], ["{ }", "keys.layer"], ["w", "keys.words"], ["s", "keys.scale"], ["t", "keys.theme"],
+  const KEYS = [["[ ]", "keys.head"], ["{ }", "keys.layer"], ["w", "keys.words"], ["s", "keys.scale"], ["t", "keys.theme"], ["l", "keys.lecture"],
     ["Tab", "keys.tab"], ["←↑→↓", "keys.arrows"], ["+ − 0", "keys.zoom"], ["Enter", "keys.strongest"], ["Esc", "keys.escape"], ["?", "keys.help"]];
 
   const LONGEST = 400;  // letters of a sentence in the heading
@@ -60,15 +60,19 @@
     const button = (labelKey, text, act) => make("button", { type: "button", class: "icon", labelKey, on: { click: act } },
       make("span", { "aria-hidden": "true", text }));
     const theme = button("settings.theme", "◐", () => toggleTheme(app));
+    const lecture = make("button", { type: "button", class: "icon lecture", key: "settings.lectureShort", labelKey: "settings.lecture",
+      on: { click: () => toggleLecture(app) } });
+    lecture.hidden = !app.payload.groups.length;
+    document.addEventListener("fullscreenchange", () => app.set({ lecture: Boolean(document.fullscreenElement) }));
     const link = make("button", { type: "button", class: "icon", key: "settings.linkShort", labelKey: "settings.link",
       on: { click: () => copyLink(app) } });
     link.hidden = window !== window.top || !app.payload.groups.length;
-    place.append(language, theme, link, button("settings.png", "PNG", () => save(app, "png")), button("settings.svg", "SVG", () => save(app, "svg")),
+    place.append(language, theme, lecture, link, button("settings.png", "PNG", () => save(app, "png")), button("settings.svg", "SVG", () => save(app, "svg")),
       make("button", { type: "button", class: "icon print", key: "settings.print", on: { click: () => print() } }), button("settings.keys", "?", () => help.showModal()));
     document.addEventListener("keydown", (event) => {
       if (event.target.closest("input, select, textarea, dialog, [contenteditable]")) return;
       if (!app.state.keys || event.ctrlKey || event.metaKey || event.altKey) return;
-      const act = { "?": () => help.showModal(), t: () => toggleTheme(app), s: () => { if (app.payload.groups.length) nextScale(app); },
+      const act = { "?": () => help.showModal(), t: () => toggleTheme(app), l: () => { if (app.payload.groups.length) toggleLecture(app); }, s: () => { if (app.payload.groups.length) nextScale(app); },
         w: () => { if (app.payload.groups.length && hasWords(app)) app.set({ words: !app.state.words }); }, "[": () => step(app, 0, -1), "]": () => step(app, 0, 1),
         "{": () => step(app, -1, 0), "}": () => step(app, 1, 0) }[event.key];
       if (!act) return;
@@ -84,6 +88,14 @@
     } catch {
       prompt(app.text("settings.link"), location.href);  // a browser that keeps its clipboard to itself
     }
+  }
+
+  // A whole screen where the browser gives one; the large type in any case.
+  function toggleLecture(app) {
+    const lecture = !app.state.lecture;
+    app.set({ lecture });
+    if (!lecture && document.fullscreenElement) document.exitFullscreen();
+    else if (lecture) document.documentElement.requestFullscreen?.().catch(() => {});
   }
 
   const toggleTheme = (app) => app.set({ theme: app.state.theme === "dark" ? "light" : "dark" });
@@ -120,8 +132,13 @@
       ["head", "choice.head"], ["measure", "choice.measure"], ["scale", "choice.scale"], ["without", "choice.without"]].map(([name, key]) => select(name, key));
     const words = make("input", { type: "checkbox", on: { change: () => app.set({ words: words.checked }) } });
     const wordsLabel = make("label", { class: "check" }, words, make("span", { key: "choice.words" }));
-    const rule = make("p", { class: "hint rule", key: "words.rule" }), said = make("p", { class: "hint rule" });
-    place.append(...[group, item, layer, head, measure, scale, without].map((each) => each.label), wordsLabel, rule, said);
+    const rule = make("p", { class: "hint rule", key: "words.rule" }), said = make("p", { class: "hint measured" });
+    const more = make("details", { class: "more" }, make("summary", { key: "choice.more" }),
+      ...[measure, scale, without].map((each) => each.label), wordsLabel);
+    const narrow = matchMedia("(max-width: 640px)"), fold = () => { more.open = !narrow.matches; };
+    narrow.addEventListener("change", fold);
+    fold();
+    place.append(...[group, item, layer, head].map((each) => each.label), more, rule, said);
 
     const fill = ({ name, node, label }, options, hidden) => {
       node.replaceChildren(...options.map(([value, text]) => make("option", { value, text })));
@@ -135,6 +152,12 @@
       if (!others.length) return role;
       return others.some((each) => each.name !== group.name) ? `${role} · ${group.name}${size}` : `${role}${size}`;
     };
+    const agree = async () => {
+      const { weight, value } = await attentio.measures.agreements(app), number = (each) => (Number.isNaN(each) ? "–" : each.toFixed(2).replace("-", "−"));
+      if (app.state.measure === "erased") {
+        said.textContent = `${app.text("measured.erased")} ${app.text("measured.agreement", { weight: number(weight), value: number(value) })}`;
+      }
+    };
     const show = () => {
       const now = app.group(), entry = app.entry();
       fill(group, groups.map((each, at) => [at, groupName(each)]), groups.length < 2);
@@ -145,15 +168,17 @@
       const uses = app.shownView()?.uses ?? [];
       fill(scale, attentio.colours.SCALES.map((each) => [each, app.text(`scale.${each}`)]), !uses.includes("scale"));
       fill(without, ["", "sink", "special"].map((each) => [each, app.text(`without.${each || "nothing"}`)]), !uses.includes("scale"));
-      const measures = attentio.measures.available(app), chosen = measures.includes(app.state.measure) ? app.state.measure : "weight";
+      const measures = attentio.measures.available(app), chosen = attentio.measures.shown(app);
       fill(measure, measures.map((each) => [each, app.text(`measure.${each}`)]), measures.length < 2 || !uses.includes("scale"));
       measure.node.value = chosen;
       said.hidden = chosen === "weight" || !uses.includes("scale");
       said.textContent = app.text(`measured.${chosen}`);
+      if (chosen === "erased") agree();
       group.node.title = now.name;
       wordsLabel.hidden = !hasWords(app) || !uses.includes("words");
       words.checked = app.state.words;
       rule.hidden = !app.state.words || wordsLabel.hidden;
+      more.hidden = [measure, scale, without].every((each) => each.label.hidden) && wordsLabel.hidden;
     };
     app.on(show);
     show();

@@ -55,9 +55,10 @@
         const here = at?.[1] === j, style = { size: SIZE, color: here ? accent : ink, bold: here }, x = x0 + (j + 0.5) * cell;
         if (at ? !here : cell < WITH_LABELS) return;
         const text = attentio.pen.fitted(token, SIZE, 90, here), wide = attentio.pen.width(text, SIZE, here);
-        if (here && upright) pen.rect(x - wide / 2, y0 - 19, wide, 17, panel); // over what was drawn before
+        const stands = upright || ([...text].length < 2 && wide <= cell - 3); // so do letters between longer tokens
+        if (here && stands) pen.rect(x - wide / 2, y0 - 19, wide, 17, panel); // over what was drawn before
         else if (here && cell >= WITH_LABELS) pen.rect(x - 8, y0 - wide - 8, 17, wide + 6, panel);
-        if (cell < WITH_LABELS || upright) pen.text(x, y0 - 6, text, { ...style, align: "center" });
+        if (cell < WITH_LABELS || stands) pen.text(x, y0 - 6, text, { ...style, align: "center" });
         else pen.text(x + 4, y0 - 6, text, { ...style, angle: -90 });
       });
       if (place && x0 !== left) return; // one set of row labels for grids side by side

@@ -2,7 +2,7 @@
 (() => {
   "use strict";
 
-  const LARGEST = 64, COMFORTABLE = 44, READABLE = 13;
+  const LARGEST = 64, COMFORTABLE = 44, IN_A_HALL = 72, READABLE = 13;
 
   class Heat {
     constructor(element, app) {
@@ -45,7 +45,7 @@
     }
 
     async update(changed) {
-      const others = ["theme", "scale", "without", "row", "column", "language", "view", "paper"];
+      const others = ["theme", "scale", "without", "row", "column", "language", "view", "paper", "lecture"];
       const same = this.matrix && [...changed].every((name) => others.includes(name));
       if (!same) {
         const wanted = (this.wanted = this.app.matrix());
@@ -69,10 +69,11 @@
     // The largest cells with which the whole is visible.
     fitting() {
       const { rows, columns } = this, room = this.room();
-      let cell = COMFORTABLE;
+      const most = this.app.state.lecture ? IN_A_HALL : COMFORTABLE;
+      let cell = most;
       for (let turn = 0; turn < 3; turn += 1) {  // margins depend on the cells, which depend on the margins
         const { left, top, over } = attentio.heatDrawing.layout({ rows, columns, cell });
-        cell = Math.min(COMFORTABLE, (room.width - left - over - 2) / columns.length, (room.height - top - 4) / rows.length);
+        cell = Math.min(most, (room.width - left - over - 2) / columns.length, (room.height - top - 4) / rows.length);
       }
       // A few rows of a long text would else be a line too thin to see.
       return Math.max(cell, Math.min(READABLE, 160 / Math.min(rows.length, columns.length)));
@@ -169,7 +170,7 @@
       const { app } = this, { code, value } = this.matrix.at(row, column), { MASKED, NOT_KEPT, NOT_A_NUMBER } = attentio.data;
       const special = { [MASKED]: "legend.masked", [NOT_KEPT]: "legend.notKept", [NOT_A_NUMBER]: "legend.nan" }[code];
       const start = app.state.words ? 0 : app.group().queryStart;
-      return app.text("heat.cell", { query: app.named("query", row), row: row + start, key: app.named("key", column),
+      return app.text(attentio.measures.shown(app) === "weight" ? "heat.cell" : "heat.measured", { query: app.named("query", row), row: row + start, key: app.named("key", column),
         column, value: special ? app.text(special) : app.number(value) });
     }
 

@@ -9,7 +9,9 @@
 
   const READABLE = 11, WITH_LINES = 9, WITH_NUMBERS = 34, MOST_LABEL = 132;
 
-  function labelSize(cell) { return Math.max(10, Math.min(14, cell * 0.55)); }
+  const large = () => attentio.app.state.lecture; // type for the last row of a lecture hall
+
+  function labelSize(cell) { return large() ? Math.max(13, Math.min(24, cell * 0.6)) : Math.max(10, Math.min(14, cell * 0.55)); }
 
   const widths = new WeakMap();  // of the widest of some labels, at 100 pixels
 
@@ -84,7 +86,7 @@
         } else if (cell >= WITH_NUMBERS) {
           const text = here.code < attentio.data.ZERO ? "?" : here.value.toFixed(2).replace(/^0/, "");
           const { ink } = attentio.colours.cell(app, tones.at(row, column), app.group().keys);
-          if (here.value >= 0.005) pen.text(middle, y0 + cell / 2 + 4, text, { size: 11, color: ink, align: "center" });
+          if (here.value >= 0.005) pen.text(middle, y0 + cell / 2 + 4, text, { size: large() ? Math.min(20, cell * 0.38) : 11, color: ink, align: "center" });
         }
       }
     }
@@ -105,7 +107,8 @@
       const bold = column === chosen.column, color = app.color(bold ? "accent" : "ink");
       const middle = left + (column + 0.5) * cell - x;
       const text = attentio.pen.fitted(columns[column], size, MOST_LABEL);
-      if (upright) pen.text(middle, top - 9, text, { size, align: "center", bold, color });
+      // Letters stand upright between longer ones, too.
+      if (upright || ([...text].length < 2 && attentio.pen.width(text, size, bold) <= cell - 2)) pen.text(middle, top - 9, text, { size, align: "center", bold, color });
       else pen.text(middle + size * 0.3, top - 7, text, { size, angle: -45, bold, color });
     }
   }
@@ -151,6 +154,12 @@
         pen.line(left + (column + 0.5) * cell - x, top, left + (column + 0.5) * cell - x, scene.height, app.color("accent"));
       }
       twice(row, column);
+    }
+    if (hover && large()) {  // a laser: the row and the column stay, the rest steps back
+      const [r, c] = [top + hover.row * cell - y, left + hover.column * cell - x];
+      for (const [x0, x1] of [[left, c], [c + cell, scene.width]]) {
+        for (const [y0, y1] of [[top, r], [r + cell, scene.height]]) pen.veil(x0, y0, x1 - x0, y1 - y0, app.color("panel"));
+      }
     }
     if (hover && cell >= 4) outlined(hover.row, hover.column, app.color("ink"), 1);
   }

@@ -1,6 +1,6 @@
 /*
  * What a cell may stand for besides the weight: the weight times the size of the value, and the rollout through the
- * layers. Each row is scaled to sum to what its weights do: 1.
+ * layers, each row scaled to sum to 1; and what the probability of a token loses when a token of the source is erased.
  *
  * Kobayashi et al. 2020, "Attention is not only a weight"; Abnar and Zuidema 2020, "Quantifying attention flow".
  */
@@ -14,7 +14,48 @@
   function available(app) {
     const group = app.group(), square = group.kind === "self" && group.queries === group.keys && group.queryStart === 0;
     return ["weight", ...(app.entry().parts && app.state.head >= 0 ? ["value"] : []),
-      ...(square && group.entries.length > 1 && group.keys <= MOST_ROLLED ? ["rollout"] : [])];
+      ...(erasable(app) ? ["erased"] : []), ...(square && group.entries.length > 1 && group.keys <= MOST_ROLLED ? ["rollout"] : [])];
+  }
+
+  /** Whether the chosen attention is from the tokens said to those of the source, which were erased one by one. */
+  function erasable(app) {
+    const { erased } = app.payload, { queryTokens, keyTokens, queries, keys } = app.group();
+    return Boolean(erased) && queryTokens === "target" && keyTokens === "source" && queries === erased.rows && keys === erased.columns;
+  }
+
+  async function erased(app) {
+    const { blob, rows, columns } = app.payload.erased, losses = await attentio.data.floats(blob);
+    return new Matrix(rows, columns, Uint16Array.from(losses, (loss) => halfCode(Math.max(0, loss))), halfValues);
+  }
+
+  const ranks = (values) => {
+    const order = values.map((value, at) => [value, at]).sort((a, b) => a[0] - b[0]), found = [];
+    for (let from = 0; from < order.length;) { // equal values share their mean rank
+      let to = from;
+      while (to < order.length && order[to][0] === order[from][0]) to += 1;
+      for (let at = from; at < to; at += 1) found[order[at][1]] = (from + to - 1) / 2;
+      from = to;
+    }
+    return found;
+  };
+
+  /** Spearman's correlation of two matrices, the mean over the rows in which both have an order. */
+  function agreement(one, other) {
+    const found = [];
+    for (let row = 0; row < one.rows; row += 1) {
+      const [a, b] = [one, other].map((matrix) => ranks(Array.from({ length: matrix.columns }, (_, at) => matrix.at(row, at).value || 0)));
+      const middle = (a.length - 1) / 2, product = (x, y) => x.reduce((sum, each, at) => sum + (each - middle) * (y[at] - middle), 0);
+      const size = Math.sqrt(product(a, a) * product(b, b));
+      if (size > 0) found.push(product(a, b) / size);
+    }
+    return found.length ? found.reduce((sum, each) => sum + each, 0) / found.length : NaN;
+  }
+
+  /** How far the ranks of the weights, and of weight times value, agree with those of erasing. */
+  async function agreements(app) {
+    const { group, layer, head } = app.state, weights = await attentio.data.headOf(app, group, layer, head), truth = await erased(app);
+    const byNorm = available(app).includes("value") ? await byValue(app, weights) : null;
+    return { weight: agreement(weights, truth), value: byNorm ? agreement(byNorm, truth) : NaN };
   }
 
   /** Rows scaled to sum to 1; codes that are no numbers stay. */
@@ -64,12 +105,16 @@
     return out;
   }
 
-  /** The chosen measure of the chosen layer and head; the weights where there is no such. */
+  /** What is measured: as chosen, as far as there is such. */
+  const shown = (app) => (available(app).includes(app.state.measure) ? app.state.measure : "weight");
+
+  /** The chosen measure of the chosen layer and head. */
   async function measured(app, weights) {
-    const wanted = available(app).includes(app.state.measure) ? app.state.measure : "weight";
+    const wanted = shown(app);
     if (wanted === "value") return byValue(app, await weights);
+    if (wanted === "erased") return erased(app);
     return wanted === "rollout" ? rollout(app) : weights;
   }
 
-  attentio.measures = { available, measured };
+  attentio.measures = { available, shown, measured, agreements };
 })();

@@ -2,6 +2,7 @@
  * One way to draw on the screen, into a PNG and into an SVG: a pen with a few strokes.
  *
  * pen.rect(x, y, width, height, colour)                   pen.frame(x, y, width, height, colour)   outline
+ * pen.veil(x, y, width, height, colour)                   what is below shows through; not in files
  * pen.line(x0, y0, x1, y1, colour, width)                 pen.curve(x0, y0, x1, y1, colour, width, opacity)
  * pen.text(x, y, text, {size, color, align, angle, bold}) align: "left" | "center" | "right"; angle in degrees
  * pen.pixels(imageData, x, y, width, height)              pen.clip(x, y, width, height, draw)
@@ -46,6 +47,12 @@
     rect(x, y, w, h, colour) {
       this.context.fillStyle = colour;
       this.context.fillRect(x, y, w, h);
+    }
+    veil(x, y, w, h, colour) {
+      if (w <= 0 || h <= 0) return;
+      this.context.globalAlpha = 0.72;
+      this.rect(x, y, w, h, colour);
+      this.context.globalAlpha = 1;
     }
     frame(x, y, w, h, colour, thick = 1) {
       this.context.strokeStyle = colour;

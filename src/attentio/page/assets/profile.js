@@ -6,7 +6,7 @@
 
   attentio.profile = (app) => {
     const make = app.element;
-    const heading = make("h3", {}), list = make("ol", {});
+    const heading = make("h2", {}), list = make("ol", {});
     const element = make("div", { class: "profile" }, heading, list);
     let shown = null;
 
@@ -37,7 +37,7 @@
       if (shown?.matrix === matrix && shown.key === key) return;
       shown = { matrix, key };
       const best = largest(matrix, row);
-      heading.textContent = app.text("profile.title", { token: app.quote(labels.rows[row]) });
+      heading.textContent = app.text(attentio.measures.shown(app) === "weight" ? "profile.title" : "profile.measured", { token: app.quote(labels.rows[row]) });
       list.replaceChildren(...best.map((each) => line(matrix, each, labels.columns)));
       if (!best.length) list.append(make("li", { text: app.text("arcs.nothing") }));
     }
