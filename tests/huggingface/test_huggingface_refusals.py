@@ -10,6 +10,7 @@ import torch
 from huggingface_models import HEADS, SAVED, bert, gpt2, letters, marian, our_bert, our_gpt2, our_marian, save
 from safetensors.torch import load_file, save_file
 
+from attentio.attention.entmax import Sparsemax
 from attentio.config.schema import ModelConfig
 from attentio.errors import AttentioError
 from attentio.huggingface.directory import read, write
@@ -61,6 +62,14 @@ def test_an_option_that_theirs_does_not_have_is_named(
 ) -> None:
     assert said in refused(lambda: write(make(**options), [letters()], tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_another_normalization_is_refused(tmp_path: Path) -> None:
+    model = our_gpt2()
+    model.stack.blocks[0].self_attention.normalize = Sparsemax()
+    assert "GPT-2 cannot hold model.normalize, only softmax" in refused(
+        lambda: write(model, [letters()], tmp_path / "a")
+    )
 
 
 def test_a_recurrent_model_is_refused(tmp_path: Path) -> None:

@@ -262,6 +262,15 @@ def test_what_is_captured_ran_in_the_blocks_themselves(causal_lm, watched):
     assert not watched.rows
 
 
+def test_another_normalization_is_left_to_the_blocks_themselves(causal_lm, watched):
+    model, tokens = causal_lm
+    for block in model.stack.blocks:
+        block.self_attention.normalize = at.Entmax()
+    with torch.no_grad():
+        first_step(model, tokens, watched)
+    assert not watched.rows
+
+
 def test_gradients_of_earlier_steps_stay_right(seed, watched):
     model, tokens = build_causal_lm(SETTINGS[3]).float().eval(), torch.randint(VOCABULARY, (2, 5))
     state = model.start(tokens, packed=watched)

@@ -180,6 +180,8 @@ class ModelConfig:
     order: of hard attention: 0 where it looks next does not depend on where it looked, 1 it jumps from there, at most
         `window` positions. `--model.attention hard-monotonic --model.order 1`
     score: how the decoder's state is compared with the source. `--model.score dot`
+    normalize: how scores become weights: `softmax`, `sparsemax` (Martins & Astudillo 2016), or `entmax` with alpha 1.5
+        between the two (Peters et al. 2019). These two give most keys exactly no weight. `--model.normalize entmax`
     local: null attends globally, `m` to a window around the target's own position, `p` to one around a predicted
         position. `--model.local p`
     window: of local attention, the paper's D: 2D + 1 source positions are seen; of hard attention of order 1, the
@@ -206,6 +208,7 @@ class ModelConfig:
     attention: Literal["none", "bahdanau", "luong", "delayed", "hard", "hard-monotonic"] = "luong"
     order: Literal[0, 1] = 0
     score: Literal["dot", "general", "concat", "location"] = "general"
+    normalize: Literal["softmax", "sparsemax", "entmax"] = "softmax"
     local: Literal["m", "p"] | None = None
     window: int = tokens(10)
     input_feeding: bool = True

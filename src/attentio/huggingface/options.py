@@ -66,6 +66,8 @@ def check_ours(
     """
     block = stack.blocks[0]
     assert isinstance(block, TransformerBlock)
+    if block.self_attention.normalize is not None:
+        raise AttentioError(f"{architecture} cannot hold model.normalize, only softmax; train with that to export it")
     found = {
         "positions": _positions(embedding, stack),
         "norm": "rms" if isinstance(block.feed_forward_norm, nn.RMSNorm) else "layer",

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from attentio.attention.attend import attend
 from attentio.attention.call import Attended
+from attentio.attention.entmax import NormalizeFunction
 from attentio.attention.mask import Mask, keep
 from attentio.layers.cache import KeyValueCache
 from attentio.layers.linear import Linear
@@ -51,8 +52,17 @@ class MultiheadSource(NamedTuple):
 class SelfAttention(nn.Module):
     """A sequence attends to itself. width must be a multiple of heads, heads one of key_value_heads."""
 
-    def __init__(self, width: int, heads: int, *, key_value_heads: int | None = None, bias: bool = True) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        key_value_heads: int | None = None,
+        normalize: NormalizeFunction | None = None,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
+        self.normalize = normalize
         self.heads, self.key_value_heads = heads, key_value_heads or heads
         self.head_features = _head_features(width, heads, self.key_value_heads)
         self.queries_keys_values = Linear(width, (heads + 2 * self.key_value_heads) * self.head_features, bias=bias)
@@ -106,6 +116,7 @@ class SelfAttention(nn.Module):
             _per_head(values, self.heads),
             mask=layout.mask,
             bias=layout.bias,
+            normalize=self.normalize,
             need_weights=need_weights,
         )
         return attended._replace(context=self.output(_join(attended.context), packed))
@@ -121,9 +132,11 @@ class CrossAttention(nn.Module):
         *,
         memory_features: int,
         key_value_heads: int | None = None,
+        normalize: NormalizeFunction | None = None,
         bias: bool = True,
     ) -> None:
         super().__init__()
+        self.normalize = normalize
         self.heads, self.key_value_heads = heads, key_value_heads or heads
         self.head_features = _head_features(width, heads, self.key_value_heads)
         self.queries = Linear(width, width, bias=bias)
@@ -145,7 +158,14 @@ class CrossAttention(nn.Module):
     ) -> Attended:
         """Every target position attends to the whole source; weights [batch, heads, q, source]."""
         queries = _split(self.queries(inputs, packed), self.head_features)
-        attended = attend(queries, source.keys, source.values, mask=source.mask, need_weights=need_weights)
+        attended = attend(
+            queries,
+            source.keys,
+            source.values,
+            mask=source.mask,
+            normalize=self.normalize,
+            need_weights=need_weights,
+        )
         return attended._replace(context=self.output(_join(attended.context), packed))
 
 

@@ -13,6 +13,7 @@ from attentio.layers.transformer_stack import TransformerStack
 from attentio.models.causal_lm import CausalLM
 from attentio.models.labeller import Labeller
 from attentio.models.masked_lm import MaskedLM
+from attentio.models.normalization import normalization
 from attentio.models.transformer import TransformerDecoder, TransformerEncoder
 
 EPS = 1e-5
@@ -116,6 +117,7 @@ def _stack(
             feed_forward=sizes.feed_forward,
             memory_features=memory_features,
             key_value_heads=sizes.key_value_heads,
+            normalize=normalization(config),
             activation=sizes.activation,
             norm=sizes.norm,
             pre_norm=sizes.pre_norm,

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from attentio.attention.entmax import NormalizeFunction, alpha_of
 from attentio.layers.feed_forward import FeedForward
 from attentio.layers.local import LocalAttention
 from attentio.layers.luong import DotScore, GeneralScore, LocationScore
@@ -33,7 +34,7 @@ from attentio.text.protocol import AnyTokenizer
 LISTED = 6
 """Tokens shown of each step's probabilities, besides the one that was said."""
 
-HEAD_CODES = {"compare": "scoreⱼ = q · kⱼ / √d", "normalize": "α = softmax(score)", "aggregate": "head = Σⱼ αⱼ vⱼ"}
+HEAD_CODES = {"compare": "scoreⱼ = q · kⱼ / √d", "aggregate": "head = Σⱼ αⱼ vⱼ"}
 """The equation's lines in a head of a Transformer, after the projections."""
 
 
@@ -151,7 +152,7 @@ def _comparison(decoder: RecurrentDecoder, trace: Trace, asks: str) -> tuple[dic
     scores = attention.score.comparison()(query, source.keys)[0]
     keys = torch.arange(scores.shape[1], device=scores.device)
     allowed = (keys < source.lengths).expand(scores.shape)
-    codes, window = {"normalize": "α = softmax(score)"}, None
+    codes, window = {"normalize": _weights_code(attention.normalize)}, None
     if isinstance(attention, LocalAttention):
         codes["window"] = "pₜ = t"
         allowed, window = _window(attention, states, source, keys)
@@ -176,6 +177,11 @@ def _comparison(decoder: RecurrentDecoder, trace: Trace, asks: str) -> tuple[dic
         return codes, made
     codes |= {"compare": f"scoreⱼ = v · tanh(W {asks} + b + U hⱼ)", "query": f"W {asks} + b", "key": "U hⱼ"}
     return codes, made._replace(kind="additive", vector=attention.score.vector.detach())
+
+
+def _weights_code(function: NormalizeFunction | None) -> str:
+    names = {1.0: "softmax", 2.0: "sparsemax", None: "normalize"}
+    return f"α = {names.get(alpha_of(function), 'entmax')}(score)"
 
 
 def _window(
@@ -231,7 +237,11 @@ def _stack_walks(
                     read=[read[i] for i in rows] if rows is not None else read,
                     before=[x, *_normed(block, sublayer)],
                     after=[*_attended(block, sublayer), *(_fed(block, fed) if last else [])],
-                    codes=HEAD_CODES | {"project": _projections_code(stack, block, kind)},
+                    codes=HEAD_CODES
+                    | {
+                        "project": _projections_code(stack, block, kind),
+                        "normalize": _weights_code(block.self_attention.normalize),
+                    },
                     words=said if ends else None,
                     back=back if ends else None,
                 )

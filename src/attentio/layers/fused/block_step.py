@@ -135,6 +135,8 @@ def _weights(block: TransformerBlock) -> _Weights | None:
         return None
     if type(cross) not in (CrossAttention, type(None)) or kinds not in ({nn.LayerNorm}, {nn.RMSNorm}):
         return None
+    if own.normalize is not None or (cross is not None and cross.normalize is not None):
+        return None
     linears: list[Linear | None] = [own.queries_keys_values, own.output]
     linears += [None, None] if cross is None else [cross.queries, cross.output]
     linears += [fed.up, fed.gate, fed.down]
