@@ -44,6 +44,8 @@ def refused(action: Callable[[], object]) -> str:
             "GPT-2 cannot hold model.transformer.positions: rotary, only learned",
         ),
         (our_gpt2, {"positions": "alibi"}, "model.transformer.positions: alibi, only learned"),
+        (our_gpt2, {"positions": "t5"}, "model.transformer.positions: t5, only learned"),
+        (our_gpt2, {"qk_norm": True}, "model.transformer.qk_norm: true, only false"),
         (our_gpt2, {"norm": "rms"}, "model.transformer.norm: rms, only layer"),
         (our_gpt2, {"pre_norm": False}, "model.transformer.pre_norm: false, only true"),
         (our_gpt2, {"key_value_heads": 1}, f"model.transformer.key_value_heads: 1, only {HEADS}"),

@@ -11,6 +11,7 @@ import pytest
 import torch
 from small_models import SOURCE, TARGET_VOCABULARY, draw_sentences
 from small_transformers import (
+    QK_NORM,
     SETTINGS,
     VOCABULARY,
     build_causal_lm,
@@ -266,6 +267,13 @@ def test_another_normalization_is_left_to_the_blocks_themselves(causal_lm, watch
     model, tokens = causal_lm
     for block in model.stack.blocks:
         block.self_attention.normalize = at.Entmax()
+    with torch.no_grad():
+        first_step(model, tokens, watched)
+    assert not watched.rows
+
+
+def test_queries_and_keys_of_one_length_are_left_to_the_blocks_themselves(seed, watched):
+    model, tokens = build_causal_lm(QK_NORM).float().eval(), torch.randint(VOCABULARY, (2, 5))
     with torch.no_grad():
         first_step(model, tokens, watched)
     assert not watched.rows

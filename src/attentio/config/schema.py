@@ -145,6 +145,8 @@ class TransformerConfig:
     activation: of the feed-forward layers. `--model.transformer.activation gelu`
     positions: how the model knows where a token stands; see `attentio.layers.positions`.
         `--model.transformer.positions rotary`
+    qk_norm: queries and keys are compared by their direction, times a learnt number in place of 1 / sqrt(d) (Henry et
+        al. 2020). `--model.transformer.qk_norm true`
     max_length: positions that `learned` ones know.
         `--model.transformer.positions learned --model.transformer.max_length 1024`
     window: tokens that a position sees on each side of itself (before itself, in a decoder); null for all.
@@ -159,7 +161,8 @@ class TransformerConfig:
     norm: Literal["layer", "rms"] = "layer"
     pre_norm: bool = False
     activation: Literal["relu", "gelu", "gelu-tanh", "silu", "swiglu"] = "relu"
-    positions: Literal["sinusoidal", "learned", "rotary", "alibi", "none"] = "sinusoidal"
+    positions: Literal["sinusoidal", "learned", "rotary", "alibi", "t5", "none"] = "sinusoidal"
+    qk_norm: bool = False
     max_length: int = tokens(512)
     window: int | None = whole(0, 2**24)(None)
     tied: bool = True

@@ -74,6 +74,7 @@ def check_ours(
         "pre_norm": block.pre_norm,
         "key_value_heads": block.self_attention.key_value_heads,
         "window": stack.window,
+        "qk_norm": block.self_attention.qk_norm is not None,
         "activation": block.feed_forward.activation,
     }
     holds: dict[str, tuple[Any, ...]] = {
@@ -82,6 +83,7 @@ def check_ours(
         "pre_norm": (pre_norm,),
         "key_value_heads": (block.self_attention.heads,),
         "window": (None,),
+        "qk_norm": (False,),
         "activation": tuple(ACTIVATION_NAMES),
     }
     for option, value in found.items():
@@ -98,6 +100,8 @@ def _positions(embedding: TokenEmbedding, stack: TransformerStack) -> str:
         return "rotary"
     if stack.alibi:
         return "alibi"
+    if stack.relative is not None:
+        return "t5"
     kinds = {SinusoidalPositions: "sinusoidal", LearnedPositions: "learned"}
     return kinds.get(type(embedding.positions), "none")
 

@@ -34,9 +34,6 @@ from attentio.text.protocol import AnyTokenizer
 LISTED = 6
 """Tokens shown of each step's probabilities, besides the one that was said."""
 
-HEAD_CODES = {"compare": "scoreⱼ = q · kⱼ / √d", "aggregate": "head = Σⱼ αⱼ vⱼ"}
-"""The equation's lines in a head of a Transformer, after the projections."""
-
 
 def words(
     logits: Float[Tensor, "q vocab"], said: Sequence[int], tokenizer: AnyTokenizer, *, suppressed: list[int]
@@ -237,11 +234,7 @@ def _stack_walks(
                     read=[read[i] for i in rows] if rows is not None else read,
                     before=[x, *_normed(block, sublayer)],
                     after=[*_attended(block, sublayer), *(_fed(block, fed) if last else [])],
-                    codes=HEAD_CODES
-                    | {
-                        "project": _projections_code(stack, block, kind),
-                        "normalize": _weights_code(block.self_attention.normalize),
-                    },
+                    codes=_head_codes(stack, block, kind),
                     words=said if ends else None,
                     back=back if ends else None,
                 )
@@ -251,14 +244,29 @@ def _stack_walks(
     return found
 
 
+def _head_codes(stack: TransformerStack, block: TransformerBlock, kind: str) -> dict[str, str]:
+    """The equation's lines in a head of a Transformer."""
+    scale = " / √d" if block.self_attention.qk_norm is None else ""
+    bias = " + b" if kind == "self_attention" and (stack.alibi or stack.relative is not None) else ""
+    return {
+        "project": _projections_code(stack, block, kind),
+        "compare": f"scoreⱼ = q · kⱼ{scale}{bias}",
+        "normalize": _weights_code(block.self_attention.normalize),
+        "aggregate": "head = Σⱼ αⱼ vⱼ",
+    }
+
+
 def _projections_code(stack: TransformerStack, block: TransformerBlock, kind: str) -> str:
     x = "n" if block.pre_norm else "x"
     if kind == "cross_attention":
-        return f"q = W_q {x} + b_q, kⱼ = W_k hⱼ + b_k, vⱼ = W_v hⱼ + b_v"
-    q, k = f"W_q {x} + b_q", f"W_k {x}ⱼ + b_k"
-    if stack.rotary is not None:
-        q, k = f"rotate({q})", f"rotate({k})"
-    return f"q = {q}, kⱼ = {k}, vⱼ = W_v {x}ⱼ + b_v"
+        q, k, v = f"W_q {x} + b_q", "W_k hⱼ + b_k", "W_v hⱼ + b_v"
+    else:
+        q, k, v = f"W_q {x} + b_q", f"W_k {x}ⱼ + b_k", f"W_v {x}ⱼ + b_v"
+        if stack.rotary is not None:
+            q, k = f"rotate({q})", f"rotate({k})"
+    if block.self_attention.qk_norm is not None:
+        q, k = f"g · unit({q})", f"unit({k})"
+    return f"q = {q}, kⱼ = {k}, vⱼ = {v}"
 
 
 def _normed(block: TransformerBlock, one: Sublayer) -> list[Stage]:

@@ -135,7 +135,8 @@ def _weights(block: TransformerBlock) -> _Weights | None:
         return None
     if type(cross) not in (CrossAttention, type(None)) or kinds not in ({nn.LayerNorm}, {nn.RMSNorm}):
         return None
-    if own.normalize is not None or (cross is not None and cross.normalize is not None):
+    attentions = [own] if cross is None else [own, cross]
+    if any(one.normalize is not None or one.qk_norm is not None for one in attentions):
         return None
     linears: list[Linear | None] = [own.queries_keys_values, own.output]
     linears += [None, None] if cross is None else [cross.queries, cross.output]
