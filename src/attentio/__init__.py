@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from attentio.attention.attend import attend, explain
     from attentio.attention.call import Attended
     from attentio.attention.compare import Additive, Dot, Location, ScaledDot
+    from attentio.attention.entmax import Entmax, Sparsemax
     from attentio.attention.mask import Mask, causal, keep, padding, segments, window
     from attentio.capturing.capture import capture
     from attentio.capturing.record import SeenAttention
@@ -44,6 +45,7 @@ __all__ = [
     "Descriptions",
     "Diagnosis",
     "Dot",
+    "Entmax",
     "Finding",
     "Grade",
     "LabelRun",
@@ -57,6 +59,7 @@ __all__ = [
     "ScaledDot",
     "Seen",
     "SeenAttention",
+    "Sparsemax",
     "Translation",
     "__version__",
     "attend",
@@ -88,6 +91,7 @@ _HOMES = {
     "attentio.attention.attend": ("attend", "explain"),
     "attentio.attention.call": ("Attended",),
     "attentio.attention.compare": ("Additive", "Dot", "Location", "ScaledDot"),
+    "attentio.attention.entmax": ("Entmax", "Sparsemax"),
     "attentio.attention.mask": ("Mask", "causal", "keep", "padding", "segments", "window"),
     "attentio.doctor.diagnosis": ("Diagnosis", "Finding"),
     "attentio.doctor.examination": ("diagnose",),

@@ -24,12 +24,33 @@ def location(query, key, j):
     return query[j]
 
 
-def attend_by_hand(query, key, value, *, compare=scaled_dot, may=lambda b, h, i, j: True, bias=None):
+def softmax(scores):
+    highest = max(scores, default=0.0)
+    total = sum(math.exp(s - highest) for s in scores)
+    return [math.exp(s - highest) / total for s in scores]
+
+
+def entmax(alpha):
+    """[(alpha - 1) s - tau]_+ ^ (1 / (alpha - 1)), with tau halved in until nothing changes."""
+
+    def weigh(scores):
+        power = lambda s, tau: max(0.0, (alpha - 1) * s - tau) ** (1 / (alpha - 1))  # noqa: E731
+        high = (alpha - 1) * max(scores, default=0.0)
+        low = high - 1
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if sum(power(s, middle) for s in scores) >= 1 else (low, middle)
+        return [power(s, low) for s in scores]
+
+    return weigh
+
+
+def attend_by_hand(query, key, value, *, compare=scaled_dot, may=lambda b, h, i, j: True, bias=None, weigh=softmax):
     """Context and weights; `may(b, h, i, j)` says whether query i may attend to key j."""
     if query.ndim == 3:
         bias = None if bias is None else bias.unsqueeze(-3)
         four = (t.unsqueeze(1) for t in (query, key, value))
-        context, weights = attend_by_hand(*four, compare=compare, may=may, bias=bias)
+        context, weights = attend_by_hand(*four, compare=compare, may=may, bias=bias, weigh=weigh)
         return context.squeeze(1), weights.squeeze(1)
     queries, keys, values = (t.detach().double().tolist() for t in (query, key, value))
     batch, heads, q_len, _ = query.shape
@@ -42,11 +63,9 @@ def attend_by_hand(query, key, value, *, compare=scaled_dot, may=lambda b, h, i,
         for h in range(heads):
             for i in range(q_len):
                 allowed = [j for j in range(k_len) if may(b, h, i, j)]
-                scores = {j: compare(queries[b][h][i], keys[b][h][j], j) + added[b][h][i][j] for j in allowed}
-                highest = max(scores.values(), default=0.0)
-                total = sum(math.exp(s - highest) for s in scores.values())
-                for j in allowed:
-                    weights[b, h, i, j] = math.exp(scores[j] - highest) / total
+                scores = [compare(queries[b][h][i], keys[b][h][j], j) + added[b][h][i][j] for j in allowed]
+                for j, weight in zip(allowed, weigh(scores), strict=True):
+                    weights[b, h, i, j] = weight
                     for f in range(dv):
                         context[b, h, i, f] += weights[b, h, i, j] * values[b][h][j][f]
     return context, weights

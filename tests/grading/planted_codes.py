@@ -626,7 +626,69 @@ def corrupt_padding(input_ids, mask_token_id, vocab_size, pad_token_id):
     return inputs, input_ids.masked_fill(~chosen, -100)
 
 
+# Sparsemax and entmax
+
+
+def sparsemax_over_queries(scores):
+    z = scores.transpose(1, -1)
+    ordered, _ = torch.sort(z, dim=-1, descending=True)
+    total, k = ordered.cumsum(-1), torch.arange(1, z.shape[-1] + 1)
+    size = (1 + k * ordered > total).sum(-1, keepdim=True)
+    tau = (total.gather(-1, size - 1) - 1) / size
+    return (z - tau).clamp(min=0).transpose(1, -1)
+
+
+def sparsemax_without_sorting(z):
+    tau = (z.sum(-1, keepdim=True) - 1) / z.shape[-1]
+    return F.relu(z - tau)
+
+
+def sparsemax_index_slip(z):
+    ordered = -np.sort(-np.asarray(z), axis=-1)
+    total = np.cumsum(ordered, -1)
+    k = np.arange(1, ordered.shape[-1] + 1)
+    size = (1 + k * ordered > total).sum(-1, keepdims=True)
+    tau = (np.take_along_axis(total, np.minimum(size, len(k) - 1), -1) - 1) / np.minimum(size + 1, len(k))
+    return np.maximum(np.asarray(z) - tau, 0)
+
+
+def entmax_by_halving(z, scale=0.5, power=2):
+    x = z * scale
+    low, high = x.amax(-1, keepdim=True) - 1, x.amax(-1, keepdim=True)
+    for _ in range(60):
+        middle = (low + high) / 2
+        enough = ((x - middle).clamp(min=0) ** power).sum(-1, keepdim=True) >= 1
+        low, high = torch.where(enough, middle, low), torch.where(enough, high, middle)
+    return (x - low).clamp(min=0) ** power
+
+
+def entmax_not_halved(z):
+    return entmax_by_halving(z, scale=1)
+
+
+def entmax_of_alpha_2(z):
+    return entmax_by_halving(z, scale=1, power=1)
+
+
+class EntmaxVariance(nn.Module):
+    def forward(self, z, dim=-1):
+        z = z / 2
+        s, _ = z.sort(dim, descending=True)
+        k = torch.arange(1, z.size(dim) + 1, dtype=z.dtype)
+        mean, square = s.cumsum(dim) / k, (s**2).cumsum(dim) / k
+        tau = mean - ((1 - (square - mean**2)) / k).clamp(min=0).sqrt()
+        tau = tau.gather(dim, (tau <= s).sum(dim, keepdim=True) - 1)
+        return (z - tau).clamp(min=0) ** 2
+
+
 PLANTED = [
+    (sparsemax_over_queries, "sparsemax", {"over queries"}),
+    (sparsemax_without_sorting, "sparsemax", {"all in the support"}),
+    (sparsemax_index_slip, "sparsemax", {"one too many"}),
+    (nn.Softmax(-1), "sparsemax", {"softmax"}),
+    (entmax_not_halved, "entmax", {"no 1/2"}),
+    (entmax_of_alpha_2, "entmax", {"sparsemax"}),
+    (EntmaxVariance, "entmax", {"variance for sum of squares"}),
     (no_scale, "scaled-dot-product", {"no scale"}),
     (divided_by_d, "scaled-dot-product", {"1 / d"}),
     (divided_by_length, "scaled-dot-product", {"1 / sqrt(length)"}),

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from attentio.attention.entmax import Entmax, Sparsemax
+
 # Scaled dot-product
 
 
@@ -466,7 +468,40 @@ def corrupt_numpy(x, mask_id, vocab_size, special_ids, rng):
     return inputs, np.where(chosen, x, 0)
 
 
+def sparsemax_sorted(scores, dim=-1):
+    z = scores.transpose(dim, -1)
+    ordered, _ = torch.sort(z, dim=-1, descending=True)
+    total, k = ordered.cumsum(-1), torch.arange(1, z.shape[-1] + 1)
+    size = (1 + k * ordered > total).sum(-1, keepdim=True)
+    tau = (total.gather(-1, size - 1) - 1) / size
+    return (z - tau).clamp(min=0).transpose(dim, -1)
+
+
+def sparsemax_of_a_row(z):
+    total, tau = 0.0, 0.0
+    for k, one in enumerate(sorted(z.tolist(), reverse=True), 1):
+        total += one
+        if 1 + k * one > total:
+            tau = (total - 1) / k
+    return np.array([max(0.0, one - tau) for one in z.tolist()])
+
+
+def entmax_by_halving(z, alpha=1.5):
+    x = z * (alpha - 1)
+    low, high = x.amax(-1, keepdim=True) - 1, x.amax(-1, keepdim=True)
+    for _ in range(60):
+        middle = (low + high) / 2
+        enough = ((x - middle).clamp(min=0) ** (1 / (alpha - 1))).sum(-1, keepdim=True) >= 1
+        low, high = torch.where(enough, middle, low), torch.where(enough, high, middle)
+    return (x - low).clamp(min=0) ** (1 / (alpha - 1))
+
+
 RIGHT = [
+    (sparsemax_sorted, "sparsemax"),
+    (sparsemax_of_a_row, "sparsemax"),
+    (Sparsemax(), "sparsemax"),
+    (entmax_by_halving, "entmax"),
+    (Entmax(1.5), "entmax"),
     (sdp_matmul, "scaled-dot-product"),
     (sdp_einsum, "scaled-dot-product"),
     (sdp_numpy, "scaled-dot-product"),

@@ -10,6 +10,7 @@ import torch
 from huggingface_models import HEADS, SAVED, bert, gpt2, letters, marian, our_bert, our_gpt2, our_marian, save
 from safetensors.torch import load_file, save_file
 
+from attentio.attention.entmax import Sparsemax
 from attentio.config.schema import ModelConfig
 from attentio.errors import AttentioError
 from attentio.huggingface.directory import read, write
@@ -43,6 +44,8 @@ def refused(action: Callable[[], object]) -> str:
             "GPT-2 cannot hold model.transformer.positions: rotary, only learned",
         ),
         (our_gpt2, {"positions": "alibi"}, "model.transformer.positions: alibi, only learned"),
+        (our_gpt2, {"positions": "t5"}, "model.transformer.positions: t5, only learned"),
+        (our_gpt2, {"qk_norm": True}, "model.transformer.qk_norm: true, only false"),
         (our_gpt2, {"norm": "rms"}, "model.transformer.norm: rms, only layer"),
         (our_gpt2, {"pre_norm": False}, "model.transformer.pre_norm: false, only true"),
         (our_gpt2, {"key_value_heads": 1}, f"model.transformer.key_value_heads: 1, only {HEADS}"),
@@ -61,6 +64,14 @@ def test_an_option_that_theirs_does_not_have_is_named(
 ) -> None:
     assert said in refused(lambda: write(make(**options), [letters()], tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_another_normalization_is_refused(tmp_path: Path) -> None:
+    model = our_gpt2()
+    model.stack.blocks[0].self_attention.normalize = Sparsemax()
+    assert "GPT-2 cannot hold model.normalize, only softmax" in refused(
+        lambda: write(model, [letters()], tmp_path / "a")
+    )
 
 
 def test_a_recurrent_model_is_refused(tmp_path: Path) -> None:

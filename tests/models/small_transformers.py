@@ -22,8 +22,12 @@ SETTINGS = [
     Setting(heads=4, key_value_heads=1, positions="rotary", window=3),
     Setting(heads=5, key_value_heads=1, positions="none", pre_norm=True, window=1),
     Setting(heads=2, positions="sinusoidal", window=4, norm="rms", tied=False),
+    Setting(heads=4, key_value_heads=2, positions="t5", pre_norm=True),
 ]
 """Each value of each choice occurs, and each of positions, window and grouped queries with the others."""
+
+QK_NORM = Setting(heads=4, key_value_heads=2, positions="rotary", qk_norm=True)
+"""Which compiled loops leave to torch."""
 
 
 def draw_setting() -> Setting:
@@ -39,7 +43,7 @@ def draw_setting() -> Setting:
         norm=one("layer", "rms"),
         pre_norm=one(True, False),
         activation=one("relu", "gelu", "gelu-tanh", "swiglu"),
-        positions=one("sinusoidal", "learned", "rotary", "alibi", "none"),
+        positions=one("sinusoidal", "learned", "rotary", "alibi", "t5", "none"),
         window=one(None, 0, 1, 3, 20),
         tied=one(True, False),
     )
@@ -61,6 +65,7 @@ def configured(setting: Setting, *, layers=(2, 2), dropout: float = 0.0) -> Mode
         max_length=31,
         window=setting.window,
         tied=setting.tied,
+        qk_norm=setting.qk_norm,
     )
     return ModelConfig(encoder_layers=layers[0], decoder_layers=layers[1], dropout=dropout, transformer=transformer)
 

@@ -161,7 +161,7 @@ def reach(model, tokens, *arguments):
     return seen
 
 
-@pytest.mark.parametrize("positions", ["sinusoidal", "learned", "rotary", "alibi", "none"])
+@pytest.mark.parametrize("positions", ["sinusoidal", "learned", "rotary", "alibi", "t5", "none"])
 @pytest.mark.parametrize("window", [None, 0, 1, 3])
 def test_a_position_sees_its_window_the_past_and_nothing_else(seed, positions, window):
     """One layer, each token another: every token within the window is seen, none beyond it (traps 6 and 7)."""

@@ -11,6 +11,7 @@ import pytest
 import torch
 from small_models import SOURCE, TARGET_VOCABULARY, draw_sentences
 from small_transformers import (
+    QK_NORM,
     SETTINGS,
     VOCABULARY,
     build_causal_lm,
@@ -259,6 +260,22 @@ def test_what_is_captured_ran_in_the_blocks_themselves(causal_lm, watched):
     with torch.no_grad(), at.capture(model) as captured:
         first_step(model, tokens, watched)
     assert len(captured) == 4, "the prompt and the step, in two blocks"
+    assert not watched.rows
+
+
+def test_another_normalization_is_left_to_the_blocks_themselves(causal_lm, watched):
+    model, tokens = causal_lm
+    for block in model.stack.blocks:
+        block.self_attention.normalize = at.Entmax()
+    with torch.no_grad():
+        first_step(model, tokens, watched)
+    assert not watched.rows
+
+
+def test_queries_and_keys_of_one_length_are_left_to_the_blocks_themselves(seed, watched):
+    model, tokens = build_causal_lm(QK_NORM).float().eval(), torch.randint(VOCABULARY, (2, 5))
+    with torch.no_grad():
+        first_step(model, tokens, watched)
     assert not watched.rows
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from small_models import assert_same, draw_sentences
 from small_transformers import (
+    QK_NORM,
     SETTINGS,
     VOCABULARY,
     build_causal_lm,
@@ -13,7 +14,7 @@ from small_transformers import (
 )
 from transformer_papers import ByHand
 
-EVERY_SETTING = pytest.mark.parametrize("setting", SETTINGS, ids=str)
+EVERY_SETTING = pytest.mark.parametrize("setting", [*SETTINGS, QK_NORM], ids=str)
 DRAWS = pytest.mark.parametrize("draw", range(4))
 
 

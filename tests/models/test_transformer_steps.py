@@ -4,6 +4,7 @@ import pytest
 import torch
 from small_models import SOURCE, TARGET, assert_same, draw_sentences
 from small_transformers import (
+    QK_NORM,
     SETTINGS,
     TARGET_VOCABULARY,
     VOCABULARY,
@@ -16,7 +17,7 @@ from small_transformers import (
 from attentio.decoding.search import search
 from attentio.layers.linear import Linear
 
-EVERY_SETTING = pytest.mark.parametrize("setting", SETTINGS, ids=str)
+EVERY_SETTING = pytest.mark.parametrize("setting", [*SETTINGS, QK_NORM], ids=str)
 POSITION_KINDS = pytest.mark.parametrize("setting", SETTINGS[:4], ids=str)
 LONG = 71  # tokens: caches grow more than once
 

@@ -9,6 +9,7 @@ the same tensors as the model's own.
     Su et al. 2021         rotary positions                  Press et al. 2022     ALiBi
     Ainslie et al. 2023    grouped queries                   Beltagy et al. 2020   the sliding window
     Zhang and Sennrich 2019  RMSNorm                         Shazeer 2020          SwiGLU
+    Raffel et al. 2020     T5's relative positions           Henry et al. 2020     queries and keys of length 1
 """
 
 import math
@@ -34,12 +35,14 @@ class Setting:
     positions: str = "sinusoidal"
     window: int | None = None
     tied: bool = True
+    qk_norm: bool = False
 
     def __str__(self) -> str:
         groups = f"{self.heads}heads" + f"by{self.key_value_heads}" * (self.key_value_heads is not None)
         order = "pre" if self.pre_norm else "post"
         window = "" if self.window is None else f"-window{self.window}"
         tied = "" if self.tied else "-untied"
+        tied += "-qknorm" * self.qk_norm
         return f"{self.positions}-{groups}-{order}{self.norm}-{self.activation}{window}{tied}"
 
 
@@ -68,6 +71,19 @@ def alibi_slope(head: int, heads: int) -> float:
     if head < below:
         return 2 ** (-8 * (head + 1) / below)
     return 2 ** (-8 * (2 * (head - below) + 1) / (2 * below))
+
+
+def t5_bucket(distance: int, *, causal: bool) -> int:
+    """Raffel et al. 2020's code: 32 buckets; bucket exact + n has the distances from exact (128 / exact)^(n / more)."""
+    buckets, first, away = 32, 0, max(0, -distance)
+    if not causal:
+        buckets, first, away = 16, 16 * (distance > 0), abs(distance)
+    exact = buckets // 2
+    if away < exact:
+        return first + away
+    more = buckets - exact
+    begun = [n for n in range(more) if away**more * exact**n >= 128**n * exact**more]
+    return first + exact + begun[-1]
 
 
 def activated(x: Tensor, kind: str) -> Tensor:
@@ -103,10 +119,19 @@ class ByHand:
         return (x - mean) / torch.sqrt(variance + 1e-5) * weight + bias
 
     def attend(
-        self, queries: Vectors, keys: Vectors, values: Vectors, may: Callable[[int, int], bool], *, self_attention: bool
+        self,
+        name: str,
+        queries: Vectors,
+        keys: Vectors,
+        values: Vectors,
+        may: Callable[[int, int], bool],
+        *,
+        self_attention: bool,
+        causal: bool = False,
     ) -> tuple[Vectors, Tensor]:
         """The heads of every query side by side, and the weights [heads, q, k].
 
+        name: of the attention's parameters.
         Query head h reads the keys of group h // (heads / groups); query i sees the keys j with may(i, j).
         """
         setting, d = self.setting, len(queries[0]) // self.setting.heads
@@ -123,6 +148,12 @@ class ByHand:
                 exponentials = {}
                 for j in [j for j in range(len(keys)) if may(i, j)]:
                     score = (own_query * own_keys[j]).sum() / math.sqrt(d)
+                    if setting.qk_norm:
+                        lengths = torch.sqrt((own_query**2).sum() * (own_keys[j] ** 2).sum())
+                        score = self[f"{name}.qk_norm.scale"] * (own_query * own_keys[j]).sum() / lengths
+                    if self_attention and setting.positions == "t5":
+                        table = self[f"{name.partition('.blocks.')[0]}.relative.table.weight"]
+                        score = score + table[t5_bucket(j - i, causal=causal), h]
                     if self_attention and setting.positions == "alibi":
                         score = score - alibi_slope(h, setting.heads) * abs(i - j)
                     exponentials[j] = torch.exp(score)
@@ -143,14 +174,16 @@ class ByHand:
         def may(i: int, j: int) -> bool:
             return (j <= i or not causal) and (window is None or abs(i - j) <= window)
 
-        contexts, weights = self.attend(list(queries), list(keys), list(values), may, self_attention=True)
+        vectors = list(queries), list(keys), list(values)
+        contexts, weights = self.attend(name, *vectors, may, self_attention=True, causal=causal)
         return [self.linear(f"{name}.output", context) for context in contexts], weights
 
     def cross_attention(self, layer: str, xs: Vectors, memory: Vectors) -> tuple[Vectors, Tensor]:
         name = f"{layer}.cross_attention"
         queries = [self.linear(f"{name}.queries", x) for x in xs]
         keys, values = zip(*(self.linear(f"{name}.keys_values", m).chunk(2) for m in memory), strict=True)
-        contexts, weights = self.attend(queries, list(keys), list(values), lambda i, j: True, self_attention=False)
+        vectors = queries, list(keys), list(values)
+        contexts, weights = self.attend(name, *vectors, lambda i, j: True, self_attention=False)
         return [self.linear(f"{name}.output", context) for context in contexts], weights
 
     def feed_forward(self, layer: str, x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from page_cases import attention, drawn, read_number, settled
 
+from attentio.attention.entmax import Entmax, Sparsemax
 from attentio.capturing.record import SeenAttention
 from attentio.capturing.seen import Seen
 from attentio.page.page import view
@@ -205,6 +206,32 @@ def test_weights_that_are_not_the_softmax_of_the_scores_are_pointed_out(open_pag
     assert tab.locator(".remarks").inner_text() == ""
     choose_query(tab, 3)
     assert "does something more" in tab.locator(".remarks").inner_text()
+
+
+@pytest.mark.parametrize(("normalize", "alpha"), [(Sparsemax(), 2.0), (Entmax(1.3), 1.3)])
+def test_the_page_computes_entmax_itself(open_page: Open, seed: int, normalize: Any, alpha: float) -> None:
+    call = attention(**drawn(queries=KEYS, keys=KEYS), allowed=causal(KEYS))
+    masked = call.scores.double().masked_fill(~causal(KEYS), float("-inf"))
+    weights = normalize(masked)
+    tab = opened(open_page, dataclasses.replace(call, weights=weights.half(), alpha=alpha))
+    choose_query(tab, 5)
+    assert tab.locator(".remarks").inner_text() == ""
+    # float16 of query and key moves the scores that the page starts from
+    np.testing.assert_allclose(column(tab, "nth-of-type(5)"), weights[0, 0, 5].numpy(), rtol=0, atol=0.02)
+    at(tab, "normalize")
+    assert "exactly 0" in tab.locator(".what").inner_text()
+    assert tab.locator(".with-numbers").inner_text().startswith("[")
+
+
+def test_the_weights_of_a_function_that_the_page_does_not_know_are_shown_as_they_are(
+    open_page: Open, seed: int
+) -> None:
+    call = attention(**drawn(queries=KEYS, keys=KEYS))
+    weights = torch.rand_like(call.weights)
+    tab = opened(open_page, dataclasses.replace(call, weights=weights, alpha=None))
+    choose_query(tab, 2)
+    np.testing.assert_allclose(column(tab, "nth-of-type(4)"), weights[0, 0, 2].float().numpy(), rtol=0.0051)
+    assert tab.locator(".remarks").inner_text() == ""
 
 
 STEP = "[...document.querySelectorAll('.equation button')].findIndex(x => x.getAttribute('aria-pressed') === 'true')"

@@ -21,8 +21,13 @@ RECURRENT = [
     {"attention": "luong", "encoder": "transformer"},
     {"attention": "hard"},
     {"attention": "hard-monotonic", "order": 1, "window": 2, "encoder": "transformer"},
+    {"attention": "bahdanau", "normalize": "entmax"},
+    {"attention": "luong", "local": "p", "window": 3, "normalize": "sparsemax"},
 ]
-TRANSFORMERS = [{"decoder": "transformer"}, {"encoder": "transformer", "decoder": "transformer", "decoder_layers": 2}]
+TRANSFORMERS = [
+    {"decoder": "transformer", "normalize": "sparsemax"},
+    {"encoder": "transformer", "decoder": "transformer", "decoder_layers": 2},
+]
 HALF = 2e-3  # of a weight, in float16
 
 

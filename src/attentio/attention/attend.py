@@ -21,6 +21,7 @@ from attentio.attention.check import checked_call
 from attentio.attention.compare import ScaledDot, ScoreFunction
 from attentio.attention.engines import additive, blocks, flex, reference, sdpa, short
 from attentio.attention.engines.engine import Engine
+from attentio.attention.entmax import NormalizeFunction
 from attentio.attention.mask_base import Mask
 from attentio.attention.transforms import transforming, writing_onnx
 from attentio.notebook import frame, line
@@ -49,11 +50,12 @@ def attend(
     score: ScoreFunction = ScaledDot(),  # noqa: B008 (frozen)
     mask: Mask | None = None,
     bias: Float[Tensor, "..."] | None = None,
+    normalize: NormalizeFunction | None = None,
     dropout: float = 0.0,
     need_weights: bool = False,
     engine: str | None = None,
 ) -> Attended:
-    """softmax(score(query, key) + bias, over the keys that mask allows) @ value
+    """normalize(score(query, key) + bias, over the keys that mask allows) @ value
 
     Args:
         query: [batch, (heads,) q, d]; for `Location`, d is a number of key positions, at least k.
@@ -65,6 +67,9 @@ def attend(
         mask: who may attend to whom; None: everybody to everything.
         bias: added to the scores; broadcasts to [batch, (heads,) q, k] as torch does, cast to the query's
         dtype.
+        normalize: from scores to weights: None for softmax, `Sparsemax()`, `Entmax(alpha)`, or any function of scores
+            [batch, heads, q, k], -inf where the mask forbids, that returns as many weights. Whatever it is, forbidden
+            keys have weight 0. All but softmax run on the engine `reference`.
         dropout: probability that a weight is set to 0 (the others grow to make up for it). There is no
             evaluation mode here: pass 0.0.
         need_weights: whether to return the weights, always from before dropout.
@@ -85,10 +90,11 @@ def attend(
     >>> query, key, value = torch.randn(3, 2, 4, 5, 8).unbind()  # each [batch 2, heads 4, 5 positions, 8 features]
     >>> at.attend(query, key, value, mask=at.causal(), need_weights=True)
     Attended(context [2, 4, 5, 8], weights [2, 4, 5, 5])
-    >>> at.attend(query, key, value, score=at.Dot(), bias=torch.zeros(5, 5), dropout=0.1, engine="reference")
+    >>> asked = {"score": at.Dot(), "bias": torch.zeros(5, 5), "normalize": at.Sparsemax(), "dropout": 0.1}
+    >>> at.attend(query, key, value, **asked, engine="reference")
     Attended(context [2, 4, 5, 8], weights None)
     """
-    call = checked_call(query, key, value, score, mask, bias, dropout, need_weights)
+    call = checked_call(query, key, value, score, mask, bias, dropout, need_weights, normalize)
     compute = _choose(call, engine)
     observe = None if torch.compiler.is_compiling() else observer.get()
     attended = compute(call) if observe is None else observe(call, compute)
@@ -124,6 +130,7 @@ def explain(
     score: ScoreFunction = ScaledDot(),  # noqa: B008 (frozen)
     mask: Mask | None = None,
     bias: Float[Tensor, "..."] | None = None,
+    normalize: NormalizeFunction | None = None,
     dropout: float = 0.0,
     need_weights: bool = False,
     engine: str | None = None,
@@ -134,14 +141,14 @@ def explain(
         ValueError: as `attend`.
 
     >>> x = torch.randn(2, 4, 5, 8)
-    >>> at.explain(x, x, x, mask=at.causal())
-    Explanation(...)
+    >>> at.explain(x, x, x, mask=at.causal(), normalize=at.Entmax())
+    Explanation(reference: ...)
     >>> asked = {"score": at.Dot(), "bias": torch.zeros(5, 5), "dropout": 0.1, "need_weights": True}
     >>> print(at.explain(x, x, x, **asked, engine="reference"))
     reference: ...; asked for by name
       not ...
     """
-    call = checked_call(query, key, value, score, mask, bias, dropout, need_weights)
+    call = checked_call(query, key, value, score, mask, bias, dropout, need_weights, normalize)
     objections = {name: _refusal(call, name) or module.plan(call).slower_because for name, module in ENGINES.items()}
     if engine is not None:
         _require_able(call, engine)
@@ -159,7 +166,7 @@ def _choose(call: Call, engine: str | None) -> Compute:
     if engine is not None:
         _require_able(call, engine)
         return ENGINES[engine].run
-    if transforming() or writing_onnx():
+    if call.normalize is not None or transforming() or writing_onnx():
         return ENGINES["reference"].run
     plans = (module.plan(call) for module in ENGINES.values() if module.refuses(call) is None)
     return next(plan.run for plan in plans if plan.slower_because is None)
@@ -167,9 +174,15 @@ def _choose(call: Call, engine: str | None) -> Compute:
 
 def _refusal(call: Call, engine: str) -> str | None:
     """Why an engine cannot do a call; None: it can."""
+    if engine != "reference" and call.normalize is not None:
+        return f"it normalizes by softmax only, and normalize is {_named(call.normalize)}"
     if engine != "reference" and transforming():
         return "torch.func and forward-mode differentiation transform plain torch operations only"
     return ENGINES[engine].refuses(call)
+
+
+def _named(function: NormalizeFunction) -> str:
+    return getattr(function, "__name__", None) or repr(function)
 
 
 def _require_able(call: Call, engine: str) -> None:

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from attentio.attention.compare import ScoreFunction
+from attentio.attention.entmax import NormalizeFunction
 from attentio.attention.mask_base import Mask, with_heads
 from attentio.notebook import frame, grids
 
@@ -48,6 +49,7 @@ class Call(NamedTuple):
     bias: Float[Tensor, "_ _ _ _"] | None
     dropout: float
     need_weights: bool
+    normalize: NormalizeFunction | None = None
 
     def allowed(self) -> Bool[Tensor, "*_ _ _"] | None:
         """The mask as a tensor of two or four axes that broadcasts to the scores; None where nothing is masked."""

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from attentio.attention.call import Call
 from attentio.attention.compare import COMPARISONS, Dot, ScaledDot, ScoreFunction
+from attentio.attention.entmax import NormalizeFunction
 from attentio.attention.mask_base import Mask
 from attentio.attention.subclasses import require_plain
 
@@ -17,6 +18,7 @@ def checked_call(
     bias: Tensor | None,
     dropout: float,
     need_weights: bool,
+    normalize: NormalizeFunction | None = None,
 ) -> Call:
     """Arguments of `attend` as a call, with an axis of heads: tensors without one get it here, as views.
 
@@ -42,6 +44,8 @@ def checked_call(
         raise ValueError(
             f"score must be at.Dot(), at.ScaledDot(), at.Additive(vector), at.Location() or a function, got {score!r}"
         )
+    if normalize is not None:
+        _require_function(normalize)
     _require_mask(mask, scores_shape)
     if bias is not None:
         bias = _checked_bias(bias, scores_shape).to(query.dtype)
@@ -51,7 +55,7 @@ def checked_call(
         score = _of_the_callers(score, scores_shape)
     if query.ndim == 3:
         query, key, value = query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
-    return Call(query, key, value, score, mask, bias, dropout, need_weights)
+    return Call(query, key, value, score, mask, bias, dropout, need_weights, normalize)
 
 
 def _complaint(query: Tensor, key: Tensor, value: Tensor) -> str | None:
@@ -93,6 +97,16 @@ def _for_each_head(query: Tensor, given: Tensor) -> Tensor:
     if groups == heads or groups == 0 or heads % groups:
         return given
     return given.unsqueeze(2).expand(-1, -1, heads // groups, -1, -1).flatten(1, 2)
+
+
+def _require_function(normalize: object) -> None:
+    if isinstance(normalize, type):
+        raise ValueError(f"normalize must be an instance, got the class; write {normalize.__name__}()")
+    if not callable(normalize):
+        raise ValueError(
+            f"normalize must be at.Sparsemax(), at.Entmax(alpha) or a function of scores, got {normalize!r}; "
+            "leave it out for softmax"
+        )
 
 
 def _require_mask(mask: object, scores_shape: tuple[int, ...]) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from attentio.attention.compare import Location
+from attentio.attention.entmax import alpha_of
 from attentio.capturing.layer_choice import Layers, layer_filter
 from attentio.capturing.observe import Observed, observing
 from attentio.capturing.recompute import Part, allowed_of, in_parts, scores_of, sizes, weights_of
@@ -131,6 +132,7 @@ class _Recorder:
             "heads": heads,
             "keys": sizes(one)[3],
             "q_start": start,
+            "alpha": alpha_of(one.normalize),
             "scale": one.scale if self.with_parts else None,
         }
         streams = {"weights": _stream(one, heads, weights_of)} if self.top_k is None else self._largest(one, heads)

@@ -18,6 +18,7 @@ from torch.nn.attention import flex_attention
 from attentio.attention.attend import observer
 from attentio.attention.call import Attended, Call, Compute
 from attentio.attention.compare import Dot, ScaledDot, ScoreFunction, dot_scale
+from attentio.attention.entmax import NormalizeFunction
 from attentio.capturing.caller import Caller, find_caller, given_on_the_stack, names_of
 from attentio.capturing.observed_functions import ObservedFunctions
 from attentio.capturing.record import SelfOrCross
@@ -38,6 +39,7 @@ class Observed:
     query, key, value: after projection, [batch, heads, n, d], grouped heads repeated. None where the scores cannot be
         made from them: "softmax", and `LocalAttention`, where every query has a window of its own.
     score: attentio's comparison; None for the others, which take dot products times `scale`.
+    normalize: what `attend` makes weights with; None for softmax.
     score_mod: what FlexAttention changes the scores with.
     mask: as given. A bool tensor: True = may attend; a float tensor is added to the scores; attentio's `Mask`;
         FlexAttention's BlockMask. Of "multihead", `attn_mask` and `key_padding_mask` as one such tensor. Tensors
@@ -59,6 +61,7 @@ class Observed:
     key: Tensor | None = None
     value: Tensor | None = None
     score: ScoreFunction | None = None
+    normalize: NormalizeFunction | None = None
     score_mod: Callable[..., Tensor] | None = None
     mask: Any = None
     bias: Tensor | None = None
@@ -158,6 +161,7 @@ def _report_attend(caller: Caller, call: Call, attended: Attended, report: Calla
         key=call.key,
         value=call.value,
         score=call.score,
+        normalize=call.normalize,
         mask=call.mask,
         bias=call.bias,
         scale=dot_scale(call.score, call.query) if isinstance(call.score, Dot | ScaledDot) else None,

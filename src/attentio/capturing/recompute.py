@@ -55,7 +55,7 @@ def in_parts(one: Observed, heads: Sequence[int]) -> Iterator[Part]:
 
 
 def weights_of(one: Observed, part: Part) -> Float[Tensor, "batch heads q k"]:
-    """softmax over the keys that are allowed, before dropout; all 0 where none is."""
+    """softmax, or the call's own normalization, over the keys that are allowed, before dropout; all 0 where none is."""
     if one.query is None:
         assert one.weights is not None
         return _take(one.weights, part)
@@ -65,7 +65,7 @@ def weights_of(one: Observed, part: Part) -> Float[Tensor, "batch heads q k"]:
         scores = scores + added
     if allowed is not None:
         scores = scores.masked_fill(~allowed, float("-inf"))
-    return normalize(scores)
+    return normalize(scores, one.normalize)
 
 
 def scores_of(one: Observed, part: Part) -> Float[Tensor, "batch heads q k"]:

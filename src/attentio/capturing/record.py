@@ -21,7 +21,9 @@ class SeenAttention:
     call: how often this name was called before, in the same capture.
     kind: whether a sequence attends to itself or to another one.
     heads: the numbers of the heads that were kept.
-    weights: softmax of the scores, before dropout. Numbers below 6e-8 are 0 in float16.
+    weights: softmax of the scores, or what else `attend` was given to normalize with, before dropout. Numbers below
+        6e-8 are 0 in float16.
+    alpha: of the entmax that made the weights: 1 for softmax, 2 for sparsemax; None for another function.
     indices: with `top_k` only: the key of each weight, the largest weight first; -1 (and weight 0) where there are
         fewer keys than top_k.
     keys: how many keys there were.
@@ -51,6 +53,7 @@ class SeenAttention:
     indices: Int32[Tensor, "batch heads q kept"] | None = None
     keys: int
     q_start: int = 0
+    alpha: float | None = 1.0
     query: Float16[Tensor, "batch heads q d"] | None = None
     key: Float16[Tensor, "batch heads k d"] | None = None
     value: Float16[Tensor, "batch heads k dv"] | None = None

@@ -20,7 +20,7 @@ from attentio.errors import AttentioError
 from attentio.version import __version__
 
 FORMAT, VERSION, INDEX = "attentio-attention", 1, "attention.json"
-METADATA = ("name", "call", "kind", "heads", "keys", "q_start", "scale")
+METADATA = ("name", "call", "kind", "heads", "keys", "q_start", "alpha", "scale")
 TENSORS = ("weights", "indices", "query", "key", "value", "scores", "allowed")
 _DTYPE_NAMES = {torch.float16: "F16", torch.int32: "I32", torch.bool: "BOOL"}
 
@@ -183,6 +183,7 @@ def _read_entry(directory: Path, entry: dict[str, Any]) -> SeenAttention:
         heads=heads,
         keys=keys,
         q_start=int(entry.get("q_start", 0)),
+        alpha=entry.get("alpha", 1.0),
         scale=entry.get("scale"),
         **tensors,
     )

@@ -145,6 +145,8 @@ class TransformerConfig:
     activation: of the feed-forward layers. `--model.transformer.activation gelu`
     positions: how the model knows where a token stands; see `attentio.layers.positions`.
         `--model.transformer.positions rotary`
+    qk_norm: queries and keys are compared by their direction, times a learnt number in place of 1 / sqrt(d) (Henry et
+        al. 2020). `--model.transformer.qk_norm true`
     max_length: positions that `learned` ones know.
         `--model.transformer.positions learned --model.transformer.max_length 1024`
     window: tokens that a position sees on each side of itself (before itself, in a decoder); null for all.
@@ -159,7 +161,8 @@ class TransformerConfig:
     norm: Literal["layer", "rms"] = "layer"
     pre_norm: bool = False
     activation: Literal["relu", "gelu", "gelu-tanh", "silu", "swiglu"] = "relu"
-    positions: Literal["sinusoidal", "learned", "rotary", "alibi", "none"] = "sinusoidal"
+    positions: Literal["sinusoidal", "learned", "rotary", "alibi", "t5", "none"] = "sinusoidal"
+    qk_norm: bool = False
     max_length: int = tokens(512)
     window: int | None = whole(0, 2**24)(None)
     tied: bool = True
@@ -180,6 +183,8 @@ class ModelConfig:
     order: of hard attention: 0 where it looks next does not depend on where it looked, 1 it jumps from there, at most
         `window` positions. `--model.attention hard-monotonic --model.order 1`
     score: how the decoder's state is compared with the source. `--model.score dot`
+    normalize: how scores become weights: `softmax`, `sparsemax` (Martins & Astudillo 2016), or `entmax` with alpha 1.5
+        between the two (Peters et al. 2019). These two give most keys exactly no weight. `--model.normalize entmax`
     local: null attends globally, `m` to a window around the target's own position, `p` to one around a predicted
         position. `--model.local p`
     window: of local attention, the paper's D: 2D + 1 source positions are seen; of hard attention of order 1, the
@@ -206,6 +211,7 @@ class ModelConfig:
     attention: Literal["none", "bahdanau", "luong", "delayed", "hard", "hard-monotonic"] = "luong"
     order: Literal[0, 1] = 0
     score: Literal["dot", "general", "concat", "location"] = "general"
+    normalize: Literal["softmax", "sparsemax", "entmax"] = "softmax"
     local: Literal["m", "p"] | None = None
     window: int = tokens(10)
     input_feeding: bool = True

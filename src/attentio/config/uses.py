@@ -91,6 +91,12 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ),
     ("model.attention", _recurrent_decoder, "a recurrent decoder"),
     (
+        "model.normalize",
+        lambda config: "transformer" in _parts(config)
+        or (_recurrent_decoder(config) and config.model.attention in ("bahdanau", "luong", "delayed")),
+        "Transformers, and model.attention bahdanau, luong and delayed",
+    ),
+    (
         "model.score model.local model.input_feeding model.reach",
         _luong,
         "model.attention luong of a recurrent decoder",

@@ -1,4 +1,5 @@
-"""How code that makes a table (a mask, positions) is called: with sizes, or a module with an input."""
+"""How code that makes a table (a mask, positions, weights) is called: with sizes, with scores, or a module with an
+input."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -32,7 +33,7 @@ def table_candidates(
 ) -> Iterator[Candidate]:
     """Ways to call it that work, and to read what it returns."""
     raised: list[Exception] = []
-    ways = _mask_ways(code) if paper.name == "causal-mask" else _position_ways(code)
+    ways = {"causal-mask": _mask_ways, "positional-encoding": _position_ways}.get(paper.name, _weight_ways)(code)
     meanings: tuple[Meaning, ...] = (mask_means,) if mask_means else ("keep", "drop")
     found = False
     for way, notes in ways:
@@ -131,6 +132,35 @@ def _position_ways(code: Callable[..., Any]) -> Iterator[tuple[_Way, tuple[str, 
             turned = first in _WIDTHS[0]
             got = _quietly(code, *((width, count) if turned else (count, width)))
             yield _run(paper, {"n": count, "d": width, "x": torch.zeros(()), "adds": False}, got)
+
+    yield way, ()
+
+
+def _weight_ways(code: Callable[..., Any]) -> Iterator[tuple[_Way, tuple[str, ...]]]:
+    """Of scores [batch, queries, keys], or as many of these axes as it takes."""
+    called: Callable[..., Any] = code() if inspect.isclass(code) else code
+    others = {"dim": -1, "axis": -1, "alpha": 1.5}
+    function = called.forward if isinstance(called, nn.Module) else called
+    named = {name: others[name] for name in _required(function)[1:] if name in others}
+
+    def way(paper: Paper, meaning: Meaning, seed: int) -> Iterator[Run]:
+        raised: list[Exception] = []
+        for shape in ((2, 3, 7), (3, 7), (7,)):
+            for as_array in (False, True):
+                runs = attempt(partial(weighed, shape, as_array, paper, seed), raised)
+                if runs is not None:
+                    yield from runs
+                    return
+        raise raised[0]
+
+    def weighed(shape: tuple[int, ...], as_array: bool, paper: Paper, seed: int) -> list[Run]:
+        generator = torch.Generator().manual_seed(seed)
+        found = []
+        for spread in (1.0, 0.3, 3.0):
+            scores = spread * torch.randn(shape, generator=generator, dtype=torch.float64)
+            given = scores.numpy().copy() if as_array else scores.clone()
+            found.append(_run(paper, {"scores": scores, "keys": shape[-1]}, _quietly(called, given, **named)))
+        return found
 
     yield way, ()
 

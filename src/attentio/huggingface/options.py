@@ -66,12 +66,15 @@ def check_ours(
     """
     block = stack.blocks[0]
     assert isinstance(block, TransformerBlock)
+    if block.self_attention.normalize is not None:
+        raise AttentioError(f"{architecture} cannot hold model.normalize, only softmax; train with that to export it")
     found = {
         "positions": _positions(embedding, stack),
         "norm": "rms" if isinstance(block.feed_forward_norm, nn.RMSNorm) else "layer",
         "pre_norm": block.pre_norm,
         "key_value_heads": block.self_attention.key_value_heads,
         "window": stack.window,
+        "qk_norm": block.self_attention.qk_norm is not None,
         "activation": block.feed_forward.activation,
     }
     holds: dict[str, tuple[Any, ...]] = {
@@ -80,6 +83,7 @@ def check_ours(
         "pre_norm": (pre_norm,),
         "key_value_heads": (block.self_attention.heads,),
         "window": (None,),
+        "qk_norm": (False,),
         "activation": tuple(ACTIVATION_NAMES),
     }
     for option, value in found.items():
@@ -96,6 +100,8 @@ def _positions(embedding: TokenEmbedding, stack: TransformerStack) -> str:
         return "rotary"
     if stack.alibi:
         return "alibi"
+    if stack.relative is not None:
+        return "t5"
     kinds = {SinusoidalPositions: "sinusoidal", LearnedPositions: "learned"}
     return kinds.get(type(embedding.positions), "none")
 

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from attentio.attention.attend import attend
 from attentio.attention.call import Attended
+from attentio.attention.entmax import NormalizeFunction
 from attentio.attention.mask import padding
 from attentio.layers.packed import PackedWeights
 from attentio.layers.sources import Score, Source
@@ -13,9 +14,9 @@ from attentio.layers.sources import Score, Source
 class GlobalAttention(nn.Module):
     """Attend to all source positions, compared by `score` (Bahdanau et al. 2014; Luong et al. 2015, section 3.1)."""
 
-    def __init__(self, score: Score) -> None:
+    def __init__(self, score: Score, normalize: NormalizeFunction | None = None) -> None:
         super().__init__()
-        self.score = score
+        self.score, self.normalize = score, normalize
 
     def forward(
         self,
@@ -34,5 +35,6 @@ class GlobalAttention(nn.Module):
             source.values,
             score=self.score.comparison(),
             mask=padding(source.lengths),
+            normalize=self.normalize,
             need_weights=need_weights,
         )

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from attentio.attention.attend import attend
 from attentio.attention.call import Attended
+from attentio.attention.entmax import NormalizeFunction
 from attentio.attention.mask import keep
 from attentio.layers.luong import LocationScore
 from attentio.layers.packed import PackedWeights
@@ -42,11 +43,13 @@ class LocalAttention(nn.Module):
     *location*, S is at most its reach.
     """
 
-    def __init__(self, score: Score, *, window: int, predictive: bool, hidden: int) -> None:
+    def __init__(
+        self, score: Score, normalize: NormalizeFunction | None = None, *, window: int, predictive: bool, hidden: int
+    ) -> None:
         super().__init__()
         if window < 1:
             raise ValueError(f"window must be at least 1 position on each side, got {window}")
-        self.score, self.window, self.predictive = score, window, predictive
+        self.score, self.normalize, self.window, self.predictive = score, normalize, window, predictive
         if predictive:
             self.predict = nn.Sequential(
                 nn.Linear(hidden, hidden, bias=False), nn.Tanh(), nn.Linear(hidden, 1, bias=False)
@@ -78,6 +81,7 @@ class LocalAttention(nn.Module):
             values.flatten(0, 1),
             score=self.score.comparison(),
             mask=keep(inside.flatten(0, 1).unsqueeze(1)),
+            normalize=self.normalize,
             need_weights=need_weights,
         )
         if weights is not None:

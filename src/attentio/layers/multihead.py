@@ -14,11 +14,14 @@ from torch import Tensor, nn
 
 from attentio.attention.attend import attend
 from attentio.attention.call import Attended
+from attentio.attention.compare import Dot, ScaledDot
+from attentio.attention.entmax import NormalizeFunction
 from attentio.attention.mask import Mask, keep
 from attentio.layers.cache import KeyValueCache
 from attentio.layers.linear import Linear
 from attentio.layers.packed import PackedWeights
 from attentio.layers.positions import Rotation
+from attentio.layers.qk_norm import QKNorm
 
 
 class Layout(NamedTuple):
@@ -51,8 +54,18 @@ class MultiheadSource(NamedTuple):
 class SelfAttention(nn.Module):
     """A sequence attends to itself. width must be a multiple of heads, heads one of key_value_heads."""
 
-    def __init__(self, width: int, heads: int, *, key_value_heads: int | None = None, bias: bool = True) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        key_value_heads: int | None = None,
+        normalize: NormalizeFunction | None = None,
+        qk_norm: bool = False,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
+        self.normalize, self.qk_norm = normalize, QKNorm() if qk_norm else None
         self.heads, self.key_value_heads = heads, key_value_heads or heads
         self.head_features = _head_features(width, heads, self.key_value_heads)
         self.queries_keys_values = Linear(width, (heads + 2 * self.key_value_heads) * self.head_features, bias=bias)
@@ -89,6 +102,8 @@ class SelfAttention(nn.Module):
         queries, keys, values = heads.split([self.heads, self.key_value_heads, self.key_value_heads], dim=1)
         if layout.rotation is not None:
             queries, keys = layout.rotation.turn(queries), layout.rotation.turn(keys)
+        if self.qk_norm is not None:
+            queries, keys = self.qk_norm.queries(queries), self.qk_norm.keys(keys)
         return queries, keys, values
 
     def _attend(
@@ -104,8 +119,10 @@ class SelfAttention(nn.Module):
             queries,
             _per_head(keys, self.heads),
             _per_head(values, self.heads),
+            score=_comparison(self.qk_norm),
             mask=layout.mask,
             bias=layout.bias,
+            normalize=self.normalize,
             need_weights=need_weights,
         )
         return attended._replace(context=self.output(_join(attended.context), packed))
@@ -121,9 +138,12 @@ class CrossAttention(nn.Module):
         *,
         memory_features: int,
         key_value_heads: int | None = None,
+        normalize: NormalizeFunction | None = None,
+        qk_norm: bool = False,
         bias: bool = True,
     ) -> None:
         super().__init__()
+        self.normalize, self.qk_norm = normalize, QKNorm() if qk_norm else None
         self.heads, self.key_value_heads = heads, key_value_heads or heads
         self.head_features = _head_features(width, heads, self.key_value_heads)
         self.queries = Linear(width, width, bias=bias)
@@ -133,6 +153,8 @@ class CrossAttention(nn.Module):
     def prepare(self, memory: Float[Tensor, "batch source memory"], mask: Mask | None) -> MultiheadSource:
         """Keys and values of the source; `mask` is its padding."""
         keys, values = _split(self.keys_values(memory), self.head_features).chunk(2, dim=1)
+        if self.qk_norm is not None:
+            keys = self.qk_norm.keys(keys)
         return MultiheadSource(_per_head(keys, self.heads), _per_head(values, self.heads), mask)
 
     def forward(
@@ -145,8 +167,22 @@ class CrossAttention(nn.Module):
     ) -> Attended:
         """Every target position attends to the whole source; weights [batch, heads, q, source]."""
         queries = _split(self.queries(inputs, packed), self.head_features)
-        attended = attend(queries, source.keys, source.values, mask=source.mask, need_weights=need_weights)
+        if self.qk_norm is not None:
+            queries = self.qk_norm.queries(queries)
+        attended = attend(
+            queries,
+            source.keys,
+            source.values,
+            score=_comparison(self.qk_norm),
+            mask=source.mask,
+            normalize=self.normalize,
+            need_weights=need_weights,
+        )
         return attended._replace(context=self.output(_join(attended.context), packed))
+
+
+def _comparison(qk_norm: QKNorm | None) -> Dot | ScaledDot:
+    return ScaledDot() if qk_norm is None else Dot()
 
 
 def _head_features(width: int, heads: int, key_value_heads: int) -> int:

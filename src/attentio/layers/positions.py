@@ -138,3 +138,43 @@ def alibi(
     """The bias -slope * |distance| for every head; backward distances are the only ones a causal mask leaves."""
     distance = (query_positions.unsqueeze(-1) - key_positions.unsqueeze(-2)).abs()
     return -alibi_slopes(heads).to(distance.device)[:, None, None] * distance.unsqueeze(-3)
+
+
+class RelativePositions(nn.Module):
+    """A learnt bias of the scores for each head and each bucket of distances, the same in all blocks of a stack.
+
+    Of 32 buckets, half are for keys after the query where there may be such, and of those of one direction half have
+    one distance each; the others grow with the logarithm of the distance, up to 128, and the last has all beyond.
+
+    Raffel et al. 2020 (T5), section 2.1, and its code. There the dot products are not scaled; here they are, as in any
+    other Transformer. std: of the first weights.
+    """
+
+    def __init__(self, heads: int, *, causal: bool, std: float) -> None:
+        super().__init__()
+        self.causal = causal
+        self.table = nn.Embedding(BUCKETS, heads)
+        nn.init.normal_(self.table.weight, std=std)
+
+    def forward(
+        self, query_positions: Int[Tensor, "*batch q"], key_positions: Int[Tensor, "*batch k"]
+    ) -> Float[Tensor, "*batch heads q k"]:
+        """The bias of each query and key."""
+        buckets = relative_buckets(key_positions.unsqueeze(-2) - query_positions.unsqueeze(-1), causal=self.causal)
+        return self.table(buckets).movedim(-1, -3)
+
+
+BUCKETS, FARTHEST = 32, 128
+
+
+def relative_buckets(distance: Int[Tensor, "*batch q k"], *, causal: bool) -> Int[Tensor, "*batch q k"]:
+    """The number of the bucket of each distance, that from the query to the key; in float32, as T5 was trained."""
+    if causal:
+        buckets, first, away = BUCKETS, torch.zeros_like(distance), (-distance).clamp(min=0)
+    else:
+        buckets = BUCKETS // 2
+        first, away = (distance > 0) * buckets, distance.abs()
+    exact = buckets // 2
+    growth = (away.clamp(min=1).float() / exact).log() / math.log(FARTHEST / exact)
+    far = (exact + (growth * (buckets - exact)).long()).clamp(max=buckets - 1)
+    return first + torch.where(away < exact, away, far)

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from attentio.attention.entmax import NormalizeFunction
 from attentio.layers.cache import KeyValueCache
 from attentio.layers.dropout import Dropout
 from attentio.layers.feed_forward import Activation, FeedForward
@@ -38,6 +39,7 @@ class TransformerBlock(nn.Module):
         pre-norm    x <- x + dropout(f(norm(x)))      Xiong et al. 2020; the last block's output is yet to be normed
 
     memory_features: of a source position; None for a block without cross-attention.
+    normalize: of every head; None for softmax. qk_norm: queries and keys are compared by their direction (`QKNorm`).
     norm: layer (Ba et al. 2016) or rms (Zhang & Sennrich 2019). eps: added to the variance.
     """
 
@@ -49,6 +51,8 @@ class TransformerBlock(nn.Module):
         feed_forward: int,
         memory_features: int | None = None,
         key_value_heads: int | None = None,
+        normalize: NormalizeFunction | None = None,
+        qk_norm: bool = False,
         activation: Activation = "relu",
         norm: Norm = "layer",
         pre_norm: bool = False,
@@ -58,12 +62,19 @@ class TransformerBlock(nn.Module):
         super().__init__()
         self.pre_norm = pre_norm
         self.dropout = Dropout(dropout)
-        self.self_attention = SelfAttention(width, heads, key_value_heads=key_value_heads)
+        self.self_attention = SelfAttention(
+            width, heads, key_value_heads=key_value_heads, normalize=normalize, qk_norm=qk_norm
+        )
         self.self_attention_norm = make_norm(norm, width, eps)
         self.cross_attention = self.cross_attention_norm = None
         if memory_features is not None:
             self.cross_attention = CrossAttention(
-                width, heads, memory_features=memory_features, key_value_heads=key_value_heads
+                width,
+                heads,
+                memory_features=memory_features,
+                key_value_heads=key_value_heads,
+                normalize=normalize,
+                qk_norm=qk_norm,
             )
             self.cross_attention_norm = make_norm(norm, width, eps)
         self.feed_forward = FeedForward(width, feed_forward, activation=activation)

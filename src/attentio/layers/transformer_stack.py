@@ -12,7 +12,7 @@ from attentio.layers.cache import KeyValueCache, Slots
 from attentio.layers.fused.block_step import fused_step
 from attentio.layers.multihead import Layout, MultiheadSource
 from attentio.layers.packed import PackedWeights
-from attentio.layers.positions import RotaryPositions, alibi
+from attentio.layers.positions import RelativePositions, RotaryPositions, alibi
 from attentio.layers.transformer_block import BlockWeights, Sublayer, TransformerBlock
 
 
@@ -27,7 +27,7 @@ class TransformerStack(nn.Module):
     """Blocks, and a final norm where they are pre-norm.
 
     causal: a position sees itself and earlier ones only. window: tokens that it sees on each side of itself at most
-    (before itself, if causal); None for all. rotary, alibi: how self-attention itself knows positions.
+    (before itself, if causal); None for all. rotary, alibi, relative: how self-attention itself knows positions.
     """
 
     blocks: Sequence[TransformerBlock]
@@ -41,10 +41,11 @@ class TransformerStack(nn.Module):
         window: int | None = None,
         rotary: RotaryPositions | None = None,
         alibi: bool = False,
+        relative: RelativePositions | None = None,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)  # type: ignore[assignment]
-        self.final_norm, self.rotary = final_norm, rotary
+        self.final_norm, self.rotary, self.relative = final_norm, rotary, relative
         self.causal, self.window, self.alibi = causal, window, alibi
 
     def forward(
@@ -134,16 +135,18 @@ class TransformerStack(nn.Module):
         return tuple(attention.prepare(memory, mask) for attention in attentions if attention is not None)
 
     def _layout(self, inputs: Tensor, positions: Tensor, allowed: Mask | None) -> Layout:
-        mask, bias = allowed, None
+        mask = allowed
         near = None if self.window is None else window(self.window, 0 if self.causal else self.window)
         for rule in (causal() if self.causal and near is None else None, near):
             if rule is not None:
                 mask = rule if mask is None else rule & mask
-        if self.alibi:
-            # Within a sequence, and within a segment of a packed row, distances are those of the row.
-            along = torch.arange(inputs.shape[1], device=inputs.device)
-            bias = self._bias(along, along, inputs)
-        return Layout(mask, bias, None if self.rotary is None else self.rotary(positions, inputs.dtype))
+        # Within a sequence, and within a segment of a packed row, distances are those of the row.
+        along = torch.arange(inputs.shape[1], device=inputs.device)
+        return Layout(
+            mask,
+            self._bias(along, along, inputs),
+            None if self.rotary is None else self.rotary(positions, inputs.dtype),
+        )
 
     def _layout_of_slots(self, inputs: Tensor, slots: Slots) -> Layout:
         here = slots.positions[-1:]
@@ -151,12 +154,15 @@ class TransformerStack(nn.Module):
         if self.window is not None:
             near = (slots.positions >= here - self.window).expand(*inputs.shape[:2], -1)
             visible = near if visible is None else visible & near
-        bias = self._bias(here.expand(inputs.shape[1]), slots.positions, inputs) if self.alibi else None
+        bias = self._bias(here.expand(inputs.shape[1]), slots.positions, inputs)
         rotation = None if self.rotary is None else self.rotary(here, inputs.dtype)
         return Layout(None if visible is None else keep(visible), bias, rotation)
 
-    def _bias(self, queries: Tensor, keys: Tensor, inputs: Tensor) -> Tensor:
-        return alibi(queries, keys, self.blocks[0].self_attention.heads).to(inputs)
+    def _bias(self, queries: Tensor, keys: Tensor, inputs: Tensor) -> Tensor | None:
+        """Of each head's scores, by distance; None where scores do not know distances."""
+        if self.relative is not None:
+            return self.relative(queries, keys).to(inputs)
+        return alibi(queries, keys, self.blocks[0].self_attention.heads).to(inputs) if self.alibi else None
 
     def _finish(self, hidden: Tensor) -> Tensor:
         return hidden if self.final_norm is None else self.final_norm(hidden)

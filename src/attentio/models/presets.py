@@ -23,6 +23,7 @@ from attentio.layers.sources import Score
 from attentio.layers.transitions import FirstOrder, Transitions, ZerothOrder
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.hard import HardDecoder, HardEncoderDecoder
+from attentio.models.normalization import normalization
 from attentio.models.recurrent import Bridge, ContextTo, Query, RecurrentDecoder, RecurrentEncoder
 from attentio.models.transformer import TransformerEncoder
 
@@ -48,7 +49,7 @@ def bahdanau(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> Encod
         readout = MaxoutReadout(
             embedding=config.embedding, hidden=config.hidden, memory_features=memory, features=config.embedding
         )
-    attention = GlobalAttention(score)
+    attention = GlobalAttention(score, normalization(config))
     return _assemble(config, encoder, attention, readout, vocabulary=vocabulary, query="previous", context="input")
 
 
@@ -59,10 +60,14 @@ def luong(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> EncoderD
     """
     memory = encoder.features
     comparison = _score(config, memory=memory)
-    attention: GlobalAttention | LocalAttention = GlobalAttention(comparison)
+    attention: GlobalAttention | LocalAttention = GlobalAttention(comparison, normalization(config))
     if config.local is not None:
         attention = LocalAttention(
-            comparison, window=config.window, predictive=config.local == "p", hidden=config.hidden
+            comparison,
+            normalization(config),
+            window=config.window,
+            predictive=config.local == "p",
+            hidden=config.hidden,
         )
     readout = AttentionalReadout(hidden=config.hidden, memory_features=memory)
     context: ContextTo = "both" if config.input_feeding else "output"
@@ -72,7 +77,8 @@ def luong(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> EncoderD
 def delayed(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> EncoderDecoder:
     """Dot product with the previous state, the output from [s(i); a(i-1)] through one fully connected layer."""
     memory = encoder.features
-    attention = GlobalAttention(DotScore(query_features=config.hidden, memory_features=memory))
+    score = DotScore(query_features=config.hidden, memory_features=memory)
+    attention = GlobalAttention(score, normalization(config))
     readout = ConcatenatedReadout(hidden=config.hidden, memory_features=memory)
     return _assemble(config, encoder, attention, readout, vocabulary=vocabulary, query="previous", context="output")
 

@@ -6,13 +6,14 @@ from torch import nn
 
 from attentio.config.schema import ModelConfig
 from attentio.layers.linear import Linear
-from attentio.layers.positions import LearnedPositions, RotaryPositions, SinusoidalPositions
+from attentio.layers.positions import LearnedPositions, RelativePositions, RotaryPositions, SinusoidalPositions
 from attentio.layers.token_embedding import TokenEmbedding
 from attentio.layers.transformer_block import TransformerBlock, make_norm
 from attentio.layers.transformer_stack import TransformerStack
 from attentio.models.causal_lm import CausalLM
 from attentio.models.labeller import Labeller
 from attentio.models.masked_lm import MaskedLM
+from attentio.models.normalization import normalization
 from attentio.models.transformer import TransformerDecoder, TransformerEncoder
 
 EPS = 1e-5
@@ -116,6 +117,8 @@ def _stack(
             feed_forward=sizes.feed_forward,
             memory_features=memory_features,
             key_value_heads=sizes.key_value_heads,
+            normalize=normalization(config),
+            qk_norm=sizes.qk_norm,
             activation=sizes.activation,
             norm=sizes.norm,
             pre_norm=sizes.pre_norm,
@@ -124,6 +127,9 @@ def _stack(
         )
         for _ in range(layers)
     ]
+    relative = None
+    if sizes.positions == "t5":
+        relative = RelativePositions(sizes.heads, causal=causal, std=sizes.width**-0.5)
     return TransformerStack(
         blocks,
         final_norm=make_norm(sizes.norm, sizes.width, eps) if sizes.pre_norm else None,
@@ -131,6 +137,7 @@ def _stack(
         window=sizes.window,
         rotary=RotaryPositions(sizes.width // sizes.heads) if sizes.positions == "rotary" else None,
         alibi=sizes.positions == "alibi",
+        relative=relative,
     )
 
 

@@ -117,6 +117,7 @@ def build(
         entry = {
             "name": call.name,
             "layer": layer_number(call.name),
+            "alpha": call.alpha,
             "walk": walk and walk_json(walk, pack),
             "does": [[_does_json(one) for one in heads] for heads in of_items],
         }

@@ -60,11 +60,12 @@ def described_in_html(run: Any) -> str:
 def attention_of(config: Config) -> str:
     """Which attention a model has, in a few words."""
     model = config.model
+    normalize = "" if model.normalize == "softmax" else f", {model.normalize}"
     if model.type != "encoder-decoder" or model.decoder == "transformer":
-        return "transformer"
+        return f"transformer{normalize}"
     if model.attention.startswith("hard"):
         return f"{model.attention}, order {model.order}"
     if model.attention != "luong":
-        return model.attention
+        return model.attention if model.attention == "none" else f"{model.attention}{normalize}"
     local = f", local-{model.local}" if model.local else ""
-    return f"luong {model.score}{local}{', input feeding' if model.input_feeding else ''}"
+    return f"luong {model.score}{normalize}{local}{', input feeding' if model.input_feeding else ''}"

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from attentio.attention.entmax import NormalizeFunction, alpha_of
 from attentio.layers.feed_forward import FeedForward
 from attentio.layers.local import LocalAttention
 from attentio.layers.luong import DotScore, GeneralScore, LocationScore
@@ -32,9 +33,6 @@ from attentio.text.protocol import AnyTokenizer
 
 LISTED = 6
 """Tokens shown of each step's probabilities, besides the one that was said."""
-
-HEAD_CODES = {"compare": "scoreⱼ = q · kⱼ / √d", "normalize": "α = softmax(score)", "aggregate": "head = Σⱼ αⱼ vⱼ"}
-"""The equation's lines in a head of a Transformer, after the projections."""
 
 
 def words(
@@ -151,7 +149,7 @@ def _comparison(decoder: RecurrentDecoder, trace: Trace, asks: str) -> tuple[dic
     scores = attention.score.comparison()(query, source.keys)[0]
     keys = torch.arange(scores.shape[1], device=scores.device)
     allowed = (keys < source.lengths).expand(scores.shape)
-    codes, window = {"normalize": "α = softmax(score)"}, None
+    codes, window = {"normalize": _weights_code(attention.normalize)}, None
     if isinstance(attention, LocalAttention):
         codes["window"] = "pₜ = t"
         allowed, window = _window(attention, states, source, keys)
@@ -176,6 +174,11 @@ def _comparison(decoder: RecurrentDecoder, trace: Trace, asks: str) -> tuple[dic
         return codes, made
     codes |= {"compare": f"scoreⱼ = v · tanh(W {asks} + b + U hⱼ)", "query": f"W {asks} + b", "key": "U hⱼ"}
     return codes, made._replace(kind="additive", vector=attention.score.vector.detach())
+
+
+def _weights_code(function: NormalizeFunction | None) -> str:
+    names = {1.0: "softmax", 2.0: "sparsemax", None: "normalize"}
+    return f"α = {names.get(alpha_of(function), 'entmax')}(score)"
 
 
 def _window(
@@ -231,7 +234,7 @@ def _stack_walks(
                     read=[read[i] for i in rows] if rows is not None else read,
                     before=[x, *_normed(block, sublayer)],
                     after=[*_attended(block, sublayer), *(_fed(block, fed) if last else [])],
-                    codes=HEAD_CODES | {"project": _projections_code(stack, block, kind)},
+                    codes=_head_codes(stack, block, kind),
                     words=said if ends else None,
                     back=back if ends else None,
                 )
@@ -241,14 +244,29 @@ def _stack_walks(
     return found
 
 
+def _head_codes(stack: TransformerStack, block: TransformerBlock, kind: str) -> dict[str, str]:
+    """The equation's lines in a head of a Transformer."""
+    scale = " / √d" if block.self_attention.qk_norm is None else ""
+    bias = " + b" if kind == "self_attention" and (stack.alibi or stack.relative is not None) else ""
+    return {
+        "project": _projections_code(stack, block, kind),
+        "compare": f"scoreⱼ = q · kⱼ{scale}{bias}",
+        "normalize": _weights_code(block.self_attention.normalize),
+        "aggregate": "head = Σⱼ αⱼ vⱼ",
+    }
+
+
 def _projections_code(stack: TransformerStack, block: TransformerBlock, kind: str) -> str:
     x = "n" if block.pre_norm else "x"
     if kind == "cross_attention":
-        return f"q = W_q {x} + b_q, kⱼ = W_k hⱼ + b_k, vⱼ = W_v hⱼ + b_v"
-    q, k = f"W_q {x} + b_q", f"W_k {x}ⱼ + b_k"
-    if stack.rotary is not None:
-        q, k = f"rotate({q})", f"rotate({k})"
-    return f"q = {q}, kⱼ = {k}, vⱼ = W_v {x}ⱼ + b_v"
+        q, k, v = f"W_q {x} + b_q", "W_k hⱼ + b_k", "W_v hⱼ + b_v"
+    else:
+        q, k, v = f"W_q {x} + b_q", f"W_k {x}ⱼ + b_k", f"W_v {x}ⱼ + b_v"
+        if stack.rotary is not None:
+            q, k = f"rotate({q})", f"rotate({k})"
+    if block.self_attention.qk_norm is not None:
+        q, k = f"g · unit({q})", f"unit({k})"
+    return f"q = {q}, kⱼ = {k}, vⱼ = {v}"
 
 
 def _normed(block: TransformerBlock, one: Sublayer) -> list[Stage]:

@@ -1,4 +1,4 @@
-"""The equation, line by line, in plain torch: any score, any mask, any device. What the other engines must
+"""The equation, line by line, in plain torch: any score, normalization, mask and device. What the other engines must
 equal."""
 
 from jaxtyping import Bool
@@ -32,6 +32,6 @@ def _compute(call: Call, allowed: Bool[Tensor, "*_ _ _"] | None) -> Attended:
         scores = scores + call.bias
     if allowed is not None:
         scores = scores.masked_fill(~allowed, float("-inf"))
-    weights = normalize(scores)
+    weights = normalize(scores, call.normalize)
     kept = F.dropout(weights, call.dropout) if call.dropout else weights
     return Attended(context=kept @ call.value, weights=weights if call.need_weights else None)

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask, create_mask
 
 from attentio.attention.compare import Dot
+from attentio.attention.entmax import NormalizeFunction
 from attentio.attention.mask import Mask
+from attentio.attention.normalize import normalize
 from attentio.capturing.observe import Observed, observing
 from attentio.capturing.scores import is_masked, is_zero_one, scale_of, zero_one_of
 from attentio.capturing.tracer import WrittenOut
@@ -28,8 +30,9 @@ class Attention:
     zero_one: a tensor of only 0 and 1 that was added to the scores, if there is one.
     scale: what dot products of `features` numbers were multiplied by; None where that is no one number, or where no
         scale is the definition (attentio's `Dot`).
-    query, key, value, context, dropout: as in `Observed`. Written by hand: as they stand in the two products, in
-        whichever order, keys mostly with the features before the positions; None where there is no such product.
+    query, key, value, context, normalize, dropout: as in `Observed`. Written by hand, the first three are as they stand
+        in the two products, in whichever order, keys mostly with the features before the positions; None where there
+        is no such product.
     """
 
     name: str
@@ -43,13 +46,14 @@ class Attention:
     zero_one: Tensor | None = None
     scale: float | None = None
     features: int = 0
+    normalize: NormalizeFunction | None = None
     dropout: float = 0.0
 
     @cached_property
     def weights(self) -> Tensor:
         """[batch, heads, q, k], 0 in a row that allows nothing."""
         scores = self.scores.masked_fill(~self.allowed, -torch.inf)
-        return scores.softmax(-1).masked_fill(~self.allowed, 0.0)
+        return normalize(scores, self.normalize)
 
     @property
     def title(self) -> str:
@@ -125,6 +129,7 @@ def _observed(one: Observed) -> Attention:
         zero_one=added if added is not None and is_zero_one(added) else None,
         scale=None if isinstance(one.score, Dot) else one.scale,
         features=query.shape[-1],
+        normalize=one.normalize,
         dropout=one.dropout,
     )
 

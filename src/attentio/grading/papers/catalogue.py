@@ -4,6 +4,7 @@ from attentio.grading.papers import bahdanau, local, luong, multi_head, scaled_d
 from attentio.grading.papers.causal_mask import CAUSAL_MASK
 from attentio.grading.papers.mlm_masking import MLM_MASKING
 from attentio.grading.papers.positional_encoding import POSITIONAL_ENCODING
+from attentio.grading.papers.sparse import ENTMAX, SPARSEMAX
 
 PAPERS = {
     paper.name: paper
@@ -18,6 +19,8 @@ PAPERS = {
         local.PREDICTIVE,
         scaled_dot_product.SCALED_DOT_PRODUCT,
         multi_head.MULTI_HEAD,
+        SPARSEMAX,
+        ENTMAX,
         CAUSAL_MASK,
         POSITIONAL_ENCODING,
         MLM_MASKING,

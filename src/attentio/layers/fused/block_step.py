@@ -135,6 +135,9 @@ def _weights(block: TransformerBlock) -> _Weights | None:
         return None
     if type(cross) not in (CrossAttention, type(None)) or kinds not in ({nn.LayerNorm}, {nn.RMSNorm}):
         return None
+    attentions = [own] if cross is None else [own, cross]
+    if any(one.normalize is not None or one.qk_norm is not None for one in attentions):
+        return None
     linears: list[Linear | None] = [own.queries_keys_values, own.output]
     linears += [None, None] if cross is None else [cross.queries, cross.output]
     linears += [fed.up, fed.gate, fed.down]

@@ -34,6 +34,20 @@
     return { shift, exponentials, sum, weights: exponentials.map((one) => (sum > 0 ? one / sum : 0)) };
   }
 
+  /** weights = [(alpha - 1) scores - tau]_+ ^ (1 / (alpha - 1)), with tau halved in until they sum to 1: entmax. */
+  function entmax(scores, alpha) {
+    const largest = (alpha - 1) * Math.max(...scores), power = 1 / (alpha - 1);
+    const above = (tau) => scores.map((score) => Math.max(0, (alpha - 1) * score - tau));
+    const weigh = (tau) => (largest === -Infinity ? scores.map(() => 0) : above(tau).map((one) => one ** power));
+    let low = largest - 1, high = largest;
+    for (let halvings = 0; halvings < 60 && high > low; halvings++) {
+      const middle = (low + high) / 2;
+      if (weigh(middle).reduce((total, one) => total + one, 0) >= 1) low = middle;
+      else high = middle;
+    }
+    return { tau: low, above: above(low), weights: weigh(low) };
+  }
+
   /** context = sum over keys of weight * value. */
   function aggregate(weights, values, features) {
     return Array.from({ length: features }, (_, feature) =>
@@ -46,9 +60,10 @@
    * row: {query, keys, values, scores, allowed, decay} of this query and head. how: {scale, vector, near}: scale of dot
    * products, or vector of an additive comparison, else neither; near: only allowed keys are compared at all.
    * Where scale * query . key is not the score within rounding, the difference is the bias; it is 0 otherwise.
-   * decay multiplies the weights after the softmax; soft are those before.
+   * decay multiplies the weights after the softmax; soft are those before. alpha: 1 for softmax, more for entmax; null
+   * for another function, whose weights are given.
    */
-  function trace({ query, keys, values, scores, allowed, decay }, how) {
+  function trace({ query, keys, values, scores, allowed, decay, given }, how) {
     const known = how.vector || how.scale !== null;
     const compared = keys.map((key, j) => (known && (allowed[j] || !how.near) ? compare(query, key, how) : null));
     const biased = compared.some(
@@ -56,7 +71,8 @@
     );
     const total = compared.map((one, j) => (one && !biased ? one.score : scores[j]));
     const masked = total.map((score, j) => (allowed[j] ? score : -Infinity));
-    const { weights: soft, ...normalized } = normalize(masked);
+    const weigh = { 1: normalize, null: () => ({ weights: given.map((weight, j) => (decay ? weight / decay[j] || 0 : weight)) }) }[how.alpha] ?? ((row) => entmax(row, how.alpha));
+    const { weights: soft, ...normalized } = weigh(masked);
     const weights = decay ? soft.map((weight, j) => weight * decay[j]) : soft;
     return {
       known: Boolean(known),

@@ -87,13 +87,14 @@
         query: rows(parts.query, parts.queryDimensions),
         keys: rows(parts.key, parts.keyDimensions ?? parts.queryDimensions),
         values: rows(parts.value, parts.valueDimensions),
-        captured: app.state.words ? null : matrix,
+        captured: matrix,
+        alpha: entry.alpha,
       };
       if (!parts) {
         this.explainMissing(Boolean(entry.parts));
         return;
       }
-      this.build(attentio.stagesOf(walk, parts));
+      this.build(attentio.stagesOf(walk, this.parts));
       // At first from the first query, unless a reader chose another than the page itself.
       const own = app.state.head < 0 ? null : app.does().cell;
       const chosen = !app.state.words && app.state.row !== null && (this.opened || own?.join() !== [app.state.row, app.state.column].join());
@@ -114,7 +115,7 @@
           "button",
           { type: "button", on: { click: () => this.reach(at) } },
           make("span", { class: "place", text: at + 1 }),
-          make("span", { class: "name", key: `steps.at.${stage.name}` }),
+          make("span", { class: "name", key: `steps.at.${stage.says ?? stage.name}` }),
           make("code", { text: stage.code }),
           glance,
         );
@@ -148,8 +149,8 @@
       this.query = Math.max(0, Math.min(parts.query.length - 1, query));
       this.slider.max = parts.query.length - 1;
       this.slider.value = this.query;
-      const { scale, vector, window } = parts;
-      this.trace = attentio.arithmetic.trace(this.row(this.query), { scale, vector, near: Boolean(window) });
+      const { scale, vector, window, alpha } = parts;
+      this.trace = attentio.arithmetic.trace(this.row(this.query), { scale, vector, near: Boolean(window), alpha });
       const { weights } = this.trace;
       this.key = key === null || key >= weights.length ? weights.indexOf(Math.max(...weights)) : Math.max(0, key);
       if (!app.state.words) app.set({ row: this.query, column: this.key });
@@ -171,6 +172,7 @@
         scores: Array.from(scores.subarray(from, to)),
         allowed: allowed ? Array.from(allowed.subarray(from, to), Boolean) : keys.map(() => true),
         decay: window?.decay && Array.from(window.decay.subarray(from, to)),
+        given: keys.map((_, j) => this.parts.captured.at(query, j).value || 0),
       };
     }
 
@@ -236,11 +238,8 @@
       return {
         score: trace.scores[key] === null ? "–" : number(trace.scores[key]),
         masked: number(trace.masked[key]),
-        exp: number(trace.exponentials[key]),
-        sum: number(trace.sum),
         soft: number(trace.soft[key]),
         weight: number(trace.weights[key]),
-        shift: number(trace.shift),
       };
     }
 
@@ -264,20 +263,27 @@
         const bias = trace.bias ? ` + ${number(trace.bias[key])}` : "";
         return `q · k × scale${trace.bias ? " + bias" : ""} = ${number(one.dot)} × ${number(parts.scale)}${bias} = ${named.score}`;
       };
-      const shifted = trace.shift ? ` − ${named.shift}` : "";
       const centre = parts.window && number(parts.window.centre[this.query]);
       return {
         compare: compare(),
         mask: reason ? `−∞: ${app.text(`steps.reason.${reason}`)}` : app.text("steps.mayAttend", named),
-        normalize:
-          trace.sum === 0
-            ? app.text("steps.emptyRow")
-            : `exp(${named.masked}${shifted}) / Σ exp = ${named.exp} / ${named.sum} = ${named.soft}`,
+        normalize: trace.masked.some((score) => score > -Infinity) ? this.normalized(named) : app.text("steps.emptyRow"),
         gaussian:
           parts.window?.decay &&
           `${named.soft} × exp(−(${key} − ${centre})² / (2 · ${number(parts.window.reach / 2)}²)) = ${named.weight}`,
         aggregate: `${named.weight} × ${vector(parts.values[key])} + … = ${vector(trace.context)}`,
       };
+    }
+
+    normalized({ masked, soft }) {
+      const { number } = attentio.arithmetic, { trace, key } = this, { alpha } = this.parts;
+      if (alpha === null) return `normalize(…, ${masked}, …) = ${soft}`;
+      if (alpha === 1) {
+        const shifted = trace.shift ? ` − ${number(trace.shift)}` : "";
+        return `exp(${masked}${shifted}) / Σ exp = ${number(trace.exponentials[key])} / ${number(trace.sum)} = ${soft}`;
+      }
+      const scaled = alpha === 2 ? masked : `${number(alpha - 1)} × ${masked}`;
+      return `[${scaled} − ${number(trace.tau)}]₊${alpha === 2 ? "" : ` ^ ${number(1 / (alpha - 1))}`} = ${soft}`;
     }
 
     show() {
@@ -323,7 +329,7 @@
       for (const node of [...detail.children]) if (node !== body) node.remove();
       body.before(
         app.element("p", { class: "formula" }, app.element("code", { text: stage.code })),
-        line("what", app.text(`steps.${stage.name}`, words)),
+        line("what", app.text(`steps.${stage.says ?? stage.name}`, words)),
         line("with-numbers", numbers),
       );
       if (!stage.line) return;
@@ -340,9 +346,7 @@
     /** What the reader should not take on trust: weights that are not the softmax of these scores. */
     remark() {
       const { captured } = this.parts;
-      const differences = captured
-        ? this.trace.weights.map((weight, j) => Math.abs(weight - captured.at(this.query, j).value))
-        : [];
+      const differences = this.trace.weights.map((weight, j) => Math.abs(weight - captured.at(this.query, j).value));
       const largest = Math.max(0, ...differences.filter(Number.isFinite));
       const remarks =
         largest > WEIGHTS_AGREE

@@ -4,7 +4,7 @@
  * The four lines of the equation are always among them. Of a run's model there are also the lines before and after
  * them (app.entry().walk, see walk.py), and for local attention the window and its Gaussian.
  *
- * stage: {name, code, line: whether it is one of the attention's own, glance(state), detail(state) | null}
+ * stage: {name, says: of its words in the strings, where that is not its name, code, line: whether it is one of the attention's own, glance(state), detail(state) | null}
  * state: {app, walk, parts, trace, query, key, numbers, said}; walk is null where there is none.
  */
 (() => {
@@ -109,6 +109,7 @@
       "aggregate",
     ].map((name) => ({
       name,
+      says: name === "normalize" ? { 1: "softmax", 2: "sparsemax", null: "own" }[parts.alpha] ?? "entmax" : name,
       code: codes[name],
       line: name !== "window" && name !== "project",
       glance: glances[name],

@@ -79,8 +79,11 @@
       }
       if (parts.kind || !trace.known) add("compare", app.text("steps.score"), trace.scores, { kind: "score" });
       add("mask", app.text("steps.masked"), trace.masked, { kind: "masked" });
-      add("normalize", trace.shift ? `exp(s − ${number(trace.shift)})` : "exp(s)", trace.exponentials, { sum: trace.sum });
-      add("normalize", app.text("steps.weight"), trace.soft, { sum: trace.sum > 0 ? 1 : 0, kind: "weight" });
+      if (trace.above) add("normalize", parts.alpha === 2 ? "[s − τ]₊" : "[(α − 1) s − τ]₊", trace.above);
+      if (trace.exponentials) add("normalize", trace.shift ? `exp(s − ${number(trace.shift)})` : "exp(s)", trace.exponentials, { sum: trace.sum });
+      const whole = trace.masked.some((score) => score > -Infinity) ? 1 : 0;
+      const sum = parts.alpha === null ? trace.soft.reduce((total, weight) => total + weight, 0) : whole;
+      add("normalize", app.text("steps.weight"), trace.soft, { sum, kind: "weight" });
       if (parts.window?.decay) {
         const total = trace.weights.reduce((sum, weight) => sum + weight, 0);
         add("gaussian", "× exp(−…)", trace.weights, { sum: total, kind: "weight" });
