@@ -138,7 +138,7 @@ def _position_ways(code: Callable[..., Any]) -> Iterator[tuple[_Way, tuple[str, 
 
 def _weight_ways(code: Callable[..., Any]) -> Iterator[tuple[_Way, tuple[str, ...]]]:
     """Of scores [batch, queries, keys], or as many of these axes as it takes."""
-    called: Callable[..., Any] = code() if inspect.isclass(code) else code
+    called: Any = code() if inspect.isclass(code) else code
     others = {"dim": -1, "axis": -1, "alpha": 1.5}
     function = called.forward if isinstance(called, nn.Module) else called
     named = {name: others[name] for name in _required(function)[1:] if name in others}
