@@ -63,7 +63,9 @@ def test_a_hessian_is_that_of_the_equation_where_one_tensor_is_all_three(seed, c
     plain = {**how, "engine": "reference"}
     expected = hessian(lambda t: mixed(at.attend(t, t, t, **plain)), tensor)
     assert expected.any()
-    torch.testing.assert_close(hessian(lambda t: mixed(at.attend(t, t, t, **how)), tensor), expected)
+    # In float32, whose rounding adds up over 70 keys: a derivative left out is off by far more.
+    found = hessian(lambda t: mixed(at.attend(t, t, t, **how)), tensor)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("case", LARGE)

@@ -44,7 +44,7 @@ def test_a_page_is_written_where_the_name_says_so_and_told_of_where_nothing_does
 
 @pytest.mark.parametrize(
     ("words", "told"),
-    [(["--layer", "1"], "a page shows every layer"), (["--beam", "2"], "--beam is for encoder-decoder models")],
+    [(["--layer", "1"], "a page shows every layer"), (["--beam", "2"], "--beam is for models of type encoder-decoder")],
 )
 def test_what_a_page_does_not_take_is_told(
     causal: Path, attentio: Callable, tmp_path: Path, words: list[str], told: str
@@ -118,7 +118,7 @@ def test_attention_of_a_text_is_of_every_layer_and_head(masked: Path, causal: Pa
     [
         (["--head", "3"], "--head 3: the model has 2 of them"),
         (["--layer", "2"], "--layer 2: the model has 1 of them"),
-        (["--beam", "2"], "--beam is for encoder-decoder models"),
+        (["--beam", "2"], "--beam is for models of type encoder-decoder"),
     ],
 )
 def test_what_a_language_model_has_not_is_told(causal: Path, attentio: Callable, words: list[str], told: str) -> None:
@@ -130,7 +130,7 @@ def test_what_a_language_model_has_not_is_told(causal: Path, attentio: Callable,
 def test_layers_are_not_those_of_a_translation(toy, attentio: Callable) -> None:
     said = attentio("look", toy.run, "ab", "--layer", "1")
     assert said.code == 2
-    assert "--layer is for masked-lm and causal-lm models, not for encoder-decoder; leave it out" in said.err
+    assert "--layer is for models of type masked-lm, causal-lm, labeller, not for encoder-decoder" in said.err
 
 
 def test_text_that_the_model_does_not_know_is_told(toy, attentio: Callable, tmp_path: Path) -> None:

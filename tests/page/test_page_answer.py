@@ -59,6 +59,7 @@ def test_badges_count_and_filter_the_heads(open_page: Open, seed: int) -> None:
     tab = open_page(view(weights, TEXT))
     table = describe(weights, TEXT)
     names = {"previous": "previous token", "even": "even", "mixed": "mixed", "next": "next token", "self": "itself"}
+    settled(tab)
     chips = tab.locator(".chip-kind")
     counts = dict(text.rsplit(maxsplit=1) for text in chips.all_inner_texts())
     for kind, name in names.items():

@@ -92,8 +92,10 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ("model.attention", _recurrent_decoder, "a recurrent decoder"),
     (
         "model.normalize",
-        lambda config: "transformer" in _parts(config)
-        or (_recurrent_decoder(config) and config.model.attention in ("bahdanau", "luong", "delayed")),
+        lambda config: (
+            "transformer" in _parts(config)
+            or (_recurrent_decoder(config) and config.model.attention in ("bahdanau", "luong", "delayed"))
+        ),
         "Transformers, and model.attention bahdanau, luong and delayed",
     ),
     (

@@ -120,6 +120,6 @@ def options_for(verb: str, config: Config, given: Mapping[str, Any]) -> dict[str
     for name in options:
         if name not in task_of(config).options[verb]:
             option = f"--{name.replace('_', '-')}"
-            types = " and ".join(type for type, task in TASKS.items() if name in task.options[verb])
-            raise AttentioError(f"{option} is for {types} models, not for {config.model.type}; leave it out")
+            types = ", ".join(type for type, task in TASKS.items() if name in task.options[verb])
+            raise AttentioError(f"{option} is for models of type {types}, not for {config.model.type}; leave it out")
     return options
