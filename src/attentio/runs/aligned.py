@@ -100,7 +100,9 @@ def attention_between(
     source, target = pad_rows(sources).to(device), pad_rows(targets).to(device)
     with torch.inference_mode():
         if layer is None and isinstance(model, LatentAttention):
-            return model.posterior(source, lengths, shifted_right(target, begin), target).cpu()
+            ends = torch.tensor([len(said) for said in targets], device=device)
+            asked = torch.arange(target.shape[1], device=device) < ends[:, None]
+            return model.posterior(source, lengths, shifted_right(target, begin), target, asked).cpu()
         memory = model.encode(source, lengths)
         if layer is None:
             weights = forced_weights(model, model.start(memory, packed=PackedWeights()), target, begin=begin)
