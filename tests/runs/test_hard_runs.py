@@ -37,6 +37,8 @@ def test_words_are_learnt_letter_by_letter(attentio: Callable, tmp_path: Path, t
         torch.testing.assert_close(aligned.attention, best.attention)
         (drawn,) = trained.sample([word], seed=1, samples=2)
         assert all(one.attention.shape == (len(one.tokens), len(word) + 1) for one in drawn)
+    said = attentio("export", run, "--to", "onnx", "--out", tmp_path / "onnx")
+    assert (said.code, "cannot be written as ONNX" in said.err) == (2, True), said.err
     said = attentio("train", "luong", "--run", tmp_path / "other", "--teacher", run, *as_arguments(options))
     assert (said.code, "has no logits to learn or to teach" in said.err) == (2, True), said.err
 

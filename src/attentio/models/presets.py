@@ -8,6 +8,7 @@ from torch import nn
 
 from attentio.config.schema import ModelConfig
 from attentio.layers.additive import AdditiveScore
+from attentio.layers.coverage import CoverageAttention
 from attentio.layers.global_attention import GlobalAttention
 from attentio.layers.local import LocalAttention
 from attentio.layers.luong import DotScore, GeneralScore, LocationScore
@@ -23,7 +24,7 @@ from attentio.layers.sources import Score
 from attentio.layers.transitions import FirstOrder, Transitions, ZerothOrder
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.hard import HardDecoder, HardEncoderDecoder
-from attentio.models.recurrent import Bridge, ContextTo, Query, RecurrentDecoder, RecurrentEncoder
+from attentio.models.recurrent import Attention, Bridge, ContextTo, Query, RecurrentDecoder, RecurrentEncoder
 from attentio.models.transformer import TransformerEncoder
 
 Encoder = RecurrentEncoder | TransformerEncoder
@@ -48,7 +49,7 @@ def bahdanau(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> Encod
         readout = MaxoutReadout(
             embedding=config.embedding, hidden=config.hidden, memory_features=memory, features=config.embedding
         )
-    attention = GlobalAttention(score)
+    attention = CoverageAttention(score) if config.copy and config.coverage else GlobalAttention(score)
     return _assemble(config, encoder, attention, readout, vocabulary=vocabulary, query="previous", context="input")
 
 
@@ -59,8 +60,10 @@ def luong(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> EncoderD
     """
     memory = encoder.features
     comparison = _score(config, memory=memory)
-    attention: GlobalAttention | LocalAttention = GlobalAttention(comparison)
-    if config.local is not None:
+    attention: Attention = GlobalAttention(comparison)
+    if config.copy and config.coverage:
+        attention = CoverageAttention(comparison)
+    elif config.local is not None:
         attention = LocalAttention(
             comparison, window=config.window, predictive=config.local == "p", hidden=config.hidden
         )
@@ -124,7 +127,7 @@ def _cell(config: ModelConfig) -> type[LSTM] | type[GRU]:
 def _assemble(
     config: ModelConfig,
     encoder: Encoder,
-    attention: GlobalAttention | LocalAttention | None,
+    attention: Attention | None,
     readout: Readout,
     *,
     vocabulary: int,
