@@ -32,7 +32,7 @@ def build(kind, **options):
 def drawn():
     """Sources of 5, 1 and 3 tokens; what is read to say the labels; the labels."""
     lengths = torch.tensor([SOURCE, 1, 3])[torch.randperm(3)]
-    said = torch.randint(TARGET_VOCABULARY, (3, TARGET + 1))
+    said = torch.randint(1, TARGET_VOCABULARY, (3, TARGET + 1))
     return torch.randint(SOURCE_VOCABULARY, (3, SOURCE)), lengths, said[:, :-1], said[:, 1:]
 
 
@@ -83,7 +83,7 @@ def test_the_likelihood_is_the_sum_over_all_alignments(seed, kind):
     model, (source, lengths, target, labels) = build(kind), drawn()
     with torch.no_grad():
         found = model.log_probs(labels, torch.ones_like(labels).bool(), source, lengths, target).cumsum(1)
-        posteriors = model.posterior(source, lengths, target, labels)
+        posteriors = model.posterior(source, lengths, target, labels, torch.ones_like(labels).bool())
         for row, length in enumerate(lengths.tolist()):
             hand, said = ByHand(model, kind, source[row, :length], target[row]), labels[row].tolist()
             for n in range(1, TARGET + 1):

@@ -143,7 +143,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
             texts = [text for _, text in chunk if text]
             options: dict[str, Any] = {
                 "max_length_ratio": arguments.max_length_ratio,
-                "attention": False,
+                "attention": arguments.json and trained.config.model.copy,  # which tells what is copied
                 "constraints": constraints,
                 "progress": lambda done: bar.advance(task, done),
             }

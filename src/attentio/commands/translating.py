@@ -55,4 +55,7 @@ def tokens_told(one: "Scored | Translation") -> list[dict[str, Any]]:
 
 def _told(one: "Translation") -> dict[str, Any]:
     kept = {name: getattr(one, name) for name in ("text", "score", "log_prob", "finished")}
-    return {**kept, "tokens": tokens_told(one)}
+    tokens = tokens_told(one)
+    if one.copied is not None:
+        tokens = [{**token, "copied": share} for token, share in zip(tokens, one.copied, strict=True)]
+    return {**kept, "tokens": tokens}

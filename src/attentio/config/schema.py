@@ -182,6 +182,10 @@ class ModelConfig:
     attention: of a recurrent decoder (see `attentio.models.presets`). `--model.attention bahdanau`
     order: of hard attention: 0 where it looks next does not depend on where it looked, 1 it jumps from there, at most
         `window` positions. `--model.attention hard-monotonic --model.order 1`
+    copy: a pointer-generator, which may also say a token of the source, known or not; for characters and words between
+        spaces. `--model.copy true`
+    coverage: its attention knows what it has looked at, and learns not to look there again; of the additive score.
+        `--model.attention bahdanau --model.copy true --model.coverage true`
     score: how the decoder's state is compared with the source. `--model.score dot`
     normalize: how scores become weights: `softmax`, `sparsemax` (Martins & Astudillo 2016), or `entmax` with alpha 1.5
         between the two (Peters et al. 2019). These two give most keys exactly no weight. `--model.normalize entmax`
@@ -210,6 +214,8 @@ class ModelConfig:
     decoder: Literal["recurrent", "transformer"] = "recurrent"
     attention: Literal["none", "bahdanau", "luong", "delayed", "hard", "hard-monotonic"] = "luong"
     order: Literal[0, 1] = 0
+    copy: bool = False
+    coverage: bool = False
     score: Literal["dot", "general", "concat", "location"] = "general"
     normalize: Literal["softmax", "sparsemax", "entmax"] = "softmax"
     local: Literal["m", "p"] | None = None
@@ -233,7 +239,7 @@ class ModelConfig:
     def has_own_likelihood(self) -> bool:
         """Whether its probabilities are a mixture, so that there are no logits to smooth or to compare."""
         recurrent = self.type == "encoder-decoder" and self.decoder == "recurrent"
-        return recurrent and self.attention.startswith("hard")
+        return recurrent and (self.copy or self.attention.startswith("hard"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -394,6 +400,15 @@ class Config:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:
+        kinds = {
+            self.text.source.tokenizer,
+            self.text.source.tokenizer if self.text.shared else self.text.target.tokenizer,
+        }
+        if self.model.copy and (len(kinds) > 1 or kinds <= {"bpe", "unigram"}):
+            raise AttentioError(
+                "model.copy needs tokens that are text, the same on both sides: text.source.tokenizer and "
+                "text.target.tokenizer both char or both whitespace"
+            )
         transformer = self.model.transformer
         rows_are_cut = self.model.type != "encoder-decoder"
         if rows_are_cut and transformer.positions == "learned" and self.text.block > transformer.max_length:

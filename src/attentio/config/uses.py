@@ -48,6 +48,8 @@ def _parts(config: Config) -> set[str]:
     return {config.model.encoder, config.model.decoder} if _pairs(config) else {"transformer"}
 
 
+_WITH_LOGITS = "models without model.copy and without hard attention"
+
 _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     (
         "text.shared text.target. model.encoder model.decoder decoding. evaluation.",
@@ -108,13 +110,19 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
         lambda config: _recurrent_decoder(config) and config.model.attention == "bahdanau",
         "model.attention bahdanau of a recurrent decoder",
     ),
+    (
+        "model.copy",
+        lambda config: _recurrent_decoder(config) and config.model.attention in ("bahdanau", "luong", "delayed"),
+        "a recurrent decoder with model.attention bahdanau, luong or delayed",
+    ),
+    ("model.coverage", lambda config: config.model.copy, "model.copy true"),
     ("model.order", _hard, "model.attention hard or hard-monotonic of a recurrent decoder"),
     (
         "model.window",
         lambda config: config.model.order == 1 if _hard(config) else _luong(config) and config.model.local is not None,
         "model.local m or p of model.attention luong, and model.order 1 of hard attention",
     ),
-    ("training.label_smoothing", lambda config: not config.model.has_own_likelihood, "models without hard attention"),
+    ("training.label_smoothing", lambda config: not config.model.has_own_likelihood, _WITH_LOGITS),
     ("model.reach", lambda config: config.model.score == "location", "model.score location"),
     ("model.transformer.", lambda config: "transformer" in _parts(config), "Transformers"),
     (

@@ -34,6 +34,8 @@ class Hypothesis(NamedTuple):
     finished: the model itself ended here. False when the maximum length ended the hypothesis although
         another token was more probable than the end: the output is cut off.
     log_probs: of each token given those before it, the end token last; they sum to log_prob.
+    copied: how probable it was of each token that it is copied from the source; None from a search, which knows of no
+        such thing.
     """
 
     tokens: list[int]
@@ -42,6 +44,7 @@ class Hypothesis(NamedTuple):
     weights: Float[Tensor, "target source"] | None
     finished: bool
     log_probs: list[float]
+    copied: list[float] | None = None
 
 
 class _Growth(NamedTuple):

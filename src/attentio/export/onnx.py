@@ -12,10 +12,11 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from attentio.errors import extra
+from attentio.errors import AttentioError, extra
 from attentio.export.onnx_graphs import Entry, Naming, Reading, RecurrentNaming, Stepping, TransformerNaming
 from attentio.layers.positions import SinusoidalPositions
 from attentio.models.encoder_decoder import EncoderDecoder
+from attentio.models.protocols import Likelihood
 from attentio.models.recurrent import RecurrentDecoder
 from attentio.models.transformer import TransformerDecoder
 
@@ -37,7 +38,11 @@ def write(model: EncoderDecoder, folder: Path, facts: dict[str, Any]) -> None:
                                                               with attention, and next_NAME for each NAME that changes
 
     All are int64 or float32; batch, source and steps may have any length.
+
+    Raises AttentioError for a model whose state is more than that of its decoder.
     """
+    if isinstance(model, Likelihood):
+        raise AttentioError("models with a hard attention or model.copy cannot be written as ONNX; choose --to bundle")
     naming = _naming(model.decoder)
     for module in model.modules():
         if isinstance(module, SinusoidalPositions):

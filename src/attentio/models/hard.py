@@ -111,12 +111,16 @@ class HardDecoder(RecurrentDecoder):
         return found.log_probs.unflatten(0, target.shape)
 
     def posterior(
-        self, memory: Memory, target: Int[Tensor, "batch target"], labels: Int[Tensor, "batch target"]
+        self,
+        memory: Memory,
+        target: Int[Tensor, "batch target"],
+        labels: Int[Tensor, "batch target"],
+        asked: Bool[Tensor, "batch target"],
     ) -> Float[Tensor, "batch target source"]:
-        """p(a_i = j | y, x), given all labels y: the gradient of log p(y | x) with respect to log p(y_i | a_i = j)."""
+        """p(a_i = j | y, x), given all asked labels y: the gradient of log p(y | x) by log p(y_i | a_i = j)."""
         source, states = self._source(memory), self.features(memory, target)
         tables = self.transitions.tables(states, source.moves, source.lengths)
-        emissions = self._emissions(states, source, labels, torch.ones_like(labels).bool())
+        emissions = self._emissions(states, source, labels, asked)
         with torch.inference_mode(False), torch.enable_grad():
             emissions = emissions.detach().clone().requires_grad_()
             _, log_probs = self._forward(tables.detach().clone(), emissions)
@@ -211,6 +215,7 @@ class HardEncoderDecoder(EncoderDecoder):
         lengths: Int[Tensor, "batch"],
         target: Int[Tensor, "batch target"],
         labels: Int[Tensor, "batch target"],
+        asked: Bool[Tensor, "batch target"],
     ) -> Float[Tensor, "batch target source"]:
         """See `models.protocols.LatentAttention`."""
-        return self.decoder.posterior(self.encode(source, lengths), target, labels)
+        return self.decoder.posterior(self.encode(source, lengths), target, labels, asked)

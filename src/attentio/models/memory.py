@@ -12,8 +12,10 @@ class Memory(NamedTuple):
     outputs: one vector for each source position, zero at padding.
     lengths: real tokens of each sentence.
     summary: one vector for the whole sentence; a recurrent decoder starts from it.
+    copies: where the decoder can copy, the target's id of each source token.
     """
 
     outputs: Float[Tensor, "batch source memory"]
     lengths: Int[Tensor, "batch"]
     summary: Float[Tensor, "batch summary"]
+    copies: Int[Tensor, "batch source"] | None = None

@@ -8,6 +8,7 @@ from torch import nn
 
 from attentio.config.schema import ModelConfig
 from attentio.layers.additive import AdditiveScore
+from attentio.layers.coverage import CoverageAttention
 from attentio.layers.global_attention import GlobalAttention
 from attentio.layers.local import LocalAttention
 from attentio.layers.luong import DotScore, GeneralScore, LocationScore
@@ -24,7 +25,7 @@ from attentio.layers.transitions import FirstOrder, Transitions, ZerothOrder
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.hard import HardDecoder, HardEncoderDecoder
 from attentio.models.normalization import normalization
-from attentio.models.recurrent import Bridge, ContextTo, Query, RecurrentDecoder, RecurrentEncoder
+from attentio.models.recurrent import Attention, Bridge, ContextTo, Query, RecurrentDecoder, RecurrentEncoder
 from attentio.models.transformer import TransformerEncoder
 
 Encoder = RecurrentEncoder | TransformerEncoder
@@ -49,7 +50,9 @@ def bahdanau(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> Encod
         readout = MaxoutReadout(
             embedding=config.embedding, hidden=config.hidden, memory_features=memory, features=config.embedding
         )
-    attention = GlobalAttention(score, normalization(config))
+    normalize = normalization(config)
+    covering = config.copy and config.coverage
+    attention = CoverageAttention(score, normalize) if covering else GlobalAttention(score, normalize)
     return _assemble(config, encoder, attention, readout, vocabulary=vocabulary, query="previous", context="input")
 
 
@@ -60,11 +63,14 @@ def luong(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> EncoderD
     """
     memory = encoder.features
     comparison = _score(config, memory=memory)
-    attention: GlobalAttention | LocalAttention = GlobalAttention(comparison, normalization(config))
-    if config.local is not None:
+    normalize = normalization(config)
+    attention: Attention = GlobalAttention(comparison, normalize)
+    if config.copy and config.coverage:
+        attention = CoverageAttention(comparison, normalize)
+    elif config.local is not None:
         attention = LocalAttention(
             comparison,
-            normalization(config),
+            normalize,
             window=config.window,
             predictive=config.local == "p",
             hidden=config.hidden,
@@ -130,7 +136,7 @@ def _cell(config: ModelConfig) -> type[LSTM] | type[GRU]:
 def _assemble(
     config: ModelConfig,
     encoder: Encoder,
-    attention: GlobalAttention | LocalAttention | None,
+    attention: Attention | None,
     readout: Readout,
     *,
     vocabulary: int,

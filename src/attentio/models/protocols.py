@@ -96,6 +96,7 @@ class LatentAttention(Protocol):
         lengths: Int[Tensor, "batch"],
         target: Int[Tensor, "batch target"],
         labels: Int[Tensor, "batch target"],
+        asked: Bool[Tensor, "batch target"],
     ) -> Float[Tensor, "batch target source"]:
-        """The probability of each source position at each step, given all labels. target: what is read to say them."""
+        """The probability of each source position at each step, given all asked labels; target is read to say them."""
         ...

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from attentio.layers.coverage import CoverageAttention
 from attentio.layers.deferred import DeferredWeight
 from attentio.layers.dropout import Dropout
 from attentio.layers.global_attention import GlobalAttention
@@ -32,6 +33,7 @@ from attentio.models.protocols import Step
 
 Query = Literal["previous", "current"]
 ContextTo = Literal["input", "output", "both"]
+Attention = GlobalAttention | LocalAttention | CoverageAttention
 
 
 class RecurrentEncoder(nn.Module):
@@ -97,12 +99,22 @@ class Trace(NamedTuple):
     logits: Float[Tensor, "batch target vocab"]
 
 
+class Looked(NamedTuple):
+    """A step but for its scores: what the decoder knew, its attention, what the output layer reads, the next state."""
+
+    view: DecoderView
+    weights: Float[Tensor, "batch beam source"] | None
+    features: Float[Tensor, "batch beam features"]
+    state: "RecurrentState"
+
+
 @dataclass(frozen=True)
 class RecurrentState:
     """Where a decoder stands between two tokens.
 
     layers: h (and c) of each layer, [batch, beam, hidden]. fed: the attentional vector to feed at the next step.
     position: how many tokens have been produced; a tensor in a step that is exported.
+    covered: the attentions so far added up, where the attention asks for it.
     """
 
     source: Source | None
@@ -110,6 +122,7 @@ class RecurrentState:
     fed: Float[Tensor, "batch beam features"] | None
     position: int | Int[Tensor, ""]
     loop: Loop
+    covered: Float[Tensor, "batch beam source"] | None = None
 
     def reorder(self, parents: Int[Tensor, "batch new_beam"]) -> "RecurrentState":
         """See `models.protocols.DecoderState`. The source belongs to the sentence, so it stays."""
@@ -122,7 +135,8 @@ class RecurrentState:
 
     def _pick(self, index: tuple[Tensor, ...]) -> "RecurrentState":
         layers = tuple(tuple(part[index] for part in layer) for layer in self.layers)
-        return replace(self, layers=layers, fed=None if self.fed is None else self.fed[index])
+        fed, covered = (None if part is None else part[index] for part in (self.fed, self.covered))
+        return replace(self, layers=layers, fed=fed, covered=covered)
 
 
 class RecurrentDecoder(nn.Module):
@@ -132,7 +146,7 @@ class RecurrentDecoder(nn.Module):
     """
 
     layers: Sequence[Recurrence]
-    attention: GlobalAttention | LocalAttention | None
+    attention: Attention | None
     readout: Readout
 
     def __init__(
@@ -140,7 +154,7 @@ class RecurrentDecoder(nn.Module):
         embedding: nn.Embedding,
         layers: list[Recurrence],
         bridge: Bridge,
-        attention: GlobalAttention | LocalAttention | None,
+        attention: Attention | None,
         readout: Readout,
         *,
         query: Query,
@@ -159,7 +173,9 @@ class RecurrentDecoder(nn.Module):
     def features(self, memory: Memory, target: Int[Tensor, "batch target"]) -> Float[Tensor, "batch target features"]:
         """Teacher-forced: what `output` turns into the logits of the token after each of `target`."""
         embedded = self.dropout(self.embedding(target))
-        waits = self.attention is not None and self.context != "output"
+        waits = self.attention is not None and (
+            self.context != "output" or isinstance(self.attention, CoverageAttention)
+        )
         return self.dropout((self._step_by_step if waits else self._all_at_once)(memory, embedded))
 
     def _all_at_once(
@@ -171,7 +187,7 @@ class RecurrentDecoder(nn.Module):
             current = layer.run(self.dropout(current) if i else current, state)
         previous = torch.cat([first[-1][0].unsqueeze(1), current[:, :-1]], dim=1)
         context = None
-        if self.attention is not None:
+        if self.attention is not None and not isinstance(self.attention, CoverageAttention):
             source = prepare(self.attention.score, memory.outputs, memory.lengths)
             positions = torch.arange(embedded.shape[1], device=embedded.device)
             queries = previous if self.query == "previous" else current
@@ -201,12 +217,11 @@ class RecurrentDecoder(nn.Module):
         source, views = state.source, []
         fed, weights, features = [], [], []
         for token in target.split(1, dim=1):
-            embedded = self.dropout(self.embedding(token))
             fed.append(state.fed)
-            view, looked, state = self._advance(embedded, self.layers[0].project(embedded), state, need_weights=True)
+            view, looked, read, state = self.look(token, state, need_weights=True)
             views.append(view)
             weights.append(looked)
-            features.append(self.dropout(self.readout(view) if state.fed is None else state.fed))
+            features.append(read)
         read = torch.cat(features, dim=1)
         return Trace(
             DecoderView(*map(_joined, zip(*views, strict=True))),
@@ -226,7 +241,10 @@ class RecurrentDecoder(nn.Module):
         loop = self.loop(packed)
         if loop.readout_weight is not None:
             fed_first = memory.outputs.new_zeros(memory.outputs.shape[0], 1, self.fed_features)
-        return RecurrentState(source, layers, fed_first, 0, loop)
+        covered = None
+        if isinstance(self.attention, CoverageAttention):
+            covered = memory.outputs.new_zeros(len(memory.outputs), 1, memory.outputs.shape[1])
+        return RecurrentState(source, layers, fed_first, 0, loop, covered)
 
     def loop(self, packed: PackedWeights | None = None) -> Loop:
         """What the steps of a pass share."""
@@ -239,11 +257,15 @@ class RecurrentDecoder(nn.Module):
 
     def step(self, token: Int[Tensor, "batch beam"], state: RecurrentState, *, need_weights: bool = True) -> Step:
         """Read `token` and score the next one; the weights are the attention that these scores come from."""
+        looked = self.look(token, state, need_weights=need_weights)
+        return Step(self.output(looked.features, looked.state.loop.packed), looked.weights, looked.state)
+
+    def look(self, token: Int[Tensor, "batch beam"], state: RecurrentState, *, need_weights: bool) -> Looked:
+        """Read `token`: all of a step but the scores."""
         embedded = self.dropout(self.embedding(token))
         view, weights, state = self._advance(embedded, self.layers[0].project(embedded), state, need_weights)
-        packed = state.loop.packed
-        features = self.readout(view, packed) if state.fed is None else state.fed
-        return Step(self.output(self.dropout(features), packed), weights, state)
+        features = self.readout(view, state.loop.packed) if state.fed is None else state.fed
+        return Looked(view, weights, self.dropout(features), state)
 
     def _advance(
         self,
@@ -269,7 +291,8 @@ class RecurrentDecoder(nn.Module):
         fed_next = None
         if state.loop.readout_weight is not None:
             fed_next = self.readout(view, weight=state.loop.readout_weight)
-        state = replace(state, layers=tuple(layers), fed=fed_next, position=state.position + 1)
+        covered = None if state.covered is None or weights is None else state.covered + weights
+        state = replace(state, layers=tuple(layers), fed=fed_next, position=state.position + 1, covered=covered)
         return view, weights, state
 
     def _attend(
@@ -277,6 +300,9 @@ class RecurrentDecoder(nn.Module):
     ) -> tuple[Tensor | None, Tensor | None]:
         if self.attention is None or state.source is None:
             return None, None
+        if isinstance(self.attention, CoverageAttention):
+            assert state.covered is not None
+            return self.attention(query, state.source, state.covered, state.loop.packed)
         positions = torch.zeros(query.shape[1], dtype=torch.long, device=query.device) + state.position
         return self.attention(query, state.source, positions, need_weights, state.loop.packed)
 

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
 from attentio.data.batches import length_sorted_batches, pad_rows
 from attentio.decoding.forced import forced_weights, shifted_right
@@ -15,6 +15,7 @@ from attentio.evaluation.alignment import shifted
 from attentio.layers.packed import PackedWeights
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.ensemble import Ensemble
+from attentio.models.pointer import PointerEncoderDecoder
 from attentio.models.protocols import LatentAttention
 from attentio.models.transformer import TransformerDecoder
 from attentio.notebook import frame, grid
@@ -60,7 +61,7 @@ class Aligned(NamedTuple):
 
 def align(
     model: EncoderDecoder | Ensemble,
-    tokenizers: Tokenizers[AnyTokenizer],
+    tokenizers: Sequence[Tokenizers[AnyTokenizer]],
     sources: Sequence[list[int]],
     targets: Sequence[list[int]],
     *,
@@ -68,7 +69,7 @@ def align(
     layer: int | None,
     batch_size: int,
 ) -> list[Aligned]:
-    """The attention of each pair of source and target ids, in order; `Run.align` explains."""
+    """The attention of each pair of source and target ids, in order; `Run.align` explains. tokenizers: of each pair."""
     found: list[Aligned | None] = [None] * len(sources)
     lengths = np.array([len(source) for source in sources], dtype=np.int64)
     for indices in length_sorted_batches(lengths, batch_size=batch_size):
@@ -76,12 +77,13 @@ def align(
         attention = attention_between(model, [sources[i] for i in numbers], [targets[i] for i in numbers], begin, layer)
         for row, i in enumerate(numbers):
             source, target = sources[i], targets[i]
-            source_tokens, tokens = tokenizers.source.tokens(source), tokenizers.target.tokens(target)
+            of_source, of_target = tokenizers[i].source, tokenizers[i].target
+            source_tokens, tokens = of_source.tokens(source), of_target.tokens(target)
             found[i] = Aligned(
                 source_tokens=source_tokens,
                 tokens=tokens,
-                source_words=_words(tokenizers.source, source[:-1], source_tokens[:-1]),
-                words=_words(tokenizers.target, target[:-1], tokens[:-1]),
+                source_words=_words(of_source, source[:-1], source_tokens[:-1]),
+                words=_words(of_target, target[:-1], tokens[:-1]),
                 attention=attention[row, : len(target), : len(source)],
             )
     return [one for one in found if one is not None]
@@ -95,12 +97,12 @@ def attention_between(
     layer: int | None = None,
 ) -> Float[Tensor, "batch target source"]:
     """The attention of a batch; arguments as `align`."""
-    device = next(model.parameters()).device
-    lengths = torch.tensor([len(source) for source in sources], device=device)
-    source, target = pad_rows(sources).to(device), pad_rows(targets).to(device)
+    source, lengths, target = _padded(model, sources, targets)
     with torch.inference_mode():
         if layer is None and isinstance(model, LatentAttention):
-            return model.posterior(source, lengths, shifted_right(target, begin), target).cpu()
+            ends = torch.tensor([len(said) for said in targets], device=source.device)
+            asked = torch.arange(target.shape[1], device=source.device) < ends[:, None]
+            return model.posterior(source, lengths, shifted_right(target, begin), target, asked).cpu()
         memory = model.encode(source, lengths)
         if layer is None:
             weights = forced_weights(model, model.start(memory, packed=PackedWeights()), target, begin=begin)
@@ -109,6 +111,24 @@ def attention_between(
     if weights is None:
         raise AttentioError("the model was trained without attention, so it aligns nothing")
     return weights.cpu()
+
+
+def copied(
+    model: PointerEncoderDecoder, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], begin: int
+) -> list[list[float]]:
+    """How probable it is of each token of a batch that it is copied; arguments as `align`."""
+    source, lengths, target = _padded(model, sources, targets)
+    with torch.inference_mode():
+        shares = model.copied(source, lengths, shifted_right(target, begin)).tolist()
+    return [row[: len(said)] for row, said in zip(shares, targets, strict=True)]
+
+
+def _padded(
+    model: nn.Module, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+) -> tuple[Int[Tensor, "batch source"], Int[Tensor, "batch"], Int[Tensor, "batch target"]]:
+    device = next(model.parameters()).device
+    lengths = torch.tensor([len(source) for source in sources], device=device)
+    return pad_rows(sources).to(device), lengths, pad_rows(targets).to(device)
 
 
 def _of_layer(model: EncoderDecoder | Ensemble, memory: Any, read: Tensor, layer: int) -> Tensor | None:

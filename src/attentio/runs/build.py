@@ -16,10 +16,12 @@ from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.labeller import Labeller
 from attentio.models.masked_lm import MaskedLM
+from attentio.models.pointer import with_pointer
 from attentio.models.presets import Encoder, bahdanau, delayed, hard, luong, plain, recurrent_encoder
 from attentio.models.transformer import TransformerEncoder
 from attentio.models.transformer_presets import causal_lm, labeller, masked_lm, transformer_decoder, transformer_encoder
 from attentio.runs.archive import TOKENIZERS
+from attentio.text.copying import Copying
 from attentio.text.protocol import AnyTokenizer
 from attentio.text.tokenizer import Tokenizer
 
@@ -155,4 +157,9 @@ def _with_decoder(config: ModelConfig, tokenizers: Tokenizers, encoder: Encoder)
             config, vocabulary=tokenizers.target.size, memory_features=encoder.features, tokens=shared
         )
         return EncoderDecoder(encoder, decoder)
-    return RECURRENT_DECODERS[config.attention](config, encoder, vocabulary=tokenizers.target.size)
+    model = RECURRENT_DECODERS[config.attention](config, encoder, vocabulary=tokenizers.target.size)
+    if not config.copy:
+        return model
+    copying = Copying(tokenizers.source, tokenizers.target)
+    unknown = tokenizers.source.unknown, tokenizers.target.unknown
+    return with_pointer(model, target_ids=copying.target_ids, unknown=unknown)

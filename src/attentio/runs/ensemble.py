@@ -28,6 +28,8 @@ def ensemble_of(runs: Sequence[Contents]) -> Contents:
                     f"{first.path} and {one.path} have different {side} vocabularies, so they cannot answer together; "
                     f"train them on the same data with the same text options"
                 )
+        if one.config.model.copy != first.config.model.copy:
+            raise AttentioError(f"only one of {first.path} and {one.path} copies, so they cannot answer together")
         if one.config.text.normalize != first.config.text.normalize:
             raise AttentioError(
                 f"{first.path} and {one.path} have different text.normalize, so they cannot answer together"

@@ -1,6 +1,7 @@
 """A text as a run translated, filled or read it, laid open: every layer and head, and what else was probable."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -109,17 +110,19 @@ def inspect_translation(
     target = _row(model, output.ids)
     read = shifted_right(target, begin)
     short = _short(source.shape[1] + target.shape[1])
-    with torch.inference_mode(), capture(model, parts=short) as seen:
+    latent = isinstance(model, LatentAttention)  # which mixes no values: there is nothing to capture
+    with torch.inference_mode(), nullcontext(Seen()) if latent else capture(model, parts=short) as seen:
         logits = model(source, torch.full_like(source[:, 0], source.shape[1]), read)
     calls, read_tokens = seen.joined(), tokenizers.target.tokens(read[0].tolist())
-    if isinstance(model, LatentAttention):
+    if latent:
         calls = Seen([_latent(output)])
     suppressed = suppressed_ids(tokenizers.target, logits.shape[-1], but=tokenizers.target.end)
-    walks = erased = None
+    walks: list[Walk] | None = [] if latent else None
+    erased = None
     unknown = tokenizers.source.unknown
-    if unknown is not None and source.shape[1] <= LONGEST:
+    if unknown is not None and source.shape[1] <= LONGEST and not latent:
         erased = losses(model, source, read, output.ids, unknown=unknown)
-    if short:
+    if short and not latent:
         said = words(logits[0], output.ids, tokenizers.target, suppressed=suppressed)
         tokens = {"source_tokens": output.source_tokens, "read": read_tokens}
         walks = translation_walks(model, source, read, said, **tokens)
@@ -138,7 +141,7 @@ def inspect_translation(
 
 
 def _latent(output: Translation) -> SeenAttention:
-    """The attention of a model that mixes no values: what the output tells of where it looked."""
+    """What the output tells of where the model looked."""
     assert output.attention is not None
     weights = output.attention[None, None].half()
     return SeenAttention(

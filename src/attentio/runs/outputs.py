@@ -23,6 +23,7 @@ class Translation:
     finished: whether the model ended the output; otherwise it is cut off at the longest that outputs may be.
     unknown: what of the input the vocabulary does not know, in order; the model read the unknown token there.
     log_probs: natural logarithm of the probability of each of `tokens` given those before it.
+    copied: of a model that copies (`model.copy`), how probable it was that each of `tokens` is copied from the source.
 
     >>> best = at.load("dates-luong").translate(["14 March 2026"])[0]
     >>> best
@@ -42,6 +43,7 @@ class Translation:
     finished: bool
     unknown: list[Unknown]
     log_probs: list[float]
+    copied: list[float] | None = None
 
     @property
     def log_prob(self) -> float:

@@ -22,7 +22,7 @@ _ROWS = 512  # of logits at a time: they are much wider than the features
 @torch.inference_mode()
 def score_pairs(
     model: EncoderDecoder | Ensemble,
-    tokenizer: AnyTokenizer,
+    tokenizers: Sequence[AnyTokenizer],
     sources: Sequence[list[int]],
     targets: Sequence[list[int]],
     *,
@@ -30,7 +30,7 @@ def score_pairs(
     batch_size: int,
     progress: Callable[[int], None],
 ) -> list[Scored]:
-    """Each target, its end included, given its source; `Run.score` explains. tokenizer: of the targets."""
+    """Each target, its end included, given its source; `Run.score` explains. tokenizers: of each target."""
     device = next(model.parameters()).device
 
     def log_probs(numbers: list[int]) -> Tensor:
@@ -39,7 +39,7 @@ def score_pairs(
         state = model.start(model.encode(source, lengths), packed=PackedWeights())
         return forced_log_probs(model, state, target, begin=begin)
 
-    return _in_batches(targets, tokenizer, log_probs, batch_size, progress)
+    return _in_batches(targets, tokenizers, log_probs, batch_size, progress)
 
 
 @torch.inference_mode()
@@ -62,12 +62,12 @@ def score_texts(
         each = [nn.functional.cross_entropy(model.output(rows).float(), ids, reduction="none") for rows, ids in parts]
         return -torch.cat(each).view(labels.shape)
 
-    return _in_batches([row[1:] for row in rows], tokenizer, log_probs, batch_size, progress)
+    return _in_batches([row[1:] for row in rows], [tokenizer] * len(rows), log_probs, batch_size, progress)
 
 
 def _in_batches(
     targets: Sequence[list[int]],
-    tokenizer: AnyTokenizer,
+    tokenizers: Sequence[AnyTokenizer],
     log_probs: Callable[[list[int]], Float[Tensor, "batch target"]],
     batch_size: int,
     progress: Callable[[int], None],
@@ -80,4 +80,5 @@ def _in_batches(
             progress(len(numbers))
 
     found = dict(batches())
-    return [Scored(tokenizer.tokens(ids), ids, found[i][: len(ids)]) for i, ids in enumerate(targets)]
+    of_each = enumerate(zip(targets, tokenizers, strict=True))
+    return [Scored(tokenizer.tokens(ids), ids, found[i][: len(ids)]) for i, (ids, tokenizer) in of_each]

@@ -18,13 +18,16 @@ from attentio.runs.fields import NUMBERS_PER_TOKEN, Fields, Question
 from attentio.runs.outputs import AttentionPicture, Translation
 from attentio.runs.translator import Run
 from attentio.runs.vocabulary import random_ids
+from attentio.text.copying import Copying
 from attentio.text.unknown import told
 
 if TYPE_CHECKING:
     from rich.progress import Progress
     from torch import nn
 
+    from attentio.data.batches import EncodedPairs
     from attentio.data.kept import Cache
+    from attentio.data.pairs import Pair
     from attentio.evaluation.report import Evaluation
     from attentio.runs.inspected import Inspected
     from attentio.text.tokenizer import Tokenizer
@@ -71,10 +74,25 @@ def keep(config: Config, train: Part, known: "Tokenizers[Tokenizer]") -> "Tokeni
 def corpus(
     config: Config, part: Part, tokenizers: "Tokenizers[Tokenizer]", *, seed: int, cache: "Cache | None" = None
 ) -> "Corpus":
-    from attentio.data.batches import EncodedPairs, PairBatches
+    from attentio.data.batches import PairBatches
 
-    pairs = EncodedPairs.encode(part.items, tokenizers.source, tokenizers.target, cache=cache)
+    pairs = _encoded(config, part.items, tokenizers, cache=cache)
     return PairBatches(pairs, batch_tokens=config.training.batch_tokens, seed=seed)
+
+
+def _encoded(
+    config: Config, pairs: "Sequence[Pair]", tokenizers: "Tokenizers[Any]", *, cache: "Cache | None" = None
+) -> "EncodedPairs":
+    """As the model reads and says them: with `model.copy`, their unknown symbols too."""
+    from attentio.data.batches import EncodedPairs
+
+    if not config.model.copy:
+        return EncodedPairs.encode(pairs, tokenizers.source, tokenizers.target, cache=cache)
+    copying = Copying(tokenizers.source, tokenizers.target)
+    return EncodedPairs(
+        sources=[copying.source_ids(pair.source) for pair in pairs],
+        targets=[copying.said_ids(pair.target, pair.source) for pair in pairs],
+    )
 
 
 def notes(contents: Contents, corpus: "Corpus", dev: Part) -> list[str]:
@@ -114,7 +132,7 @@ def validation(contents: Contents, dev: Part, say: Callable[[str], None]) -> "Ca
     Also the mean loss of the right tokens of its references, each after the right ones before it: no quality, but
     beside the training's loss it tells learning from remembering.
     """
-    from attentio.data.batches import EncodedPairs, PairBatches
+    from attentio.data.batches import PairBatches
     from attentio.data.pairs import Pair, group_references
     from attentio.evaluation.language import score_tokens
     from attentio.evaluation.metrics import score
@@ -126,7 +144,7 @@ def validation(contents: Contents, dev: Part, say: Callable[[str], None]) -> "Ca
     examples = [examples[i] for i in sorted(chosen)]
     sources = [example.source for example in examples]
     pairs = [Pair(example.source, reference) for example in examples for reference in example.references]
-    encoded = EncodedPairs.encode(pairs, contents.tokenizers.source, contents.tokenizers.target)
+    encoded = _encoded(contents.config, pairs, contents.tokenizers)
     batches = PairBatches(encoded, batch_tokens=training.batch_tokens, seed=training.seed)
 
     def validate(_: "nn.Module") -> Validation:
@@ -302,6 +320,8 @@ def _told(one: Translation, *, attention: bool) -> dict[str, Any]:
     said = {name: getattr(one, name) for name in ("text", "tokens", "source_tokens", "score", "finished")}
     if attention:
         said["attention"] = None if one.attention is None else one.attention.tolist()
+        if one.copied is not None:
+            said["copied"] = one.copied
     return said
 
 

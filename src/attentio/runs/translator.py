@@ -24,6 +24,7 @@ from attentio.layers.positions import LearnedPositions
 from attentio.memory import check_memory
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.ensemble import Ensemble
+from attentio.models.pointer import PointerEncoderDecoder
 from attentio.models.protocols import LatentAttention
 from attentio.models.transformer import TransformerDecoder
 from attentio.runs.build import ENCODER_DECODER, Tokenizers
@@ -33,8 +34,10 @@ from attentio.runs.directory import Contents, load_directory
 from attentio.runs.one_kind import OneKind
 from attentio.runs.outputs import Scored, Translation
 from attentio.runs.vocabulary import needed, suppressed_ids
+from attentio.text.copying import Copying
 from attentio.text.normal import normalized
 from attentio.text.protocol import AnyTokenizer
+from attentio.text.tokenizer import Tokenizer
 from attentio.text.unknown import Unknown, unknown_in
 
 if TYPE_CHECKING:
@@ -100,6 +103,9 @@ class Run(OneKind):
         self.source_end = needed(tokenizers.source.end, "end", path)
         self.begin = needed(tokenizers.target.begin, "begin", path)
         self.end = needed(tokenizers.target.end, "end", path)
+        self.copying: Copying | None = None
+        if config.model.copy and isinstance(tokenizers.source, Tokenizer) and isinstance(tokenizers.target, Tokenizer):
+            self.copying = Copying(tokenizers.source, tokenizers.target)
         self.suppressed = suppressed_ids(tokenizers.target, self.words, but=self.end)
         self._elsewhere: CTranslate2Search | None = None
 
@@ -291,7 +297,7 @@ class Run(OneKind):
         if output.attention is None:
             raise AttentioError(f"{self.path} was trained without attention, so there is none to look at")
         return inspect_translation(
-            self.model, self.tokenizers, text, self._source_ids([text])[0], output, begin=self.begin
+            self.model, self._tokenizers_of(text), text, self._source_ids([text])[0], output, begin=self.begin
         )
 
     def score(
@@ -304,11 +310,12 @@ class Run(OneKind):
         """
         from attentio.runs.scoring import score_pairs
 
+        read = [(self.read(source), self.read(target)) for source, target in pairs]
         return score_pairs(
             self.model,
-            self.tokenizers.target,
-            self._source_ids([self.read(source) for source, _ in pairs]),
-            self._target_ids([self.read(target) for _, target in pairs]),
+            [self._tokenizers_of(source).target for source, _ in read],
+            self._source_ids([source for source, _ in read]),
+            self._target_ids(read),
             begin=self.begin,
             batch_size=self.config.decoding.batch_size,
             progress=progress,
@@ -323,11 +330,12 @@ class Run(OneKind):
         """
         from attentio.runs.aligned import align
 
+        read = [(self.read(source), self.read(target)) for source, target in pairs]
         return align(
             self.model,
-            self.tokenizers,
-            self._source_ids([self.read(source) for source, _ in pairs]),
-            self._target_ids([self.read(target) for _, target in pairs]),
+            [self._tokenizers_of(source) for source, _ in read],
+            self._source_ids([source for source, _ in read]),
+            self._target_ids(read),
             begin=self.begin,
             layer=layer,
             batch_size=self.config.decoding.batch_size,
@@ -351,10 +359,19 @@ class Run(OneKind):
         return [self.read(text) for text in texts]
 
     def _source_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        if self.copying is not None:
+            return [[*self.copying.source_ids(text), self.source_end] for text in texts]
         return [[*ids, self.source_end] for ids in self.tokenizers.source.encode_all(texts)]
 
-    def _target_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        return [[*ids, self.end] for ids in self.tokenizers.target.encode_all(texts)]
+    def _target_ids(self, pairs: Sequence[tuple[str, str]]) -> list[list[int]]:
+        """Of the targets of pairs of source and target."""
+        if self.copying is not None:
+            return [[*self.copying.said_ids(target, source), self.end] for source, target in pairs]
+        return [[*ids, self.end] for ids in self.tokenizers.target.encode_all(target for _, target in pairs)]
+
+    def _tokenizers_of(self, text: str) -> Tokenizers[AnyTokenizer]:
+        """What the ids of a source and of its target stand for."""
+        return self.tokenizers if self.copying is None else Tokenizers(*self.copying.of(text))
 
     def _search(
         self,
@@ -416,15 +433,22 @@ class Run(OneKind):
             yield chosen, engine(*asked, decoding, n_best=n_best, need_weights=attention)
 
     def _looked_back(self, found: list[list[Hypothesis]], sources: Sequence[Sequence[int]]) -> list[list[Hypothesis]]:
-        """Where the attention is a random variable: with what all that was said tells of it."""
+        """With what only the whole output tells: of an attention that is a random variable, and of copying."""
         pairs = [(source, one) for source, several in zip(sources, found, strict=True) for one in several]
-        if not (isinstance(self.model, LatentAttention) and pairs and pairs[0][1].weights is not None):
+        if not pairs or pairs[0][1].weights is None:
             return found
-        from attentio.runs.aligned import attention_between
+        from attentio.runs.aligned import attention_between, copied
 
-        said = [[*one.tokens, self.end] for _, one in pairs]
-        weights = iter(attention_between(self.model, [source for source, _ in pairs], said, self.begin))
-        return [[one._replace(weights=next(weights)[: len(one.tokens) + 1]) for one in several] for several in found]
+        read, said = [source for source, _ in pairs], [[*one.tokens, self.end] for _, one in pairs]
+        if isinstance(self.model, PointerEncoderDecoder):
+            shares = iter(copied(self.model, read, said, self.begin))
+            return [[one._replace(copied=next(shares)) for one in several] for several in found]
+        if isinstance(self.model, LatentAttention):
+            weights = iter(attention_between(self.model, read, said, self.begin))
+            return [
+                [one._replace(weights=next(weights)[: len(one.tokens) + 1]) for one in several] for several in found
+            ]
+        return found
 
     def _started(
         self, sources: Sequence[Sequence[int]], decoding: DecodingConfig, compiled: bool | None, *, banks: int = 1
@@ -474,13 +498,15 @@ class Run(OneKind):
         return list(outputs.values())
 
     def _translations(self, hypotheses: Sequence[Hypothesis], text: str, source: list[int]) -> list[Translation]:
-        tokens = self.tokenizers.source.tokens(source)
-        known = self.tokenizers.source.unknown not in source
+        tokenizers = self._tokenizers_of(text)
+        tokens = tokenizers.source.tokens(source)
+        known = self.tokenizers.source.unknown not in source and max(source) < self.tokenizers.source.size
         unknown = [] if known else unknown_in(text, self.tokenizers.source)
-        return [self._translation(hypothesis, tokens, unknown) for hypothesis in hypotheses]
+        return [self._translation(hypothesis, tokens, unknown, tokenizers.target) for hypothesis in hypotheses]
 
-    def _translation(self, hypothesis: Hypothesis, source_tokens: list[str], unknown: list[Unknown]) -> Translation:
-        tokenizer = self.tokenizers.target
+    def _translation(
+        self, hypothesis: Hypothesis, source_tokens: list[str], unknown: list[Unknown], tokenizer: AnyTokenizer
+    ) -> Translation:
         attention = hypothesis.weights
         ids = [*hypothesis.tokens, self.end]
         return Translation(
@@ -493,4 +519,5 @@ class Run(OneKind):
             finished=hypothesis.finished,
             unknown=unknown,
             log_probs=hypothesis.log_probs,
+            copied=hypothesis.copied,
         )

@@ -1,0 +1,95 @@
+"""Symbols that a vocabulary does not have, carried over from a source to its target."""
+
+from collections.abc import Sequence
+
+from attentio.text import jamo as hangul
+from attentio.text.tokenizer import Tokenizer
+
+
+class Copying:
+    """Ids for a model that copies: behind the entries of a vocabulary stand more, which only copying can say.
+
+    - Of a source, ids from `source.size` on are what the source vocabulary does not know of this text, in order, each
+      symbol once.
+    - Of a target, ids from `target.size` on are the entries that only the source vocabulary has, the same for all
+      texts; behind them stand the unknown symbols of its source.
+
+    Characters, and words between spaces, are the text that they stand for; learnt pieces are not.
+
+    target_ids: of each entry of the source vocabulary, its id in a target.
+    """
+
+    def __init__(self, source: Tokenizer, target: Tokenizer) -> None:
+        self.source, self.target = source, target
+        entries, said = source.tokens(range(source.size)), target.tokens(range(target.size))
+        known = {token: i for i, token in enumerate(said)}
+        self._source_only = [token for token in entries if token not in known]
+        self._known = known | {token: target.size + i for i, token in enumerate(self._source_only)}
+        self.target_ids = [self._known[token] for token in entries]
+
+    def source_ids(self, text: str) -> list[int]:
+        """The ids of a source, without its end."""
+        unknown = self.unknown(text)
+        return _numbered(self.source, text, {symbol: self.source.size + i for i, symbol in enumerate(unknown)})
+
+    def said_ids(self, text: str, source: str) -> list[int]:
+        """The ids of a target, without its end. What neither its vocabulary nor its source has is unknown."""
+        first = self.target.size + len(self._source_only)
+        own = {symbol: first + i for i, symbol in enumerate(self.unknown(source))}
+        return _numbered(self.target, text, own | self._known)
+
+    def unknown(self, text: str) -> list[str]:
+        """What the source vocabulary does not know of a source."""
+        if self.source.unknown not in self.source.encode(text):
+            return []
+        return list(dict.fromkeys(_symbols(self.source, text)))
+
+    def of(self, text: str) -> tuple[Tokenizer, Tokenizer]:
+        """The vocabularies of this source and of its target, which have all their symbols."""
+        unknown = self.unknown(text)
+        return Longer(self.source, unknown), Longer(self.target, [*self._source_only, *unknown])
+
+
+class Longer(Tokenizer):
+    """A vocabulary with more entries, which no text becomes but ids may be."""
+
+    def __init__(self, vocabulary: Tokenizer, symbols: Sequence[str]) -> None:
+        super().__init__(
+            kind=vocabulary.kind, jamo=vocabulary.jamo, mask=vocabulary.mask is not None, core=vocabulary.core
+        )
+        self.symbols, self._first = list(symbols), vocabulary.size
+
+    @property
+    def size(self) -> int:
+        """The number of entries, the reserved ones included."""
+        return self._first + len(self.symbols)
+
+    def tokens(self, ids: Sequence[int]) -> list[str]:
+        """See `Tokenizer`."""
+        return [
+            self.symbols[i - self._first] if self._first <= i < self.size else super(Longer, self).tokens([i])[0]
+            for i in ids
+        ]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """See `Tokenizer`."""
+        tokens = self.tokens([i for i in ids if i not in self.special_ids])
+        text = (" " if self.kind == "whitespace" else "").join(tokens)
+        return hangul.recompose(text) if self.jamo else text
+
+
+def _numbered(tokenizer: Tokenizer, text: str, numbers: dict[str, int]) -> list[int]:
+    """The ids of the text, and of what is unknown to the vocabulary its number, if it has one."""
+    ids = tokenizer.encode(text)
+    if tokenizer.unknown not in ids:
+        return ids
+    symbols = _symbols(tokenizer, text)
+    if len(symbols) != ids.count(tokenizer.unknown):  # several jamo of one syllable
+        return ids
+    rest = iter(symbols)
+    return [numbers.get(next(rest), i) if i == tokenizer.unknown else i for i in ids]
+
+
+def _symbols(tokenizer: Tokenizer, text: str) -> list[str]:
+    """What stands in the text for each unknown token."""
+    return [text[start:stop] for start, stop in tokenizer.unknown_spans(text)]
