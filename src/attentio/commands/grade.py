@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "TARGET is path/to/file.py:NAME or MODULE:NAME, of a function, a module or its class; or a FOLDER of\n"
         "submissions, each with the same --name, which gives a table. Each runs in a process of its own.\n"
         "PAPER: bahdanau, bahdanau-steps, luong-dot, luong-general, luong-concat, location, local-m, local-p,\n"
-        "scaled-dot-product, multi-head, causal-mask, positional-encoding, mlm-masking.\n"
+        "scaled-dot-product, multi-head, sparsemax, entmax, causal-mask, positional-encoding, mlm-masking.\n"
         "Exit code: 0 right (all of them), 1 different, 2 could not be graded."
     )
     parser.add_argument("target", metavar="FILE.py:NAME", help="the code, or a folder of submissions")
