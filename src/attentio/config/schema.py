@@ -16,6 +16,7 @@ from attentio.config.limits import (
     dropped,
     layers,
     limited,
+    named_or_own,
     probability,
     size,
     tokens,
@@ -182,9 +183,12 @@ class ModelConfig:
     attention: of a recurrent decoder (see `attentio.models.presets`). `--model.attention bahdanau`
     order: of hard attention: 0 where it looks next does not depend on where it looked, 1 it jumps from there, at most
         `window` positions. `--model.attention hard-monotonic --model.order 1`
-    score: how the decoder's state is compared with the source. `--model.score dot`
+    score: how the decoder's state is compared with the source: `dot`, `general`, `concat`, `location`, or
+        `path/to/file.py:NAME` for a function or class of one's own (see docs/own-attention.md).
+        `--model.score dot`
     normalize: how scores become weights: `softmax`, `sparsemax` (Martins & Astudillo 2016), or `entmax` with alpha 1.5
-        between the two (Peters et al. 2019). These two give most keys exactly no weight. `--model.normalize entmax`
+        between the two (Peters et al. 2019), or `path/to/file.py:NAME`. Sparsemax and entmax give most keys exactly no
+        weight. `--model.normalize entmax`
     local: null attends globally, `m` to a window around the target's own position, `p` to one around a predicted
         position. `--model.local p`
     window: of local attention, the paper's D: 2D + 1 source positions are seen; of hard attention of order 1, the
@@ -210,8 +214,8 @@ class ModelConfig:
     decoder: Literal["recurrent", "transformer"] = "recurrent"
     attention: Literal["none", "bahdanau", "luong", "delayed", "hard", "hard-monotonic"] = "luong"
     order: Literal[0, 1] = 0
-    score: Literal["dot", "general", "concat", "location"] = "general"
-    normalize: Literal["softmax", "sparsemax", "entmax"] = "softmax"
+    score: str = named_or_own("dot", "general", "concat", "location")("general")
+    normalize: str = named_or_own("softmax", "sparsemax", "entmax")("softmax")
     local: Literal["m", "p"] | None = None
     window: int = tokens(10)
     input_feeding: bool = True
