@@ -49,12 +49,24 @@ def test_greedy_search_there_says_and_looks_at_the_same(options: dict[str, Any],
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("positions", "alibi"), ("window", 3), ("encoder", "recurrent"), ("decoder", "recurrent")]
+    ("option", "value"),
+    [("positions", "alibi"), ("positions", "t5"), ("window", 3), ("encoder", "recurrent"), ("decoder", "recurrent")],
 )
 def test_what_it_cannot_hold_is_refused_by_name(option: str, value: Any) -> None:
     parts = {"encoder": "transformer", "decoder": "transformer"}
     run = untrained(**parts | {option: value}) if option in parts else transformer(**{option: value})
     with pytest.raises(AttentioError, match=rf"CTranslate2 cannot hold model\.(transformer\.)?{option}: {value}, only"):
+        run.in_ctranslate2()
+
+
+def test_queries_and_keys_of_one_length_are_refused_by_name() -> None:
+    with pytest.raises(AttentioError, match=r"model\.transformer\.qk_norm: true, only false"):
+        transformer(qk_norm=True).in_ctranslate2()
+
+
+def test_another_normalization_is_refused_by_name() -> None:
+    run = untrained(encoder="transformer", decoder="transformer", normalize="sparsemax")
+    with pytest.raises(AttentioError, match=r"CTranslate2 cannot hold model\.normalize: Sparsemax\(\), only softmax"):
         run.in_ctranslate2()
 
 

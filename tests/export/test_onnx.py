@@ -32,7 +32,7 @@ def transformer(**options: Any) -> dict[str, Any]:
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "none": {"attention": "none", "cell": "gru"},
     "bahdanau": {"attention": "bahdanau", "encoder_layers": 2, "decoder_layers": 2},
-    "delayed": {"attention": "delayed"},
+    "delayed, entmax": {"attention": "delayed", "normalize": "entmax"},
     "dot, no input feeding": {"score": "dot", "input_feeding": False},
     "concat, local-m": {"score": "concat", "local": "m", "window": 2},
     "location": {"score": "location", "reach": 7, "cell": "gru"},
@@ -41,6 +41,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "learned, pre-norm, one key-value head": transformer(positions="learned", pre_norm=True, key_value_heads=1),
     "rotary, window, rms, swiglu": transformer(positions="rotary", window=3, norm="rms", activation="swiglu"),
     "alibi, window": transformer(positions="alibi", window=2) | {"decoder_layers": 2},
+    "t5, qk-norm": transformer(positions="t5", qk_norm=True),
     "no positions, untied": transformer(positions="none", tied=False),
     "transformer, then bahdanau": transformer() | {"decoder": "recurrent", "attention": "bahdanau"},
     "recurrent, then transformer": transformer() | {"encoder": "recurrent"},

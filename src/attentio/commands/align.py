@@ -62,7 +62,9 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         raise AttentioError("--mutual chooses among the best links; leave it or --soft out")
     gold = read_gold(arguments.gold, first=int(arguments.one_based)) if arguments.gold else []
     least = {} if arguments.threshold is None else {"threshold": float(arguments.threshold)}
-    trained = load_as(Run, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
+    trained = load_as(
+        Run, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device, allow_code=arguments.allow_code
+    )
     found: list[list[Link]] = []
     blank = 0
     lines, unknown = enumerate(read_pair_lines(sys.stdin.buffer, "<stdin>"), start=1), UnknownTexts()

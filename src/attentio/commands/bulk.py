@@ -68,7 +68,9 @@ def _work(arguments: argparse.Namespace, *, shown: bool) -> "list[Job]":
     from attentio.runs.load import load_as
     from attentio.runs.translator import Run
 
-    run = load_as(Run, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
+    run = load_as(
+        Run, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device, allow_code=arguments.allow_code
+    )
     own, run = run, with_engine(run, arguments.engine)
     options = {
         "beam": arguments.beam or run.config.decoding.beam,

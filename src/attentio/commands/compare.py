@@ -184,9 +184,13 @@ def _train(config: Config, folder: Path, arguments: argparse.Namespace) -> list[
         place.mkdir(parents=True, exist_ok=True)
         asked = place / "variant.yaml"
         asked.write_text(to_yaml(replace(config, training=replace(config.training, seed=seed))), encoding="utf-8")
-        _in_a_process("train", asked, "--run", place, "--device", arguments.device)
+        _in_a_process("train", asked, "--run", place, "--device", arguments.device, *_allowed(arguments))
         measured.append(_measure(place, place / "evaluation", arguments))
     return measured
+
+
+def _allowed(arguments: argparse.Namespace) -> list[str]:
+    return [word for file in arguments.allow_code for word in ("--allow-code", file)]
 
 
 def _measure(run: Path, folder: Path, arguments: argparse.Namespace) -> Measured:
@@ -195,7 +199,9 @@ def _measure(run: Path, folder: Path, arguments: argparse.Namespace) -> Measured
     from attentio.training.records import read_memory
 
     data = ("--data", arguments.data) if arguments.data else ()
-    if code := main(["evaluate", str(run), "--out", str(folder), "--device", arguments.device, *data]):
+    if code := main(
+        ["evaluate", str(run), "--out", str(folder), "--device", arguments.device, *data, *_allowed(arguments)]
+    ):
         raise SystemExit(code)
     report = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
     rows: list[dict[str, str]] = []

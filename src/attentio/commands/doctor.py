@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from attentio.commands.user_code import callable_of, told
 from attentio.commands.words import said
 from attentio.errors import AttentioError
 from attentio.files import is_missing
 from attentio.runs.places import along
+from attentio.runs.user_code import callable_of, told
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
         target = arguments.target
         case = (
-            _run(target)
+            _run(target, arguments.allow_code)
             if _names_run(target)
             else _case(target, callable_of(target, "write one that returns (model, inputs)"))
         )
@@ -78,11 +78,11 @@ def _names_run(target: str) -> bool:
     return target in along() or (not target.endswith(".py") and not is_missing(Path(target)))
 
 
-def _run(target: str) -> Case:
+def _run(target: str, allow_code: Sequence[str]) -> Case:
     from attentio.runs.load import load
     from attentio.runs.tasks import task_of
 
-    run = load(target, device="cpu")
+    run = load(target, device="cpu", allow_code=allow_code)
     return Case(run.model, task_of(run.config).example_inputs(run), {})
 
 

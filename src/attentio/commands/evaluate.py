@@ -65,7 +65,9 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.runs.places import outputs_folder
     from attentio.runs.tasks import options_for, task_of
 
-    trained = load(arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
+    trained = load(
+        arguments.run, checkpoint=arguments.checkpoint, device=arguments.device, allow_code=arguments.allow_code
+    )
     trained = with_engine(trained, arguments.engine)
     config, task = trained.config, task_of(trained.config)
     metrics = None if arguments.metrics is None else arguments.metrics.split(",")

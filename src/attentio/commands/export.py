@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         raise AttentioError(f"{path} is of Hugging Face; a bundle is made of a run directory of attentio train")
     if (theirs and arguments.to == "huggingface") or (arguments.to == "bundle" and path.is_file()):
         raise AttentioError(f"{path} is in that format already; copy it")
-    found = read(path, device="cpu")
+    found = read(path, device="cpu", allow_code=arguments.allow_code)
     if arguments.to == "bundle":
         return _bundle(found, arguments.out)
     if arguments.to == "onnx":

@@ -39,7 +39,13 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.runs.filler import MaskedRun
     from attentio.runs.load import load_as
 
-    trained = load_as(MaskedRun, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
+    trained = load_as(
+        MaskedRun,
+        arguments.run,
+        checkpoint=arguments.checkpoint,
+        device=arguments.device,
+        allow_code=arguments.allow_code,
+    )
     console = Console(emoji=False, highlight=False)
     blank = 0
     for where, text in _texts(arguments.text):

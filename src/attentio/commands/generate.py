@@ -59,7 +59,13 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         )
     except ValueError as error:
         raise AttentioError(str(error)) from None
-    trained = load_as(CausalRun, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
+    trained = load_as(
+        CausalRun,
+        arguments.run,
+        checkpoint=arguments.checkpoint,
+        device=arguments.device,
+        allow_code=arguments.allow_code,
+    )
     seed = secrets.randbelow(2**31) if arguments.seed is None else arguments.seed
     started = time.perf_counter()
     tokens = 0

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attentio import system
 from attentio.commands.numbers import Seconds, Seed
-from attentio.commands.user_code import callable_of
 from attentio.commands.words import said
 from attentio.errors import AttentioError
+from attentio.runs.user_code import callable_of
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

@@ -27,7 +27,13 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.runs.labeller import LabelRun
     from attentio.runs.load import load_as
 
-    trained = load_as(LabelRun, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
+    trained = load_as(
+        LabelRun,
+        arguments.run,
+        checkpoint=arguments.checkpoint,
+        device=arguments.device,
+        allow_code=arguments.allow_code,
+    )
     lines = read_sources(sys.stdin.buffer, "<stdin>", bad_lines=arguments.bad_lines)
     at_a_time = 1 if sys.stdin.isatty() else LINES_AT_A_TIME
     unknown, cut = UnknownTexts(), 0

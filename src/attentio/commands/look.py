@@ -56,7 +56,9 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         raise AttentioError(f"{arguments.out}: a page is written as .html, a picture as .png or .svg")
     if suffix in PAGES and (arguments.layer or arguments.head):
         raise AttentioError("a page shows every layer and head; leave --layer and --head out")
-    trained = load(arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
+    trained = load(
+        arguments.run, checkpoint=arguments.checkpoint, device=arguments.device, allow_code=arguments.allow_code
+    )
     given = {"beam": arguments.beam, "layer": arguments.layer, "head": arguments.head}
     options = options_for("look", trained.config, given)
     console = Console(emoji=False, highlight=False)

@@ -138,6 +138,14 @@ def _run_verb(argv: Sequence[str]) -> int:
                     metavar="WHICH",
                     help="of a run directory: best (default), last, or average:N, the mean of the last N",
                 )
+            if name in (*USE_A_RUN, "train", "compare", "doctor", "export"):
+                subparser.add_argument(
+                    "--allow-code",
+                    action="append",
+                    default=[],
+                    metavar="FILE.py",
+                    help="let this file run, where model.score or model.normalize names it; may be given again",
+                )
             subparser.add_argument("--traceback", action="store_true", help="show all of an error of attentio itself")
     arguments, rest = parser.parse_known_args(argv)  # leaves if no verb is asked
     if rest and not verb.TAKES_OVERRIDES:

@@ -47,7 +47,9 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.runs.load import load
     from attentio.text.unknown import unknown_in
 
-    trained = load(arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
+    trained = load(
+        arguments.run, checkpoint=arguments.checkpoint, device=arguments.device, allow_code=arguments.allow_code
+    )
     if isinstance(trained, MaskedRun):
         raise AttentioError(
             f"{arguments.run}: a masked language model gives a text no probability; `attentio evaluate "

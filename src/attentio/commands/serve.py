@@ -50,7 +50,12 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.serving.server import Server
 
     names = names_of(arguments.host, arguments.allow_host)
-    trained = load(resolve(arguments.run), checkpoint=arguments.checkpoint, device=arguments.device)
+    trained = load(
+        resolve(arguments.run),
+        checkpoint=arguments.checkpoint,
+        device=arguments.device,
+        allow_code=arguments.allow_code,
+    )
     trained = with_engine(trained, arguments.engine)
     limits, metrics = Limits(deadline=float(arguments.deadline)), Metrics()
     queue = ModelQueue(limits, metrics)

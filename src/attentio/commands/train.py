@@ -48,18 +48,23 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         check_name(config.name, f"{arguments.config}: name")
         folder = Path(arguments.run or Path("runs") / config.name)
         later = [*as_begun(folder, overrides), *taken_over(config, overrides, folder)]
-        return train(load_config(arguments.config, overrides, shared=later), folder, arguments.device)
+        return train(
+            load_config(arguments.config, overrides, shared=later), folder, arguments.device, arguments.allow_code
+        )
     folder, config = Path(arguments.run or given), load_run(given, overrides)
     if folder.resolve() != given.resolve() and not (folder / "checkpoints").exists():
         if config.init is None:
             told = f"{folder} begins from fresh weights with {given}'s configuration; --init {given} takes its weights"
             print(said(told), file=sys.stderr)
         config = load_config(str(given / "config.yaml"), overrides, shared=taken_over(config, overrides, folder))
-    return train(config, folder, arguments.device)
+    return train(config, folder, arguments.device, arguments.allow_code)
 
 
-def train(config: Config, folder: Path, device_name: str) -> int:
-    """Train as `config` says on a device and leave everything in `folder`. Returns the exit code."""
+def train(config: Config, folder: Path, device_name: str, allow_code: Sequence[str] = ()) -> int:
+    """Train as `config` says on a device and leave everything in `folder`. Returns the exit code.
+
+    allow_code: files of the user's own code that `config` may name.
+    """
     # Before torch, which takes seconds: what is wrong with the data is told at once.
     from attentio.data.part import read_parts
 
@@ -73,6 +78,7 @@ def train(config: Config, folder: Path, device_name: str) -> int:
     from attentio.runs.distillation import check_vocabularies, read_teachers, with_lessons
     from attentio.runs.initial import lacking, take_weights
     from attentio.runs.load import read
+    from attentio.runs.own_code import own_code, tell_changes
     from attentio.runs.sums import sums
     from attentio.runs.tasks import task_of
     from attentio.training.checkpoint import Checkpoints
@@ -84,6 +90,7 @@ def train(config: Config, folder: Path, device_name: str) -> int:
     from attentio.training.records import Records, write_memory
 
     options, task = config.training, task_of(config)
+    own = own_code(config.model, allow_code, config.name)
     metrics = task.metrics(config)  # one that cannot be computed is told now, not at the first validation
     checkpoints = Checkpoints(folder, keep=options.keep_checkpoints)
     with ranks(device_name, precision=options.precision) as fabric, ExitStack() as held:
@@ -99,7 +106,7 @@ def train(config: Config, folder: Path, device_name: str) -> int:
                 held.enter_context(alone_in(folder))
         resuming = fabric.broadcast(first and checkpoints.exists())
         with together(fabric):
-            origin = None if resuming or config.init is None else read(config.init, device="cpu")
+            origin = None if resuming or config.init is None else read(config.init, device="cpu", allow_code=allow_code)
             teachers = read_teachers(config)
             if first:
                 lessons = with_lessons(config, train_part, folder, device=device, say=say, console=console)
@@ -115,7 +122,7 @@ def train(config: Config, folder: Path, device_name: str) -> int:
                 tokenizers = task.blueprint.load_tokenizers(folder / "tokenizer", config)
             for teacher in teachers:
                 check_vocabularies(teacher, tokenizers, str(folder))
-            model = task.blueprint.build_model(config.model, tokenizers, seed=options.seed)
+            model = task.blueprint.build_model(config.model, tokenizers, seed=options.seed, own=own)
             contents = Contents(folder, config, tokenizers, model)
             if first:
                 _introduce(console, say, contents, train_part, dev_part)
@@ -140,7 +147,7 @@ def train(config: Config, folder: Path, device_name: str) -> int:
                 for note in task.notes(contents, corpus, dev_part):
                     say(note)
             validate = task.validation(contents, dev_part, say)
-            facts = sums(folder, config)
+            facts = sums(folder, config) | {"code_sha256": dict(own.sha256)}
         trainer = Trainer(
             model,
             options,
@@ -155,6 +162,8 @@ def train(config: Config, folder: Path, device_name: str) -> int:
             lost = "" if checkpoints.has("last") else f", the newest whole checkpoint: {folder / 'last'} is missing"
             with together(fabric):
                 trainer.resume()
+            if own.sha256:
+                tell_changes(own, checkpoints.load("last").facts, folder)
             say(f"going on after step {trainer.progress.step}{lost}")
         with (
             system.noted_signals() as received,

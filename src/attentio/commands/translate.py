@@ -117,7 +117,9 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     constraints = Constraints(
         prefix=arguments.prefix, require=arguments.require, no_repeat_ngram=arguments.no_repeat_ngram
     )
-    trained = load_as(Run, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device)
+    trained = load_as(
+        Run, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device, allow_code=arguments.allow_code
+    )
     if (arguments.prefix or arguments.require or arguments.no_repeat_ngram) and arguments.engine != OWN:
         raise AttentioError("--engine searches freely; leave it, or --prefix, --require and --no-repeat-ngram, out")
     trained = with_engine(trained, arguments.engine)

@@ -1,5 +1,6 @@
 """The limits of what a configuration may say: fields of dataclasses that keep to them. Light to import."""
 
+import re
 from collections.abc import Callable
 from dataclasses import field, fields, is_dataclass
 from typing import Any, Literal, get_args, get_origin
@@ -7,9 +8,17 @@ from typing import Any, Literal, get_args, get_origin
 from attentio.errors import AttentioError
 
 
-def limited(allows: Callable[[float], bool], said: str) -> Callable[[Any], Any]:
+def limited(allows: Callable[[Any], bool], said: str) -> Callable[[Any], Any]:
     """Makes fields, given their default, whose numbers keep to a limit; `check` holds them to it."""
     return lambda default: field(default=default, metadata={"allows": allows, "said": said})
+
+
+def named_or_own(*names: str) -> Callable[[Any], Any]:
+    """One of these names, or code of the user's own, FILE.py:NAME."""
+    return limited(
+        lambda value: value in names or re.fullmatch(r".+\.py:[^\W\d]\w*", value) is not None,
+        f"{', '.join(names)}, or FILE.py:NAME of your own",
+    )
 
 
 def check(section: Any, key: str) -> None:

@@ -16,6 +16,7 @@ from attentio.config.limits import (
     dropped,
     layers,
     limited,
+    named_or_own,
     probability,
     size,
     tokens,
@@ -186,9 +187,12 @@ class ModelConfig:
         spaces. `--model.copy true`
     coverage: its attention knows what it has looked at, and learns not to look there again; of the additive score.
         `--model.attention bahdanau --model.copy true --model.coverage true`
-    score: how the decoder's state is compared with the source. `--model.score dot`
+    score: how the decoder's state is compared with the source: `dot`, `general`, `concat`, `location`, or
+        `path/to/file.py:NAME` for a function or class of one's own (see docs/own-attention.md).
+        `--model.score dot`
     normalize: how scores become weights: `softmax`, `sparsemax` (Martins & Astudillo 2016), or `entmax` with alpha 1.5
-        between the two (Peters et al. 2019). These two give most keys exactly no weight. `--model.normalize entmax`
+        between the two (Peters et al. 2019), or `path/to/file.py:NAME`. Sparsemax and entmax give most keys exactly no
+        weight. `--model.normalize entmax`
     local: null attends globally, `m` to a window around the target's own position, `p` to one around a predicted
         position. `--model.local p`
     window: of local attention, the paper's D: 2D + 1 source positions are seen; of hard attention of order 1, the
@@ -216,8 +220,8 @@ class ModelConfig:
     order: Literal[0, 1] = 0
     copy: bool = False
     coverage: bool = False
-    score: Literal["dot", "general", "concat", "location"] = "general"
-    normalize: Literal["softmax", "sparsemax", "entmax"] = "softmax"
+    score: str = named_or_own("dot", "general", "concat", "location")("general")
+    normalize: str = named_or_own("softmax", "sparsemax", "entmax")("softmax")
     local: Literal["m", "p"] | None = None
     window: int = tokens(10)
     input_feeding: bool = True

@@ -135,10 +135,16 @@ def _options(stack: TransformerStack) -> dict[str, Any]:
     """What the specification of a stack is made with."""
     if stack.alibi:
         raise _refusal("model.transformer.positions", "alibi", "sinusoidal, learned, rotary or none")
+    if stack.relative is not None:
+        raise _refusal("model.transformer.positions", "t5", "sinusoidal, learned, rotary or none")
     if stack.window is not None:
         raise _refusal("model.transformer.window", str(stack.window), "null")
     block = stack.blocks[0]
     assert isinstance(block, TransformerBlock)
+    if block.self_attention.normalize is not None:
+        raise _refusal("model.normalize", repr(block.self_attention.normalize), "softmax")
+    if block.self_attention.qk_norm is not None:
+        raise _refusal("model.transformer.qk_norm", "true", "false")
     rotary = {} if stack.rotary is None else {"rotary_dim": stack.rotary.head_features, "rotary_interleave": False}
     return {
         "num_layers": len(stack.blocks),

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from attentio.layers.additive import AdditiveScore
 from attentio.layers.luong import DotScore, GeneralScore, LocationScore
+from attentio.layers.own_score import OwnScore
 
-Score = AdditiveScore | DotScore | GeneralScore | LocationScore
+Score = AdditiveScore | DotScore | GeneralScore | LocationScore | OwnScore
 
 
 class Source(NamedTuple):

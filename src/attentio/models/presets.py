@@ -12,6 +12,7 @@ from attentio.layers.coverage import CoverageAttention
 from attentio.layers.global_attention import GlobalAttention
 from attentio.layers.local import LocalAttention
 from attentio.layers.luong import DotScore, GeneralScore, LocationScore
+from attentio.layers.own_score import OwnScore
 from attentio.layers.readout import (
     AttentionalReadout,
     ConcatenatedReadout,
@@ -25,19 +26,20 @@ from attentio.layers.transitions import FirstOrder, Transitions, ZerothOrder
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.hard import HardDecoder, HardEncoderDecoder
 from attentio.models.normalization import normalization
+from attentio.models.own import NO_CODE, OwnCode
 from attentio.models.recurrent import Attention, Bridge, ContextTo, Query, RecurrentDecoder, RecurrentEncoder
 from attentio.models.transformer import TransformerEncoder
 
 Encoder = RecurrentEncoder | TransformerEncoder
 
 
-def plain(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> EncoderDecoder:
+def plain(config: ModelConfig, encoder: Encoder, *, vocabulary: int, own: OwnCode = NO_CODE) -> EncoderDecoder:
     """Sequence to sequence through one fixed vector, without attention (Sutskever et al. 2014)."""
     readout = StateReadout(hidden=config.hidden)
     return _assemble(config, encoder, None, readout, vocabulary=vocabulary, query="current", context="output")
 
 
-def bahdanau(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> EncoderDecoder:
+def bahdanau(config: ModelConfig, encoder: Encoder, *, vocabulary: int, own: OwnCode = NO_CODE) -> EncoderDecoder:
     """RNNsearch (Bahdanau et al. 2014): additive score, previous state, context into the recurrence, maxout.
 
     The paper's cell is the GRU, its maxout as wide as half the state; both follow `config` here (l = embedding).
@@ -50,20 +52,20 @@ def bahdanau(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> Encod
         readout = MaxoutReadout(
             embedding=config.embedding, hidden=config.hidden, memory_features=memory, features=config.embedding
         )
-    normalize = normalization(config)
+    normalize = normalization(config, own)
     covering = config.copy and config.coverage
     attention = CoverageAttention(score, normalize) if covering else GlobalAttention(score, normalize)
     return _assemble(config, encoder, attention, readout, vocabulary=vocabulary, query="previous", context="input")
 
 
-def luong(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> EncoderDecoder:
+def luong(config: ModelConfig, encoder: Encoder, *, vocabulary: int, own: OwnCode = NO_CODE) -> EncoderDecoder:
     """Luong et al. 2015: the current state attends; its attentional vector goes to the output.
 
     The decoder's first state is a learnt function of the encoder's last ones (`Bridge`), which the paper copies.
     """
     memory = encoder.features
-    comparison = _score(config, memory=memory)
-    normalize = normalization(config)
+    comparison = _score(config, own, memory=memory)
+    normalize = normalization(config, own)
     attention: Attention = GlobalAttention(comparison, normalize)
     if config.copy and config.coverage:
         attention = CoverageAttention(comparison, normalize)
@@ -80,16 +82,16 @@ def luong(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> EncoderD
     return _assemble(config, encoder, attention, readout, vocabulary=vocabulary, query="current", context=context)
 
 
-def delayed(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> EncoderDecoder:
+def delayed(config: ModelConfig, encoder: Encoder, *, vocabulary: int, own: OwnCode = NO_CODE) -> EncoderDecoder:
     """Dot product with the previous state, the output from [s(i); a(i-1)] through one fully connected layer."""
     memory = encoder.features
     score = DotScore(query_features=config.hidden, memory_features=memory)
-    attention = GlobalAttention(score, normalization(config))
+    attention = GlobalAttention(score, normalization(config, own))
     readout = ConcatenatedReadout(hidden=config.hidden, memory_features=memory)
     return _assemble(config, encoder, attention, readout, vocabulary=vocabulary, query="previous", context="output")
 
 
-def hard(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> EncoderDecoder:
+def hard(config: ModelConfig, encoder: Encoder, *, vocabulary: int, own: OwnCode = NO_CODE) -> EncoderDecoder:
     """Exact hard attention: Wu, Shapiro and Cotterell 2018, monotonic Wu and Cotterell 2019; see `models.hard`.
 
     The decoder's first state is a learnt function of the encoder's last ones (`Bridge`); the papers' is a constant.
@@ -106,7 +108,7 @@ def hard(config: ModelConfig, encoder: Encoder, *, vocabulary: int) -> EncoderDe
     return HardEncoderDecoder(encoder, decoder)
 
 
-def _score(config: ModelConfig, *, memory: int) -> Score:
+def _score(config: ModelConfig, own: OwnCode, *, memory: int) -> Score:
     hidden = config.hidden
     if config.score == "dot":
         return DotScore(query_features=hidden, memory_features=memory)
@@ -114,7 +116,9 @@ def _score(config: ModelConfig, *, memory: int) -> Score:
         return GeneralScore(query_features=hidden, memory_features=memory)
     if config.score == "concat":
         return AdditiveScore(query_features=hidden, memory_features=memory, features=hidden)
-    return LocationScore(query_features=hidden, reach=config.reach)
+    if config.score == "location":
+        return LocationScore(query_features=hidden, reach=config.reach)
+    return OwnScore(own.made(config.score, query_features=hidden, memory_features=memory))
 
 
 def recurrent_encoder(config: ModelConfig, *, vocabulary: int) -> RecurrentEncoder:

@@ -14,18 +14,19 @@ from attentio.models.causal_lm import CausalLM
 from attentio.models.labeller import Labeller
 from attentio.models.masked_lm import MaskedLM
 from attentio.models.normalization import normalization
+from attentio.models.own import NO_CODE, OwnCode
 from attentio.models.transformer import TransformerDecoder, TransformerEncoder
 
 EPS = 1e-5
 """What a norm adds to the variance, but where a model that was trained elsewhere says otherwise."""
 
 
-def transformer_encoder(config: ModelConfig, *, vocabulary: int) -> TransformerEncoder:
+def transformer_encoder(config: ModelConfig, *, vocabulary: int, own: OwnCode = NO_CODE) -> TransformerEncoder:
     """The encoder of Vaswani et al. 2017, section 3."""
     width = config.transformer.width
     encoder = TransformerEncoder(
         _embedding(config, nn.Embedding(vocabulary, width), scale=math.sqrt(width)),
-        _stack(config, config.encoder_layers, causal=False),
+        _stack(config, own, config.encoder_layers, causal=False),
     )
     _initialise(encoder.stack)
     nn.init.normal_(encoder.embedding.tokens.weight, std=width**-0.5)
@@ -33,7 +34,12 @@ def transformer_encoder(config: ModelConfig, *, vocabulary: int) -> TransformerE
 
 
 def transformer_decoder(
-    config: ModelConfig, *, vocabulary: int, memory_features: int, tokens: nn.Embedding | None = None
+    config: ModelConfig,
+    *,
+    vocabulary: int,
+    memory_features: int,
+    tokens: nn.Embedding | None = None,
+    own: OwnCode = NO_CODE,
 ) -> TransformerDecoder:
     """The decoder of Vaswani et al. 2017, section 3; `tokens` is an embedding to share, its first weights kept."""
     shared, width = tokens is not None, config.transformer.width
@@ -41,7 +47,7 @@ def transformer_decoder(
     output = Linear(width, vocabulary)
     decoder = TransformerDecoder(
         _embedding(config, tokens, scale=math.sqrt(width)),
-        _stack(config, config.decoder_layers, causal=True, memory_features=memory_features),
+        _stack(config, own, config.decoder_layers, causal=True, memory_features=memory_features),
         output,
     )
     _initialise(decoder.stack)
@@ -54,14 +60,14 @@ def transformer_decoder(
     return decoder
 
 
-def masked_lm(config: ModelConfig, *, vocabulary: int, eps: float = EPS) -> MaskedLM:
+def masked_lm(config: ModelConfig, *, vocabulary: int, eps: float = EPS, own: OwnCode = NO_CODE) -> MaskedLM:
     """BERT (Devlin et al. 2019): post-norm, a norm after the embedding too, first weights of deviation 0.02."""
     sizes, layers = config.transformer, config.encoder_layers
     tokens, output = nn.Embedding(vocabulary, sizes.width), Linear(sizes.width, vocabulary)
     first_norm = None if sizes.pre_norm else make_norm(sizes.norm, sizes.width, eps)
     model = MaskedLM(
         _embedding(config, tokens, scale=1.0, norm=first_norm),
-        _stack(config, layers, causal=False, eps=eps),
+        _stack(config, own, layers, causal=False, eps=eps),
         activation="gelu" if sizes.activation == "swiglu" else sizes.activation,
         norm=make_norm(sizes.norm, sizes.width, eps),
         output=output,
@@ -72,22 +78,22 @@ def masked_lm(config: ModelConfig, *, vocabulary: int, eps: float = EPS) -> Mask
     return model
 
 
-def labeller(config: ModelConfig, *, vocabulary: int, labels: int) -> Labeller:
+def labeller(config: ModelConfig, *, vocabulary: int, labels: int, own: OwnCode = NO_CODE) -> Labeller:
     """The encoder of `masked_lm` with an output layer of its own."""
     sizes, layers = config.transformer, config.encoder_layers
     tokens, output = nn.Embedding(vocabulary, sizes.width), Linear(sizes.width, labels)
     first_norm = None if sizes.pre_norm else make_norm(sizes.norm, sizes.width, EPS)
-    stack = _stack(config, layers, causal=False)
+    stack = _stack(config, own, layers, causal=False)
     model = Labeller(_embedding(config, tokens, scale=1.0, norm=first_norm), stack, output, dropout=config.dropout)
     _initialise_language_model(model, layers)
     return model
 
 
-def causal_lm(config: ModelConfig, *, vocabulary: int, eps: float = EPS) -> CausalLM:
+def causal_lm(config: ModelConfig, *, vocabulary: int, eps: float = EPS, own: OwnCode = NO_CODE) -> CausalLM:
     """GPT-2 (Radford et al. 2019) where pre-norm, learned positions and gelu-tanh are chosen; no output bias."""
     sizes, layers = config.transformer, config.decoder_layers
     tokens, output = nn.Embedding(vocabulary, sizes.width), Linear(sizes.width, vocabulary, bias=False)
-    model = CausalLM(_embedding(config, tokens, scale=1.0), _stack(config, layers, causal=True, eps=eps), output)
+    model = CausalLM(_embedding(config, tokens, scale=1.0), _stack(config, own, layers, causal=True, eps=eps), output)
     _initialise_language_model(model, layers)
     if sizes.tied:
         output.weight = tokens.weight
@@ -107,7 +113,13 @@ def _embedding(
 
 
 def _stack(
-    config: ModelConfig, layers: int, *, causal: bool, memory_features: int | None = None, eps: float = EPS
+    config: ModelConfig,
+    own: OwnCode,
+    layers: int,
+    *,
+    causal: bool,
+    memory_features: int | None = None,
+    eps: float = EPS,
 ) -> TransformerStack:
     sizes = config.transformer
     blocks = [
@@ -117,7 +129,7 @@ def _stack(
             feed_forward=sizes.feed_forward,
             memory_features=memory_features,
             key_value_heads=sizes.key_value_heads,
-            normalize=normalization(config),
+            normalize=normalization(config, own),
             qk_norm=sizes.qk_norm,
             activation=sizes.activation,
             norm=sizes.norm,

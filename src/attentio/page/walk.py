@@ -59,10 +59,10 @@ class Comparison(NamedTuple):
     """What the weights of an attention with one head were computed from: `SeenAttention` has it in float16.
 
     vector: v of v . tanh(query + key). allowed: None for all. window: of local attention, which compares only the keys
-    that are allowed.
+    that are allowed. kind: own: of a function that only the model knows.
     """
 
-    kind: Literal["dot", "additive", "location"]
+    kind: Literal["dot", "additive", "location", "own"]
     query: Float[Tensor, "q d"]
     key: Float[Tensor, "k d2"]
     value: Float[Tensor, "k dv"]

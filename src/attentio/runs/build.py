@@ -16,11 +16,13 @@ from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.labeller import Labeller
 from attentio.models.masked_lm import MaskedLM
+from attentio.models.own import NO_CODE, OwnCode
 from attentio.models.pointer import with_pointer
 from attentio.models.presets import Encoder, bahdanau, delayed, hard, luong, plain, recurrent_encoder
 from attentio.models.transformer import TransformerEncoder
 from attentio.models.transformer_presets import causal_lm, labeller, masked_lm, transformer_decoder, transformer_encoder
 from attentio.runs.archive import TOKENIZERS
+from attentio.runs.user_code import told
 from attentio.text.copying import Copying
 from attentio.text.protocol import AnyTokenizer
 from attentio.text.tokenizer import Tokenizer
@@ -54,12 +56,12 @@ class Blueprint(NamedTuple):
     """How the models of one type are made.
 
     type: their `model.type`. pairs: whether they are trained on pairs, and may have a tokenizer for each side.
-    build: from the configuration to a fresh model for these vocabularies.
+    build: from the configuration to a fresh model for these vocabularies, with the user's own code.
     """
 
     type: str
     pairs: bool
-    build: Callable[[ModelConfig, Tokenizers], Any]
+    build: Callable[[ModelConfig, Tokenizers, OwnCode], Any]
 
     def load_tokenizers(self, folder: Path, config: Config) -> Tokenizers[Tokenizer]:
         """Read what `Tokenizers.save` wrote for this configuration; AttentioError for a file missing or damaged."""
@@ -79,7 +81,7 @@ class Blueprint(NamedTuple):
         loaded = [Tokenizer.of(parse_json(entries[name], path / name), path / name) for name in names]
         return Tokenizers(loaded[0], loaded[-1])
 
-    def build_model(self, config: ModelConfig, tokenizers: Tokenizers, *, seed: int) -> Any:
+    def build_model(self, config: ModelConfig, tokenizers: Tokenizers, *, seed: int, own: OwnCode = NO_CODE) -> Any:
         """A fresh model, its first weights a function of the seed.
 
         Raises AttentioError for sizes that do not go together, or that the memory does not hold.
@@ -87,13 +89,17 @@ class Blueprint(NamedTuple):
         try:
             if not fits(FLOAT * _more_than(config, tokenizers)):
                 with torch.device("meta"):  # sizes without memory; torch loads for a second before it can
-                    numbers = parameters_of(self.build(config, tokenizers))
+                    numbers = parameters_of(self.build(config, tokenizers, own))
                 remedy = "give smaller sizes or fewer layers in model"
                 check_memory(FLOAT * numbers, f"a model of {numbers:,} parameters", remedy)
             torch.manual_seed(seed)
-            return self.build(config, tokenizers)
+            return self.build(config, tokenizers, own)
         except ValueError as error:
             raise AttentioError(f"model: {error}") from None
+        except Exception as error:
+            if own.parts:
+                raise AttentioError(f"{', '.join(own.parts)} cannot be made: {told(error)}") from None
+            raise
 
 
 def _more_than(config: ModelConfig, tokenizers: Tokenizers) -> int:
@@ -113,21 +119,26 @@ def parameters_of(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _encoder_decoder(config: ModelConfig, tokenizers: Tokenizers) -> EncoderDecoder:
-    make = recurrent_encoder if config.encoder == "recurrent" else transformer_encoder
-    return _with_decoder(config, tokenizers, make(config, vocabulary=tokenizers.source.size))
+def _encoder_decoder(config: ModelConfig, tokenizers: Tokenizers, own: OwnCode) -> EncoderDecoder:
+    size = tokenizers.source.size
+    encoder: Encoder
+    if config.encoder == "recurrent":
+        encoder = recurrent_encoder(config, vocabulary=size)
+    else:
+        encoder = transformer_encoder(config, vocabulary=size, own=own)
+    return _with_decoder(config, tokenizers, encoder, own)
 
 
-def _masked_lm(config: ModelConfig, tokenizers: Tokenizers) -> MaskedLM:
-    return masked_lm(config, vocabulary=tokenizers.source.size)
+def _masked_lm(config: ModelConfig, tokenizers: Tokenizers, own: OwnCode) -> MaskedLM:
+    return masked_lm(config, vocabulary=tokenizers.source.size, own=own)
 
 
-def _causal_lm(config: ModelConfig, tokenizers: Tokenizers) -> CausalLM:
-    return causal_lm(config, vocabulary=tokenizers.source.size)
+def _causal_lm(config: ModelConfig, tokenizers: Tokenizers, own: OwnCode) -> CausalLM:
+    return causal_lm(config, vocabulary=tokenizers.source.size, own=own)
 
 
-def _labeller(config: ModelConfig, tokenizers: Tokenizers) -> Labeller:
-    return labeller(config, vocabulary=tokenizers.source.size, labels=tokenizers.target.size)
+def _labeller(config: ModelConfig, tokenizers: Tokenizers, own: OwnCode) -> Labeller:
+    return labeller(config, vocabulary=tokenizers.source.size, labels=tokenizers.target.size, own=own)
 
 
 RECURRENT_DECODERS: dict[str, Callable[..., EncoderDecoder]] = {
@@ -147,17 +158,17 @@ CAUSAL_LM = Blueprint("causal-lm", False, _causal_lm)
 LABELLER = Blueprint("labeller", True, _labeller)
 
 
-def _with_decoder(config: ModelConfig, tokenizers: Tokenizers, encoder: Encoder) -> EncoderDecoder:
+def _with_decoder(config: ModelConfig, tokenizers: Tokenizers, encoder: Encoder, own: OwnCode) -> EncoderDecoder:
     if config.decoder == "transformer":
         shared = None
         one_vocabulary = tokenizers.target is tokenizers.source and config.transformer.tied
         if one_vocabulary and isinstance(encoder, TransformerEncoder):
             shared = encoder.embedding.tokens
         decoder = transformer_decoder(
-            config, vocabulary=tokenizers.target.size, memory_features=encoder.features, tokens=shared
+            config, vocabulary=tokenizers.target.size, memory_features=encoder.features, tokens=shared, own=own
         )
         return EncoderDecoder(encoder, decoder)
-    model = RECURRENT_DECODERS[config.attention](config, encoder, vocabulary=tokenizers.target.size)
+    model = RECURRENT_DECODERS[config.attention](config, encoder, vocabulary=tokenizers.target.size, own=own)
     if not config.copy:
         return model
     copying = Copying(tokenizers.source, tokenizers.target)

@@ -16,6 +16,7 @@ from attentio.huggingface import is_directory
 from attentio.runs import bundle
 from attentio.runs.archive import WEIGHTS
 from attentio.runs.build import Blueprint, Tokenizers
+from attentio.runs.own_code import Files, own_code, tell_changes
 from attentio.runs.places import resolve
 from attentio.runs.sums import check_sums
 from attentio.training.average import mean_of
@@ -40,11 +41,13 @@ def load_directory(
     *,
     checkpoint: str = "best",
     device: str | torch.device = "auto",
+    allow_code: Files = (),
 ) -> Contents:
     """Read a run directory, a bundle, or a model directory of Hugging Face.
 
     path: of one of these, or the name of a model that comes along.
     blueprints: of the types of model that are taken. device: see `devices.device_called`.
+    allow_code: files of the user's own code that the configuration may name.
     checkpoint: of a run directory: "best", "last", or "average:N", the mean of the weights of the newest N.
 
     Raises AttentioError for what is none of these, that holds a model of another type, or whose files are
@@ -55,7 +58,7 @@ def load_directory(
     if not path.is_dir() or is_directory(path):
         if checkpoint != "best":
             raise AttentioError(f"{path} holds one set of weights and no checkpoints; leave checkpoint out")
-        contents = _pretrained(path) if path.is_dir() else _bundled(path, taken)
+        contents = _pretrained(path) if path.is_dir() else _bundled(path, taken, allow_code)
         _check_type(path, contents.config, taken)
         return contents._replace(model=contents.model.to(device))
     if not (path / "config.yaml").is_file():
@@ -63,9 +66,10 @@ def load_directory(
     config = load_run(path)
     _check_type(path, config, taken)
     blueprint = taken[config.model.type]
+    own = own_code(config.model, allow_code, str(path))
     tokenizers = blueprint.load_tokenizers(path / "tokenizer", config)
     with torch.random.fork_rng(devices=[]):  # the first weights are not kept, so no random number is used up
-        model = blueprint.build_model(config.model, tokenizers, seed=0)
+        model = blueprint.build_model(config.model, tokenizers, seed=0, own=own)
     checkpoints = Checkpoints(path)
     if averaged:
         steps = checkpoints.load_latest(averaged, WEIGHTS)
@@ -73,6 +77,7 @@ def load_directory(
         check_finite(model, str(checkpoints.steps))
     else:
         saved = checkpoints.load(checkpoint, WEIGHTS)
+        tell_changes(own, saved.facts, path)
         _copy(_checked(path, config, saved, model), model)
         check_finite(model, str(saved.path))
     return Contents(path, config, tokenizers, model.to(device))
@@ -98,21 +103,21 @@ def _checked(path: Path, config: Config, saved: Checkpoint, model: nn.Module) ->
     return weights
 
 
-def _bundled(path: Path, taken: Mapping[str, Blueprint]) -> Contents:
+def _bundled(path: Path, taken: Mapping[str, Blueprint], allow_code: Files) -> Contents:
     found = bundle.read(path)
     config = found.config
     _check_type(path, config, taken)
-    blueprint = taken[config.model.type]
+    blueprint, own = taken[config.model.type], own_code(config.model, allow_code, str(path))
     tokenizers = blueprint.tokenizers_in(found.entries, config, path)
     with torch.random.fork_rng(devices=[]):
         with torch.device("meta"):  # sizes without memory: what a stranger's file asks for may be huge
             try:
-                fits = bundle.fits(found.tensors, blueprint.build(config.model, tokenizers))
+                fits = bundle.fits(found.tensors, blueprint.build(config.model, tokenizers, own))
             except ValueError:  # sizes that do not go together
                 fits = False
         if not fits:
             raise AttentioError(f"{path}: the weights do not fit its config.yaml; copy the bundle again")
-        model = blueprint.build_model(config.model, tokenizers, seed=0)
+        model = blueprint.build_model(config.model, tokenizers, seed=0, own=own)
     _copy(found.tensors, model)
     check_finite(model, str(path))
     return Contents(path, config, tokenizers, model)

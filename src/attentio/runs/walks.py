@@ -15,6 +15,7 @@ from attentio.layers.feed_forward import FeedForward
 from attentio.layers.local import LocalAttention
 from attentio.layers.luong import DotScore, GeneralScore, LocationScore
 from attentio.layers.multihead import MultiheadSource
+from attentio.layers.own_score import OwnScore
 from attentio.layers.readout import ConcatenatedReadout, MaxoutReadout
 from attentio.layers.recurrence import LSTM
 from attentio.layers.sources import Source
@@ -172,6 +173,9 @@ def _comparison(decoder: RecurrentDecoder, trace: Trace, asks: str) -> tuple[dic
         key = "W hⱼ" if isinstance(attention.score, GeneralScore) else "hⱼ"
         codes |= {"compare": f"scoreⱼ = {asks} · {key}", "query": asks, "key": key}
         return codes, made
+    if isinstance(attention.score, OwnScore):
+        codes["compare"] = f"scoreⱼ = score({asks}, hⱼ)"
+        return codes, made._replace(kind="own")
     codes |= {"compare": f"scoreⱼ = v · tanh(W {asks} + b + U hⱼ)", "query": f"W {asks} + b", "key": "U hⱼ"}
     return codes, made._replace(kind="additive", vector=attention.score.vector.detach())
 

@@ -185,7 +185,8 @@ def _read_facts(path: Path, remedy: str) -> dict[str, Any]:
     except AttentioError:
         reason = "is damaged" if (path / FACTS).is_file() else "is missing"
         raise AttentioError(f"{path / FACTS} {reason}; {remedy}") from None
-    kinds: dict[str, type] = {"step": int, "sha256": dict, "progress": dict, "tokenizer_sha256": dict, "config": dict}
+    kinds: dict[str, type] = {"step": int, "sha256": dict, "progress": dict, "config": dict}
+    kinds |= dict.fromkeys(("tokenizer_sha256", "code_sha256"), dict)
     for name, kind in kinds.items():
         needed = name in ("step", "sha256")  # the others are of training, and not in the oldest checkpoints
         if not isinstance(facts.get(name, None if needed else kind()), kind):

@@ -61,10 +61,10 @@ def _module(place: str) -> ModuleType:
 def told(error: BaseException) -> str:
     """An exception of the user's code in one line, with the line that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "importlib" not in frame.filename and not _of_commands(frame.filename)]
+    own = [frame for frame in frames if "importlib" not in frame.filename and not _ours(frame.filename)]
     place = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"
 
 
-def _of_commands(filename: str) -> bool:
-    return Path(filename).parent == Path(__file__).parent
+def _ours(filename: str) -> bool:
+    return Path(filename).is_relative_to(Path(__file__).parents[1])
