@@ -171,3 +171,11 @@ def test_what_is_said_for_what_is_told_and_written(toy, attentio: Callable, tmp_
     assert f"most often confused: {best[-1]} too much (1)" in said.out
     written = (tmp_path / "confusions.tsv").read_text().splitlines()
     assert written == ["reference\toutput\ttimes\tof", f"\t{best[-1]}\t1\t0"]
+
+
+def test_columns_of_a_table_can_be_named(toy, attentio: Callable, tmp_path: Path) -> None:
+    data = tmp_path / "table.csv"
+    data.write_text("note,word,reversed\nx,abcd,dcba\ny,bc,cb\n")
+    said = attentio("evaluate", toy.run, "--data", data, "--data.columns", "word,reversed", "--out", tmp_path)
+    assert said.code == 0, said.err
+    assert [one.source for one in read_outputs(tmp_path / "outputs.tsv")] == ["abcd", "bc"]

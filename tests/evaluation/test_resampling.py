@@ -35,6 +35,12 @@ def test_the_margin_of_edits_is_sacrebleus_where_the_score_is_the_same(seed: int
     assert "bs:1000" in ter.signature
 
 
+def test_the_margin_is_not_0_where_all_is_right() -> None:
+    """Ten of ten: from 72% on, as Wilson has it."""
+    wer, exact = score(["a"] * 10, [["a"]] * 10, metrics=["wer", "exact"], margins=True)
+    assert wer.margin == exact.margin == pytest.approx((100 - 72.25) / 2, abs=0.1)
+
+
 def test_margins_are_estimated_where_asked_for() -> None:
     assert [one.margin for one in score(["a"], [["a"]], metrics=["wer", "per", "bleu"])] == [None] * 3
 

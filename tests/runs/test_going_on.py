@@ -91,6 +91,7 @@ def test_training_begins_where_the_other_ended(attentio: Callable, toy: Toy, tmp
     data = ["--data.train", toy.dev, "--data.dev", toy.dev, "--data.test", "null", *FEW]
     run = tmp_path / "run"
     said = attentio("train", "none", "--init", toy.run, "--run", run, *data, "--training.learning_rate", "1e-12")
+    assert f"the model is that of {toy.run}, not the one of none" in said.err.splitlines()
     assert said.code == 0, said.err
     assert f"begins with the weights of {toy.run}" in said.err
     words = toy.dev.read_text().split()[::20]
@@ -144,3 +145,16 @@ def test_what_cannot_be_gone_on_with_is_refused_in_one_line(attentio: Callable, 
     )
     assert "nothing to learn" in refused("luong", "--training.freeze=['*']")
     assert "attentio train PRESET --init dates-luong" in refused("dates-luong")
+
+
+def test_a_vocabulary_that_knows_next_to_nothing_of_the_targets_is_refused(
+    attentio: Callable, toy: Toy, tmp_path: Path
+) -> None:
+    data = tmp_path / "other.tsv"
+    data.write_text("".join(f"{word}\t{word[::-1].upper()}\n" for word in ("abcd", "bcde", "cdef", "defg")))
+    given = ["--run", tmp_path / "run", "--data.train", data, "--data.test", "null", *FEW]
+    for by in ("--init", "--teacher"):
+        said = attentio("train", "luong", by, toy.run, *given)
+        assert said.code == 2
+        assert f"the vocabulary of {toy.run} does not know 100% of what is to be learnt" in said.err
+    assert attentio("train", "luong", "--init", toy.run, *given, "--text.extend", "true").code == 0

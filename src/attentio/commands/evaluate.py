@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from attentio.commands.engine import add_engine, with_engine
@@ -26,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         metavar="FILE",
         help="pairs or text to measure on (default: the run's data.test, data.dev, or what was held out of data.train)",
+    )
+    parser.add_argument(
+        "--data.columns",
+        dest="columns",
+        metavar="A,B",
+        help="of a table: the columns of source and target, by name or number (default: as configured)",
     )
     parser.add_argument("--beam", type=Beam, help="hypotheses per text; 1 is greedy (default: as configured)")
     parser.add_argument(
@@ -85,6 +92,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     data = arguments.data or tested or config.data.dev
     if not data and not config.data.train:
         raise AttentioError(f"{arguments.run} names no data that it was not trained on; give --data FILE")
+    if arguments.columns:
+        config = replace(config, data=replace(config.data, columns=arguments.columns.split(",")))
     part = read_part(config, data) if data else read_held_out(config, arguments.run)
     console = Console(stderr=True, emoji=False, highlight=False)
     with Progress(console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal) as bar:

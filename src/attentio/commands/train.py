@@ -30,7 +30,11 @@ MOST_SHOWN = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = f"presets: {', '.join(preset_names())}"
+    parser.epilog = (
+        f"presets: {', '.join(preset_names())}\n"
+        "--key.sub value sets a key of the configuration, such as --data.train FILE or --training.max_steps 500.\n"
+        "--init RUN begins with the weights of a trained model; --teacher RUN learns from one."
+    )
     parser.add_argument("config", metavar="PRESET_OR_YAML", help="a preset, a YAML file, or a run directory to resume")
     parser.add_argument("--run", metavar="DIR", help="where to write (default: runs/NAME)")
 
@@ -48,9 +52,10 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         check_name(config.name, f"{arguments.config}: name")
         folder = Path(arguments.run or Path("runs") / config.name)
         later = [*as_begun(folder, overrides), *taken_over(config, overrides, folder)]
-        return train(
-            load_config(arguments.config, overrides, shared=later), folder, arguments.device, arguments.allow_code
-        )
+        used = load_config(arguments.config, overrides, shared=later)
+        if used.init and used.model != config.model:
+            print(said(f"the model is that of {used.init}, not the one of {arguments.config}"), file=sys.stderr)
+        return train(used, folder, arguments.device, arguments.allow_code)
     folder, config = Path(arguments.run or given), load_run(given, overrides)
     if folder.resolve() != given.resolve() and not (folder / "checkpoints").exists():
         if config.init is None:
@@ -76,7 +81,7 @@ def train(config: Config, folder: Path, device_name: str, allow_code: Sequence[s
     from attentio.runs.begin import alone_in, prepare
     from attentio.runs.directory import Contents
     from attentio.runs.distillation import check_vocabularies, read_teachers, with_lessons
-    from attentio.runs.initial import lacking, take_weights
+    from attentio.runs.initial import check_known, lacking, take_weights
     from attentio.runs.load import read
     from attentio.runs.own_code import own_code, tell_changes
     from attentio.runs.sums import sums
@@ -137,6 +142,8 @@ def train(config: Config, folder: Path, device_name: str, allow_code: Sequence[s
                 folder / "tokens", lambda items, total: track(items, said("encoding"), total, console=console)
             )
             corpus = task.corpus(config, lessons, tokenizers, seed=options.seed, cache=cache)
+            if whose := config.init or (teachers and config.teacher):
+                check_known(corpus, tokenizers, whose)
             if device.type != "cpu":
                 say(f"on {device}; --device cpu trains on the CPU")
             if fabric.world_size > 1:

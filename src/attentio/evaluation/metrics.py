@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from attentio.errors import AttentioError, did_you_mean, extra
-from attentio.evaluation.resampling import margin, p_value, rate, resamples_of
+from attentio.evaluation.resampling import margin, margin_of_share, p_value, rate, resamples_of
 
 with extra("train"):
     from rapidfuzz.distance import Levenshtein
@@ -38,7 +38,7 @@ class Score(NamedTuple):
     value: from 0 to 100, except that error rates counted in edits ("per", "ter") can exceed 100.
     higher_is_better: False for the error rates.
     signature: sacreBLEU's record of the settings, to be quoted beside the number; None for the others.
-    margin: half the width of the value's 95% interval, by bootstrap; None where it was not estimated.
+    margin: half the width of the value's 95% interval; None where it was not estimated.
     """
 
     name: str
@@ -66,8 +66,9 @@ def score(
         units: what "per" counts and "wer" and "exact" compare: whitespace-separated words (or phones), or
             characters, spaces among them.
         bleu_tokenize: sacreBLEU's tokenizer; "none" for text that is tokenised already.
-        margins: also how far each value may be off by the choice of the sequences: the 95% interval of 1,000 (fewer
-            for more than 5,000 sequences, none for more than 50,000) resamples of them.
+        margins: also how far each value may be off by the choice of the sequences: the 95% interval, of "wer" and
+            "exact" by Wilson, of the others of 1,000 (fewer for more than 5,000 sequences, none for more than 50,000)
+            resamples of them.
 
     Raises:
         AttentioError: an unknown metric or BLEU tokenizer, or nothing to score.
@@ -160,7 +161,7 @@ def _one(
 ) -> Score:
     if name in _COUNTED:
         counts = _counts(name, hypotheses, references, units)
-        off = margin(counts, resamples) if resamples else None
+        off = None if not resamples else margin(counts, resamples) if name == "per" else margin_of_share(counts)
         return Score(name, rate(counts), name == "exact", None, off)
     # A reference that is missing is None to sacreBLEU, which then reports "nrefs:var".
     streams = list(zip_longest(*references))

@@ -38,6 +38,16 @@ def margin(counts: Counts, resamples: int) -> float:
     return float(high - low) / 2
 
 
+def margin_of_share(counts: Counts) -> float:
+    """Half the width of the 95% interval of a share, such as of right outputs, which is not 0 where all are right.
+
+    Reference: Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
+    """
+    counted, of = counts.sum(axis=0)
+    share, z = counted / of, 1.96
+    return float(100 * z / (1 + z**2 / of) * np.sqrt(share * (1 - share) / of + z**2 / (4 * of**2)))
+
+
 def p_value(ours: Counts, theirs: Counts, resamples: int) -> float:
     """How often resamples differ from their mean by no less than the two rates do from each other.
 

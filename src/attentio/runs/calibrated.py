@@ -32,7 +32,7 @@ def load_calibration(path: Path, model: nn.Module) -> Calibration:
     content = read_json(path)
     try:
         found = Calibration(*(content[name] for name in Calibration._fields))
-        fine = found.temperature > 0
+        fine = 1e-6 <= found.temperature <= 1e6
     except (KeyError, TypeError):
         fine = False
     if not fine:

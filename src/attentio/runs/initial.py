@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +17,10 @@ from attentio.runs.build import Tokenizers
 from attentio.runs.directory import Contents
 from attentio.runs.tasks import task_of
 from attentio.text.protocol import AnyTokenizer
+from attentio.text.tokenizer import EOS, PAD
+
+if TYPE_CHECKING:
+    from attentio.training.loop import Corpus
 
 REPORT = "init.json"
 """Where a run keeps what it began with."""
@@ -98,6 +102,21 @@ def lacking(config: Config, train: Part, tokenizers: Tokenizers[AnyTokenizer]) -
     """The symbols of the training data that the vocabularies do not know."""
     extending = replace(config, text=replace(config.text, extend=True))
     return added(tokenizers, task_of(config).keep(extending, train, tokenizers))
+
+
+def check_known(corpus: "Corpus", tokenizers: Tokenizers[AnyTokenizer], whose: str) -> None:
+    """AttentioError where most of the tokens to be learnt, in the first batch, are none of the vocabulary that is kept.
+
+    whose: the model that the vocabulary is of.
+    """
+    labels = corpus.load(corpus.epoch_batches(0)[0], 0).labels
+    asked = labels[(labels != PAD) & (labels != EOS)]
+    unknown = int(torch.eq(asked, -1 if tokenizers.target.unknown is None else tokenizers.target.unknown).sum())
+    if 2 * unknown > len(asked):
+        raise AttentioError(
+            f"the vocabulary of {whose} does not know {100 * unknown // len(asked)}% of what is to be learnt; "
+            "add it with --text.extend true, or begin without this model"
+        )
 
 
 def _sides(tokenizers: Tokenizers[AnyTokenizer]) -> list[AnyTokenizer]:
