@@ -102,6 +102,8 @@ def test_runs_that_are_there_are_compared_without_training(
         (["dates-luong", "cmudict"], "the variants differ in evaluation.metrics"),
         (["dates-luong", "luong", "--data.test", "a.tsv"], "measured on dates:test, and luong on a.tsv; give --data"),
         (["dates-luong", "--seeds", "1", "dates-none"], "'dates-none' stands behind the options"),
+        (["dates-luong", "dates-non"], "; did you mean 'dates-none'?"),
+        (["luong", "no-such.yaml"], "'no-such.yaml' is no preset, file, run or model that comes along; `attentio"),
         (["dates-luong", "masked-lm"], "the variants differ in model.type"),
         (["dates-luong", "dates-none", "--seeds", "2"], "--seeds is for variants that are trained"),
         (["dates-luong", "dates-none", "--model.hidden", "2"], "--model.hidden is for variants that are trained"),

@@ -41,7 +41,7 @@ class Scores(nn.Module):
 def test_the_loss_is_that_of_the_labels_and_the_divergence_from_the_mean_of_the_teachers(
     seed: int, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import attentio.training.distillation as module
+    import attentio.training.linear_loss as module
 
     monkeypatch.setattr(module, "ROWS_AT_A_TIME", rows)
     student = Scores(5, 11, bias=True).double()

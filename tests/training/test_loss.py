@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from attentio.training import loss as module
+from attentio.training import linear_loss as module
 from attentio.training.loss import linear_cross_entropy
 
 POSITIONS, FEATURES, VOCABULARY, PAD = 13, 5, 7, 2

@@ -21,7 +21,9 @@ from attentio.config.plain_yaml import read_yaml
 from attentio.config.read import check_name, keys_of, load_config, load_run, preset_names, to_yaml
 from attentio.config.schema import Config, ModelConfig
 from attentio.config.uses import without_use
-from attentio.errors import AttentioError, extra
+from attentio.errors import AttentioError, did_you_mean, extra
+from attentio.files import is_missing
+from attentio.runs.places import along, run_at
 
 TAKES_OVERRIDES = True
 
@@ -111,8 +113,6 @@ def _measured_on(config: Config) -> str:
 
 def _rows(given: Sequence[str], overrides: Sequence[str]) -> dict[str, Row]:
     """Each row by its name."""
-    from attentio.runs.places import run_at
-
     rows: dict[str, Row] = {}
     for one in given:
         if (there := None if one in (*preset_names(), *_recipes()) else run_at(one)) is not None:
@@ -147,6 +147,12 @@ def _config_of(run: Path) -> Config:
 def _variants(given: str, overrides: Sequence[str]) -> dict[str, Config]:
     """The configuration of each variant that a file or preset names, by its name."""
     path = _recipes().get(given, Path(given))
+    known = [*preset_names(), *_recipes(), *along()]
+    if given not in known and is_missing(path):
+        raise AttentioError(
+            f"{given!r} is no preset, file, run or model that comes along; `attentio train --help` and "
+            f"`attentio models` list them{did_you_mean(given, known)}"
+        )
     content = _variants_file(path) if path.is_file() else None
     if content is None:
         content = {"base": given, "variants": {Path(given).stem: {}}}

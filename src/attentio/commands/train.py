@@ -142,7 +142,7 @@ def train(config: Config, folder: Path, device_name: str, allow_code: Sequence[s
                 folder / "tokens", lambda items, total: track(items, said("encoding"), total, console=console)
             )
             corpus = task.corpus(config, lessons, tokenizers, seed=options.seed, cache=cache)
-            if whose := config.init or (teachers and config.teacher):
+            if not resuming and (whose := config.init or (teachers and config.teacher)):
                 check_known(corpus, tokenizers, whose)
             if device.type != "cpu":
                 say(f"on {device}; --device cpu trains on the CPU")

@@ -1,7 +1,7 @@
-"""How far a model's probabilities are from its teachers', without ever holding the logits of a whole batch."""
+"""How far a model's probabilities are from its teachers'."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -9,9 +9,7 @@ from torch import Tensor, nn
 
 from attentio.layers.product import product
 from attentio.models.protocols import Trainable
-
-ROWS_AT_A_TIME = 512
-"""Positions whose logits exist at one time: enough for an efficient product, few enough to stay near the cache."""
+from attentio.training.linear_loss import linear_loss
 
 
 class Teaching:
@@ -38,40 +36,12 @@ class Teaching:
         with torch.no_grad():
             theirs = [(teacher.output, teacher.features(*inputs)[asked]) for teacher in self.teachers]
 
-        def log_probs(rows: slice) -> Tensor:
+        def of_logits(logits: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
             each = [product(found[rows].to(out.weight.dtype), out.weight, out.bias) for out, found in theirs]
-            return torch.stack([logits.log_softmax(-1) for logits in each]).mean(0).log_softmax(-1)
+            taught = torch.stack([one.log_softmax(-1) for one in each]).mean(0).log_softmax(-1)
+            ours, wanted = logits.log_softmax(-1), taught.exp()
+            return (wanted * (taught - ours)).sum(), ours.exp_().sub_(wanted)
 
         out = model.output
         with torch.autocast(features.device.type, enabled=False):
-            return cast(Tensor, _LinearDivergence.apply(features, out.weight, out.bias, log_probs))
-
-
-class _LinearDivergence(torch.autograd.Function):
-    """sum_i KL(q_i || softmax(W x_i + b)). The gradient of the logits, p - q, is made in the forward pass."""
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, teacher: Any) -> Tensor:
-        features = features.to(weight.dtype)
-        grad_features = torch.empty_like(features)
-        grad_weight, grad_bias = torch.zeros_like(weight.T), weight.new_zeros(len(weight))
-        loss = features.new_zeros(())
-        for start in range(0, len(features), ROWS_AT_A_TIME):
-            block = slice(start, start + ROWS_AT_A_TIME)
-            ours, theirs = product(features[block], weight, bias).log_softmax(-1), teacher(block)
-            wanted = theirs.exp()
-            loss += (wanted * (theirs - ours)).sum()
-            grad = ours.exp_().sub_(wanted)
-            grad_features[block] = product(grad, weight.T)
-            grad_weight += product(features[block].T, grad.T)
-            grad_bias += grad.sum(0)
-        ctx.save_for_backward(grad_features, grad_weight.T, grad_bias)
-        ctx.has_bias = bias is not None
-        return loss
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():  # create_graph: the gradient would be a constant to it, without a word
-            raise RuntimeError("the divergence has no second derivative; call backward without create_graph")
-        features, weight, bias = (saved * grads[0] for saved in ctx.saved_tensors)
-        return features, weight, bias if ctx.has_bias else None, None
+            return linear_loss(features, out.weight, out.bias, of_logits)

@@ -1,14 +1,14 @@
-"""Cross-entropy straight from features, without ever holding the logits of a whole batch."""
+"""What training minimises: cross-entropy straight from features, and what teachers add."""
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from attentio.layers.product import product
 from attentio.models.protocols import Likelihood, Trainable
-from attentio.training.distillation import ROWS_AT_A_TIME, Teaching
+from attentio.training.distillation import Teaching
+from attentio.training.linear_loss import linear_loss
 
 
 class Objective(nn.Module):
@@ -64,56 +64,25 @@ def linear_cross_entropy(
         loss_i = -(1 - e) log p(target_i) - e / (V - 1) * sum_{v != never} log p(v)
 
     Give it real positions only. The smoothing e is spread over the V - 1 tokens that can occur: `never` is the
-    padding's id and gets none of it. The gradient is made in the forward pass, a block of rows at a time, while the
-    block's logits are at hand. A second derivative is an error.
+    padding's id and gets none of it. Gradients as in `linear_loss`: a second derivative is an error.
 
     Reference: label smoothing, Szegedy et al. 2016, section 7, there uniform over all V.
     """
-    return _LinearCrossEntropy.apply(features, weight, bias, target, label_smoothing, never)
+    spread = label_smoothing / (weight.shape[0] - 1)
 
+    def of_logits(logits: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+        wanted = target[rows].unsqueeze(1)
+        logits.sub_(logits.amax(1, keepdim=True))
+        log_wanted = logits.gather(1, wanted)
+        possible = logits.sum(1, keepdim=True) - logits[:, never : never + 1] if label_smoothing else None
+        grad = logits.exp_()
+        total = grad.sum(1, keepdim=True)
+        loss = (label_smoothing - 1) * (log_wanted - total.log()).sum()
+        grad.div_(total)  # softmax, minus the wanted distribution:
+        if possible is not None:
+            loss -= spread * (possible - (weight.shape[0] - 1) * total.log()).sum()
+            grad.sub_(spread)
+            grad[:, never] += spread
+        return loss, grad.scatter_add_(1, wanted, grad.new_full(wanted.shape, label_smoothing - 1))
 
-class _LinearCrossEntropy(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        features: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        target: Tensor,
-        smoothing: float,
-        never: int,
-    ) -> Tensor:
-        spread = smoothing / (weight.shape[0] - 1)
-        features = features.to(weight.dtype)
-        grad_features = torch.empty_like(features)
-        grad_weight, grad_bias = torch.zeros_like(weight.T), weight.new_zeros(len(weight))
-        loss = features.new_zeros(())
-        for start in range(0, len(features), ROWS_AT_A_TIME):
-            block = slice(start, start + ROWS_AT_A_TIME)
-            wanted = target[block].unsqueeze(1)
-            logits = product(features[block], weight, bias)
-            logits.sub_(logits.amax(1, keepdim=True))
-            log_wanted = logits.gather(1, wanted)
-            possible = logits.sum(1, keepdim=True) - logits[:, never : never + 1] if smoothing else None
-            grad = logits.exp_()
-            total = grad.sum(1, keepdim=True)
-            loss -= (1 - smoothing) * (log_wanted - total.log()).sum()
-            grad.div_(total)  # softmax, minus the wanted distribution:
-            if possible is not None:
-                loss -= spread * (possible - (weight.shape[0] - 1) * total.log()).sum()
-                grad.sub_(spread)
-                grad[:, never] += spread
-            grad.scatter_add_(1, wanted, grad.new_full(wanted.shape, smoothing - 1))
-            grad_features[block] = product(grad, weight.T)
-            grad_weight += product(features[block].T, grad.T)
-            grad_bias += grad.sum(0)
-        ctx.save_for_backward(grad_features, grad_weight.T, grad_bias)
-        ctx.has_bias = bias is not None
-        return loss
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():  # create_graph: the gradient would be a constant to it, without a word
-            raise RuntimeError("linear_cross_entropy has no second derivative; call backward without create_graph")
-        features, weight, bias = (saved * grads[0] for saved in ctx.saved_tensors)
-        return features, weight, bias if ctx.has_bias else None, None, None, None
+    return linear_loss(features, weight, bias, of_logits)
