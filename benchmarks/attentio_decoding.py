@@ -15,7 +15,6 @@ settle()  # as the command does, before torch is loaded
 import torch  # noqa: E402
 
 from attentio.decoding.search import search  # noqa: E402
-from attentio.layers.fused.loops import compiled_loops  # noqa: E402
 from attentio.layers.packed import PackedWeights  # noqa: E402
 from attentio.runs.load import load  # noqa: E402
 from attentio.text.tokenizer import BOS, EOS, PAD, UNK  # noqa: E402
@@ -29,7 +28,7 @@ def main() -> None:
     with torch.no_grad():
         model.output.bias[job["silent"]] = job["silent_bias"]
 
-    packed = PackedWeights(compiled_loops())  # as in `Run.candidates`
+    packed = PackedWeights()  # as in `Run.candidates`
 
     def decode(batch: list[list[int]], beam: int) -> list[list[int]]:
         lengths = torch.tensor([len(sentence) for sentence in batch])

@@ -113,7 +113,9 @@ def test_the_commands_use_it_or_say_why_not(attentio: Callable, tmp_path: Path) 
     assert (said.code, said.out, said.err) == (0, "2026-03-14\n", "")
     said = attentio("translate", "dates-luong", "--engine", "ctranslate2", given=given)
     assert (said.code, said.out) == (0, "2026-03-14\n")
-    assert re.fullmatch(r"attentio searches by itself: CTranslate2 cannot hold model.encoder: .*\n", said.err)
+    assert re.fullmatch(
+        r"attentio searches by itself, in float32: CTranslate2 cannot hold model.encoder: .*\n", said.err
+    )
 
 
 def test_an_exported_model_opens_as_told(attentio: Callable, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from toy_pairs import LETTERS, OPTIONS, as_arguments, reverse, write_task
+from toy_pairs import LETTERS, reverse
 from untrained_runs import SMALL, untrained
 
 import attentio as at
@@ -275,59 +275,10 @@ def test_outputs_keep_to_the_positions_that_were_learnt(seed: int) -> None:
 TRANSFORMER = {"encoder": "transformer", "decoder": "transformer"}
 
 
-def test_a_translation_has_the_same_numbers_whenever_it_is_asked_for(
-    seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(translator, "WORTH_COMPILING", 100)
+def test_a_translation_has_the_same_numbers_whenever_it_is_asked_for(seed: int) -> None:
     run, words = untrained(**TRANSFORMER), ["abcd", "h", "bad cafe"]
-    before, compiled = run.translate(words), run.translate(words, compiled=True)
-    assert len(run.candidates(words * 20, batch_size=1)) == 60, "more than enough for compiled loops"
-    for first, again in ((before, run.translate(words)), (compiled, run.translate(words, compiled=True))):
-        for one, other in zip(first, again, strict=True):
-            assert (one.text, one.score) == (other.text, other.score)
-            assert torch.equal(one.attention, other.attention)
-    for one, other in zip(before, compiled, strict=True):
-        same(one, other)
-
-
-@pytest.mark.parametrize(
-    ("texts", "options", "expected"),
-    [
-        (["abcd"] * 10, {"batch_size": 1}, True),  # five tokens each, the end counted
-        (["abcd"] * 9 + ["abc"], {"batch_size": 1}, False),
-        (["abcd"] * 10, {"batch_size": 2}, False),
-        (["abcd"] * 10, {"batch_size": 1, "compiled": False}, False),
-        (["abcd"], {"compiled": True}, True),
-        ([], {}, False),
-    ],
-)
-def test_compiled_loops_are_for_many_texts_or_where_they_are_asked_for(
-    seed: int, monkeypatch: pytest.MonkeyPatch, texts: list[str], options: dict, expected: bool
-) -> None:
-    asked: list[bool] = []
-    monkeypatch.setattr(translator, "WORTH_COMPILING", 50)
-    monkeypatch.setattr(translator, "compiled_loops", lambda: asked.append(True))
-    untrained(**TRANSFORMER).candidates(texts, **options)
-    assert bool(asked) is expected
-    untrained(attention="luong").candidates(texts, **options)
-    assert bool(asked) is expected, "a recurrent decoder has none"
-
-
-def test_a_validation_uses_no_compiled_loops(tmp_path, seed, monkeypatch):
-    """They round differently, and whether numba can compile must not decide which checkpoint is the best."""
-    asked = []
-    monkeypatch.setattr(translator, "WORTH_COMPILING", 0)
-    monkeypatch.setattr(translator, "compiled_loops", lambda: asked.append(True))
-    options = {key: value for key, value in OPTIONS.items() if key not in ("model.embedding", "model.hidden")}
-    options |= write_task(tmp_path, reverse, seed=seed) | {
-        "model.encoder": "transformer",
-        "model.decoder": "transformer",
-        "model.transformer.width": 8,
-        "model.transformer.heads": 2,
-        "training.max_steps": 2,
-        "training.validate_every": 1,
-    }
-    assert main(["train", "luong", "--run", str(tmp_path / "run"), *as_arguments(options)]) == 0
-    assert not asked
-    Run.load(tmp_path / "run").translate(["abcd"])
-    assert asked
+    before = run.translate(words)
+    assert len(run.candidates(words * 20, batch_size=1)) == 60
+    for one, other in zip(before, run.translate(words), strict=True):
+        assert (one.text, one.score) == (other.text, other.score)
+        assert torch.equal(one.attention, other.attention)

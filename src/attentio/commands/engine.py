@@ -1,4 +1,4 @@
-"""--engine: what searches for the outputs of a translator, attentio itself or CTranslate2."""
+"""--engine: what searches for the outputs of a translator: attentio, in float32 or bfloat16, or CTranslate2."""
 
 import argparse
 import sys
@@ -9,15 +9,17 @@ from attentio.commands.words import said
 if TYPE_CHECKING:
     from attentio.runs.load import OneRun
 
-OWN = "attentio"
+OWN = ("attentio", "bfloat16")
+"""Those in which attentio searches itself, with all that it can."""
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine",
-        choices=(OWN, "ctranslate2", "ctranslate2-int8"),
-        default=OWN,
-        help="what searches for outputs: CTranslate2 is faster where it can hold the model; int8 rounds its weights",
+        choices=(*OWN, "ctranslate2", "ctranslate2-int8"),
+        default=OWN[0],
+        help="what searches for outputs: CTranslate2 is faster where it can hold the model; bfloat16 and int8 round "
+        "weights and are faster still where the processor has them",
     )
 
 
@@ -26,14 +28,16 @@ def with_engine(run: "OneRun", engine: str) -> "OneRun":
     from attentio.errors import AttentioError, MissingExtraError
     from attentio.runs.translator import Run
 
-    if engine == OWN:
+    if engine == OWN[0]:
         return run
     try:
         if not isinstance(run, Run):
-            raise AttentioError("CTranslate2 is used for encoder-decoders only")
+            raise AttentioError(f"the engine {engine} is for encoder-decoders only")
+        if engine == "bfloat16":
+            return cast("OneRun", run.in_bfloat16())
         return cast("OneRun", run.in_ctranslate2(type="int8" if engine.endswith("int8") else "float32"))
     except MissingExtraError:
         raise
     except AttentioError as error:
-        print(f"{said('attentio searches by itself')}: {said(str(error))}", file=sys.stderr)
+        print(f"{said('attentio searches by itself, in float32')}: {said(str(error))}", file=sys.stderr)
         return run

@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     trained = load_as(
         Run, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device, allow_code=arguments.allow_code
     )
-    if (arguments.prefix or arguments.require or arguments.no_repeat_ngram) and arguments.engine != OWN:
+    if (arguments.prefix or arguments.require or arguments.no_repeat_ngram) and arguments.engine not in OWN:
         raise AttentioError("--engine searches freely; leave it, or --prefix, --require and --no-repeat-ngram, out")
     trained = with_engine(trained, arguments.engine)
     n_best, beam = arguments.n_best or 1, arguments.beam or trained.config.decoding.beam
@@ -202,7 +202,7 @@ def _sampling(arguments: argparse.Namespace) -> "Sampling | None":
             raise AttentioError(f"{option} is for drawing; give --sample too")
     if not arguments.sample:
         return None
-    if arguments.engine != OWN:
+    if arguments.engine not in OWN:
         raise AttentioError("--engine is of a search, and --sample draws; leave one of them out")
     temperature = 1.0 if arguments.temperature is None else float(arguments.temperature)
     try:

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 from attentio.layers.packed import PackedWeights
 from attentio.layers.product import product, suits_onednn
 
-_NO_BIAS = torch.empty(0)
 _FEW_ROWS = 512
 """Up to here it pays to put the weights in the order that the product wants them in; for more rows the product itself
 takes far longer than that."""
@@ -40,12 +39,6 @@ class Linear(nn.Linear):
         weight, rows = self.weight, inputs.numel() // inputs.shape[-1]
         if packed is None or rows > _FEW_ROWS or _differentiable(inputs, weight) or not suits_onednn(inputs, weight):
             return linear(inputs, weight, self.bias)
-        if rows == 1 and packed.loops is not None:
-            outputs = inputs.new_empty(*inputs.shape[:-1], weight.shape[0])
-            bias = _NO_BIAS if self.bias is None else self.bias
-            arrays = (inputs.reshape(1, -1), weight, bias, outputs.view(1, -1))
-            packed.loops.linear(*(array.detach().contiguous().numpy() for array in arrays))
-            return outputs
         about = 1 << (rows - 1).bit_length()
         reordered = packed.get((self, about), lambda: _reordered(weight.detach(), about))
         if rows == 1:

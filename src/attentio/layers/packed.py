@@ -1,16 +1,9 @@
 """Weights prepared once for many steps of decoding."""
 
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 Prepared = TypeVar("Prepared")
-
-
-class Loops(NamedTuple):
-    """Compiled loops, which `fused.loops.compiled_loops` makes; `fused/kernel.py` explains their arguments."""
-
-    block_step: Callable[..., None]
-    linear: Callable[..., None]
 
 
 class PackedWeights:
@@ -18,12 +11,9 @@ class PackedWeights:
 
     Who decodes makes one and hands it to `start`; the decoder's state carries it from step to step. It holds copies:
     once a weight has changed, make a new one.
-
-    loops: with them a Transformer decoder's steps run in compiled loops, where these apply. They round differently.
     """
 
-    def __init__(self, loops: Loops | None = None) -> None:
-        self.loops = loops
+    def __init__(self) -> None:
         self._prepared: dict[Hashable, Any] = {}
 
     def get(self, key: Hashable, prepare: Callable[[], Prepared]) -> Prepared:

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from attentio.attention.mask import Mask, causal, keep, window
 from attentio.layers.cache import KeyValueCache, Slots
-from attentio.layers.fused.block_step import fused_step
 from attentio.layers.multihead import Layout, MultiheadSource
 from attentio.layers.packed import PackedWeights
 from attentio.layers.positions import RelativePositions, RotaryPositions, alibi
@@ -111,17 +110,9 @@ class TransformerStack(nn.Module):
         layout = self._layout_of_slots(inputs, slots)
         hidden, grown, weights = inputs, [], BlockWeights(None, None)
         last = len(self.blocks) - 1
-        fused = None
-        if sources or not need_weights:  # the loops keep no weights of self-attention
-            fused = fused_step(self.blocks, inputs, layout, caches, sources, packed)
         for i, (block, cache) in enumerate(zip(self.blocks, caches, strict=True)):
-            source = sources[i] if sources else None
-            if fused is not None:
-                hidden, cross, cache = fused(i, hidden, cache, source)
-                weights = BlockWeights(None, cross if need_weights else None)
-            else:
-                wanted = need_weights and i == last
-                hidden, weights, cache = block.step(hidden, layout, cache, source, packed=packed, need_weights=wanted)
+            source, wanted = sources[i] if sources else None, need_weights and i == last
+            hidden, weights, cache = block.step(hidden, layout, cache, source, packed=packed, need_weights=wanted)
             grown.append(cache)
         return Stacked(self._finish(hidden), (weights,)), tuple(grown)
 

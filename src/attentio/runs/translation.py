@@ -149,7 +149,7 @@ def validation(contents: Contents, dev: Part, say: Callable[[str], None]) -> "Ca
 
     def validate(_: "nn.Module") -> Validation:
         loss = score_tokens(contents.model, (batches.load(one, 0) for one in batches.epoch_batches(0))).mean
-        found = Run.of(contents).candidates(sources, beam=1, attention=False, compiled=False)
+        found = Run.of(contents).candidates(sources, beam=1, attention=False)
         outputs = [best[0].text for best in found]
         scores = score(
             outputs,
@@ -312,7 +312,7 @@ def answers(run: Run, questions: Sequence[Question], each_step: Callable[[], Non
             "unknown": [each._asdict() for each in found[0].unknown],
             "translations": [_told(one, attention=options["attention"]) for one in found],
         }
-        for text, found in zip(texts, run.candidates(texts, **options, compiled=True, each_step=each_step), strict=True)
+        for text, found in zip(texts, run.candidates(texts, **options, each_step=each_step), strict=True)
     ]
 
 

@@ -18,7 +18,7 @@ from attentio.decoding.drawn import generator_of, joined
 from attentio.decoding.sampling import Sampling, sample
 from attentio.decoding.search import Hypothesis, search
 from attentio.errors import AttentioError
-from attentio.layers.fused.loops import compiled_loops
+from attentio.layers.bfloat16 import in_bfloat16
 from attentio.layers.packed import PackedWeights
 from attentio.layers.positions import LearnedPositions
 from attentio.memory import check_memory
@@ -46,9 +46,6 @@ if TYPE_CHECKING:
     from attentio.runs.ctranslate2_search import CTranslate2Search
     from attentio.runs.inspected import Inspected
 
-WORTH_COMPILING = 500
-"""Steps of decoding from which a call uses compiled loops: loading them takes as long as some hundred steps."""
-
 EXTRA_OUTPUT_TOKENS = 10
 """What every output may have on top of max_length_ratio times the tokens of its source."""
 
@@ -59,11 +56,11 @@ class Run(OneKind):
     members: its models, of which there is one, or those of an `Ensemble`.
 
     >>> run = at.Run.load("dates-luong", checkpoint="best", device="cpu")
-    >>> run.translate(["14 March 2026"], beam=5, compiled=False)
+    >>> run.translate(["14 March 2026"], beam=5)
     [Translation('2026-03-14', score ..., attention [11, 14])]
     >>> found = run.candidates(
     ...     ["14 March 2026"], n_best=2, beam=4, length_penalty=0.6, max_length_ratio=2.0, batch_size=8,
-    ...     attention=False, constraints=at.Constraints(prefix="2"), compiled=False, progress=print,
+    ...     attention=False, constraints=at.Constraints(prefix="2"), progress=print,
     ...     each_step=lambda: None,
     ... )
     1
@@ -140,6 +137,19 @@ class Run(OneKind):
         run._elsewhere = CTranslate2Search(self.model, self.tokenizers, self.suppressed, end=self.end, type=type)
         return run
 
+    def in_bfloat16(self) -> "Run":
+        """The same run, with products in bfloat16, but for those of the output layer: faster, and rounded to 3 digits.
+
+        Raises AttentioError on a device other than a CPU, and on a processor without instructions for bfloat16.
+
+        >>> at.load("dates-transformer").in_bfloat16().translate(["14 March 2026"])  # where the processor has them
+        [Translation('2026-03-14', score ..., attention [11, 14])]
+        """
+        members = [in_bfloat16(member, but=member.output) for member in self.members]
+        run = copy.copy(self)
+        run.members, run.model = members, Ensemble(members) if isinstance(self.model, Ensemble) else members[0]
+        return run
+
     def __repr__(self) -> str:
         return described(self)
 
@@ -151,11 +161,9 @@ class Run(OneKind):
         """The text as it is read in training: see `text.normalize`."""
         return normalized(text, self.config.text.normalize)
 
-    def translate(
-        self, texts: Sequence[str], *, beam: int | None = None, compiled: bool | None = None
-    ) -> list[Translation]:
+    def translate(self, texts: Sequence[str], *, beam: int | None = None) -> list[Translation]:
         """The best output for each text, in order; `candidates` explains the options and has more."""
-        return [best[0] for best in self.candidates(texts, beam=beam, compiled=compiled)]
+        return [best[0] for best in self.candidates(texts, beam=beam)]
 
     def candidates(
         self,
@@ -168,16 +176,12 @@ class Run(OneKind):
         batch_size: int | None = None,
         attention: bool = True,
         constraints: Constraints | None = None,
-        compiled: bool | None = None,
         progress: Callable[[int], None] = lambda done: None,
         each_step: Callable[[], None] = lambda: None,
     ) -> list[list[Translation]]:
         """The `n_best` outputs for each text, best first: texts that differ, fewer where the beam ends with fewer.
 
         Options that are None are as configured. attention: whether the outputs carry it, which takes time.
-        compiled: whether a Transformer decoder's steps run in loops compiled by numba: faster where hypotheses are few,
-            and rounded differently. None for where the texts are many: the longest of each batch, in tokens, sum to at
-            least `WORTH_COMPILING`.
         progress: told how many more texts are done, as they are.
         constraints: what the outputs must be like.
         each_step: called before each step of decoding; what it raises ends the call.
@@ -193,7 +197,7 @@ class Run(OneKind):
         texts = self._read_all(texts)
         sources = self._source_ids(texts)
         found: list[list[Translation]] = [[] for _ in texts]
-        for indices, hypotheses in self._search(sources, decoding, n_best, attention, compiled, each_step, limits):
+        for indices, hypotheses in self._search(sources, decoding, n_best, attention, each_step, limits):
             for index, best in zip(indices, hypotheses, strict=True):
                 if not best:
                     raise self._unmet(texts[index], max_length_ratio)
@@ -202,7 +206,7 @@ class Run(OneKind):
         # Other pieces of a text that is there already took places: among all that the beam ends with there may be more.
         short = [index for index, best in enumerate(found) if len(best) < n_best < decoding.beam]
         again = [sources[index] for index in short]
-        for indices, hypotheses in self._search(again, decoding, decoding.beam, attention, compiled, each_step, limits):
+        for indices, hypotheses in self._search(again, decoding, decoding.beam, attention, each_step, limits):
             for i, best in zip(indices, hypotheses, strict=True):
                 found[short[i]] = self._distinct(best, texts[short[i]], again[i])[:n_best]
         return found
@@ -241,7 +245,7 @@ class Run(OneKind):
         numbers = numbers or range(1, len(texts) + 1)
         seed = secrets.randbits(63) if seed is None else seed
         found: list[list[Translation]] = [[] for _ in texts]
-        for indices, state, limits in self._started(sources, decoding, compiled=False):
+        for indices, state, limits in self._started(sources, decoding):
             if int(limits.min()) < len(asked.prefix):
                 raise self._unmet(texts[indices[int(limits.argmin())]], max_length_ratio)
             first = torch.full_like(limits[:, None], self.begin).expand(-1, samples)
@@ -379,7 +383,6 @@ class Run(OneKind):
         decoding: DecodingConfig,
         n_best: int,
         attention: bool,
-        compiled: bool | None,
         each_step: Callable[[], None],
         constraints: TokenConstraints,
     ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
@@ -392,7 +395,7 @@ class Run(OneKind):
                 yield there, outputs
                 numbers = sorted({*numbers} - {*there})
         here = [sources[number] for number in numbers]
-        for indices, state, limits in self._started(here, decoding, compiled, banks=constraints.banks):
+        for indices, state, limits in self._started(here, decoding, banks=constraints.banks):
             with torch.inference_mode():
                 hypotheses = search(
                     self.model,
@@ -451,16 +454,13 @@ class Run(OneKind):
         return found
 
     def _started(
-        self, sources: Sequence[Sequence[int]], decoding: DecodingConfig, compiled: bool | None, *, banks: int = 1
+        self, sources: Sequence[Sequence[int]], decoding: DecodingConfig, *, banks: int = 1
     ) -> Iterator[tuple[list[int], Any, Int[Tensor, "batch"]]]:
         """The sources in batches, the longest first: their numbers, the state after reading them, the length limits."""
         device = next(self.model.parameters()).device
         all_lengths = np.array([len(source) for source in sources], dtype=np.int64)
         batches = length_sorted_batches(all_lengths, batch_size=decoding.batch_size)
-        if compiled is None:
-            compiled = sum(int(all_lengths[indices].max()) for indices in batches) >= WORTH_COMPILING
-        transformer = any(isinstance(member.decoder, TransformerDecoder) for member in self.members)
-        packed = PackedWeights(compiled_loops() if compiled and transformer and device.type == "cpu" else None)
+        packed = PackedWeights()
         if batches:
             self._check_memory(len(batches[0]), decoding.beam * banks)
         for indices in batches:

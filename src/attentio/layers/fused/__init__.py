@@ -1,1 +1,0 @@
-"""What is fast and not simple."""
