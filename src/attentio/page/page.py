@@ -18,10 +18,10 @@ SCRIPTS = (
     *("grids_picture.js", "grids.js", "compare.js", "translation.js", "erase.js", "lens.js"),
     *("arithmetic.js", "steps_vectors.js", "steps_table.js", "steps_words.js", "steps_stages.js"),
     *("steps_picture.js", "steps.js"),
-    *("table.js", "framed.js", "frame.js"),
+    *("table.js", "framed.js", "tour.js", "frame.js"),
 )
 STYLES = ("page.css", "evidence.css", "steps.css")
-STRINGS = ("strings", "evidence", "steps")
+STRINGS = ("strings", "evidence", "tour", "steps")
 
 
 def view(

@@ -67,7 +67,8 @@
     const link = make("button", { type: "button", class: "icon", key: "settings.linkShort", labelKey: "settings.link",
       on: { click: () => copyLink(app) } });
     link.hidden = window !== window.top || !app.payload.groups.length;
-    place.append(language, theme, lecture, link, button("settings.png", "PNG", () => save(app, "png")), button("settings.svg", "SVG", () => save(app, "svg")),
+    const tour = app.payload.groups.length ? [attentio.tour(app)] : [];
+    place.append(language, theme, ...tour, lecture, link, button("settings.png", "PNG", () => save(app, "png")), button("settings.svg", "SVG", () => save(app, "svg")),
       make("button", { type: "button", class: "icon print", key: "settings.print", on: { click: () => print() } }), button("settings.keys", "?", () => help.showModal()));
     document.addEventListener("keydown", (event) => {
       if (event.target.closest("input, select, textarea, dialog, [contenteditable]")) return;
