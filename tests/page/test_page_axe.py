@@ -9,6 +9,7 @@ from page_cases import attention, drawn, settled
 
 from attentio.capturing.seen import Seen
 from attentio.page.document import Page
+from attentio.page.evidence import Copied, Evidence, Lens, WithoutHead, WithoutHeads
 from attentio.page.page import view
 from attentio.page.workshop import workshop
 
@@ -24,8 +25,20 @@ def heads() -> Page:
 
 def translation() -> Page:
     alternatives = [[(token, 0.75), ("other", 0.2)] for token in "xyz"]
-    weights = torch.rand(1, 1, 3, 5).softmax(-1)
-    return view(weights, list("abcde"), target_tokens=list("xyz"), alternatives=alternatives, title="Translation")
+    weights, chances = torch.rand(1, 2, 3, 5).softmax(-1), torch.rand(3)
+    evidence = Evidence(
+        copied=[Copied(0.9, [(0, 0.6)])] * 3,
+        heads=WithoutHeads("xyz", chances.log(), [WithoutHead("layers.0", 1, chances.log() - 1, [(1, "other")])]),
+        lens=Lens("abc", "xyz", [[[("x", 0.9), ("other", 0.1)]] * 3], chances[None]),
+    )
+    return view(
+        weights,
+        list("abcde"),
+        target_tokens=list("xyz"),
+        alternatives=alternatives,
+        evidence=evidence,
+        title="Translation",
+    )
 
 
 @pytest.mark.parametrize("page", [heads, translation, workshop])

@@ -10,6 +10,7 @@ from page_cases import attention, drawn
 
 import attentio as at
 from attentio.capturing.seen import Seen
+from attentio.page.evidence import Copied, Evidence
 from attentio.page.page import view
 
 Open = Callable[..., Any]
@@ -45,29 +46,41 @@ def test_erasing_a_token_of_the_source_shows_what_its_output_loses(open_page: Op
     tab = open_page(inspected.page())
     tab.locator("#choices").get_by_label("Measure").select_option("erased")
     lost = np.array(tab.evaluate(SHOWN))
-    np.testing.assert_allclose(lost, inspected.erased.clamp(min=0), atol=1e-3)
+    np.testing.assert_allclose(lost, inspected.evidence.erased.clamp(min=0), atol=1e-3)
     # By hand: one token of the source not known, and the same output said.
     source = [*run.tokenizers.source.encode("3 May 2026"), run.source_end]
     said = [run.tokenizers.target.tokens([each])[0] for each in range(run.tokenizers.target.size)]
     ids = torch.tensor([[said.index(token) for token in inspected.target_tokens]])
     read = torch.cat([torch.tensor([[run.begin]]), ids[:, :-1]], 1)
-    row, column = divmod(int(inspected.erased.argmax()), len(source))
+    row, column = divmod(int(inspected.evidence.erased.argmax()), len(source))
     chances = []
     for hidden in (None, column):
         tokens = [run.tokenizers.source.unknown if place == hidden else token for place, token in enumerate(source)]
         with torch.inference_mode():
             logits = run.model(torch.tensor([tokens]), torch.tensor([len(tokens)]), read)
         chances.append(logits[0, row].softmax(-1)[ids[0, row]].item())
-    assert inspected.erased[row, column] == pytest.approx(chances[0] - chances[1], abs=1e-4)
+    assert inspected.evidence.erased[row, column] == pytest.approx(chances[0] - chances[1], abs=1e-4)
     assert chances[0] - chances[1] > 0.2
-    until = tab.locator("#choices .measured", has_text="Spearman")
-    until.wait_for()
+    tab.locator(".agreed", has_text="Spearman").wait_for()
+    assert [text.split("\t")[0] for text in tab.locator(".agreed tr").all_inner_texts()] == [
+        "weight", "weight × size of the value", "weight × gradient",
+    ]  # fmt: skip
     assert "is lower by" in tab.locator(".said-large").inner_text()
+    tab.locator("#choices").get_by_label("Measure").select_option("gradient")
+    group = tab.evaluate("attentio.app.group().entries[attentio.app.state.layer].name")
+    lost = inspected.evidence.gradients[group, 0][tab.evaluate("attentio.app.state.head")].clamp(min=0)
+    np.testing.assert_allclose(tab.evaluate(SHOWN), lost / lost.sum(-1, keepdim=True).clamp(min=1e-30), atol=2e-3)
+    assert "Of what" in tab.locator(".said-large").inner_text()
+    assert not tab.locator(".agreed").is_visible()
 
 
-def test_what_is_erased_must_be_of_these_tokens() -> None:
+def test_evidence_must_be_of_these_tokens() -> None:
     with pytest.raises(ValueError, match=r"erased must be \[target, source\] = \(2, 3\), got \(3, 2\)"):
-        view(torch.full((2, 3), 0.3), list("abc"), target_tokens=list("xy"), erased=torch.zeros(3, 2))
+        view(
+            torch.full((2, 3), 0.3), list("abc"), target_tokens=list("xy"), evidence=Evidence(erased=torch.zeros(3, 2))
+        )
+    with pytest.raises(ValueError, match="copied must be of each of 2 target tokens, got 1"):
+        view(torch.full((2, 3), 0.3), list("abc"), target_tokens=list("xy"), evidence=Evidence(copied=[Copied(1, [])]))
 
 
 def test_measures_that_were_not_captured_are_not_offered(open_page: Open, seed: int) -> None:

@@ -62,7 +62,7 @@ class TransformerStack(nn.Module):
         for i, block in enumerate(self.blocks):
             hidden, seen = block(hidden, layout, sources[i] if sources else None, need_weights=need_weights)
             weights.append(seen)
-        return Stacked(self._finish(hidden), tuple(weights))
+        return Stacked(self.finish(hidden), tuple(weights))
 
     def trace(
         self,
@@ -91,7 +91,7 @@ class TransformerStack(nn.Module):
         for block, cache in zip(self.blocks, self.empty_caches(inputs.shape[0], inputs), strict=True):
             hidden, _, cache = block.step(hidden, layout, cache, packed=packed)
             caches.append(cache)
-        return self._finish(hidden), tuple(caches)
+        return self.finish(hidden), tuple(caches)
 
     def step(
         self,
@@ -114,7 +114,7 @@ class TransformerStack(nn.Module):
             source, wanted = sources[i] if sources else None, need_weights and i == last
             hidden, weights, cache = block.step(hidden, layout, cache, source, packed=packed, need_weights=wanted)
             grown.append(cache)
-        return Stacked(self._finish(hidden), (weights,)), tuple(grown)
+        return Stacked(self.finish(hidden), (weights,)), tuple(grown)
 
     def empty_caches(self, batch: int, like: Tensor) -> tuple[KeyValueCache, ...]:
         """What `step` starts from without a prompt."""
@@ -155,5 +155,6 @@ class TransformerStack(nn.Module):
             return self.relative(queries, keys).to(inputs)
         return alibi(queries, keys, self.blocks[0].self_attention.heads).to(inputs) if self.alibi else None
 
-    def _finish(self, hidden: Tensor) -> Tensor:
+    def finish(self, hidden: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        """What goes out of the stack, of what the last block gives out."""
         return hidden if self.final_norm is None else self.final_norm(hidden)

@@ -37,8 +37,11 @@ class MaskedLM(nn.Module):
         self, tokens: Int[Tensor, "batch length"], lengths: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch length width"]:
         """What `output` turns into the logits of the token at each position itself."""
-        hidden = self.dense(self._read(tokens, lengths, need_weights=False).outputs)
-        return self.norm(activate(hidden, self.activation))
+        return self.head(self._read(tokens, lengths, need_weights=False).outputs)
+
+    def head(self, hidden: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        """What `output` turns into logits, of what the encoder gives out."""
+        return self.norm(activate(self.dense(hidden), self.activation))
 
     def forward(
         self, tokens: Int[Tensor, "batch length"], lengths: Int[Tensor, "batch"]

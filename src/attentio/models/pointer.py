@@ -28,7 +28,7 @@ from attentio.layers.transitions import precise
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.memory import Memory
 from attentio.models.protocols import Step
-from attentio.models.recurrent import RecurrentDecoder, RecurrentState
+from attentio.models.recurrent import RecurrentDecoder, RecurrentState, Trace
 from attentio.models.transformer import TransformerEncoder
 
 
@@ -158,21 +158,40 @@ class PointerEncoderDecoder(EncoderDecoder):
         memory = self.encode(source, lengths)
         trace = self.decoder.decoder.trace(memory, target)
         assert trace.weights is not None
-        looked = precise(trace.weights)
-        gate, weights = self.decoder.gate_of(trace.views)[asked], looked[asked]
+        loss = -self._said(memory, trace, labels, asked).sum()
+        if self.decoder.covers:
+            looked = precise(trace.weights)
+            loss = loss + torch.minimum(looked[asked], (looked.cumsum(1) - looked)[asked]).sum()
+        return loss
+
+    def log_probs(
+        self,
+        labels: Int[Tensor, "batch target"],
+        asked: Bool[Tensor, "batch target"],
+        source: Int[Tensor, "batch source"],
+        lengths: Int[Tensor, "batch"],
+        target: Int[Tensor, "batch target"],
+    ) -> Float[Tensor, "batch target"]:
+        """log p (natural) of each label given the labels before it, with finite gradients; 0 where it is not asked."""
+        memory = self.encode(source, lengths)
+        found = self._said(memory, self.decoder.decoder.trace(memory, target), labels, asked)
+        return found.new_zeros(asked.shape).index_put((asked,), found)
+
+    def _said(
+        self, memory: Memory, trace: Trace, labels: Int[Tensor, "batch target"], asked: Bool[Tensor, "batch target"]
+    ) -> Float[Tensor, "asked"]:
+        """log p of the asked labels."""
+        assert trace.weights is not None
+        gate, weights = self.decoder.gate_of(trace.views)[asked], precise(trace.weights)[asked]
         labels, copies = labels[asked], _copies(memory).unsqueeze(1).expand(trace.weights.shape)[asked]
         logits = precise(trace.logits[asked])
         inside = labels < logits.shape[-1]
         said = logits.gather(-1, labels.where(inside, 0)[:, None]).squeeze(-1) - logits.logsumexp(-1)
         copied = weights.where(copies == labels[:, None], 0.0).sum(-1)
         copied = copied.clamp(min=torch.finfo(copied.dtype).tiny).log()
-        log_probs = torch.logaddexp(
+        return torch.logaddexp(
             (F.logsigmoid(gate) + said).masked_fill(~inside, _IMPOSSIBLE), F.logsigmoid(-gate) + copied
         )
-        loss = -log_probs.sum()
-        if self.decoder.covers:
-            loss = loss + torch.minimum(weights, (looked.cumsum(1) - looked)[asked]).sum()
-        return loss
 
     def copied(
         self,
@@ -183,6 +202,21 @@ class PointerEncoderDecoder(EncoderDecoder):
         """1 - g: the probability that each token of an output was copied, before it is known which. target: as read."""
         trace = self.decoder.decoder.trace(self.encode(source, lengths), target)
         return self.decoder.gate_of(trace.views).neg().sigmoid()
+
+    def copied_from(
+        self,
+        source: Int[Tensor, "batch source"],
+        lengths: Int[Tensor, "batch"],
+        target: Int[Tensor, "batch target"],
+        labels: Int[Tensor, "batch target"],
+    ) -> Float[Tensor, "batch target source"]:
+        """(1 - g_t) a_tj where source token j is label t, and 0 elsewhere: how probable it is said as a copy of j."""
+        memory = self.encode(source, lengths)
+        trace = self.decoder.decoder.trace(memory, target)
+        assert trace.weights is not None
+        shares = self.decoder.gate_of(trace.views).neg().sigmoid().unsqueeze(2)
+        same = _copies(memory).unsqueeze(1) == labels.unsqueeze(2)
+        return (shares * precise(trace.weights)).masked_fill(~same, 0.0)
 
 
 def with_pointer(

@@ -3,11 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
-from jaxtyping import Float
-from torch import Tensor
-
 from attentio.capturing.seen import Seen
 from attentio.page.document import Page, document
+from attentio.page.evidence import NOTHING, Evidence
 from attentio.page.given import Given, calls_of
 from attentio.page.payload import Alternatives, build, joined
 from attentio.page.tokens import TokenLists, Tokens
@@ -16,14 +14,14 @@ from attentio.page.walk import Walk
 # app.js comes first, frame.js last; the order of the views is that of their tabs.
 SCRIPTS = (
     *("app.js", "address.js", "data.js", "colours.js", "tones.js", "measures.js", "pen.js", "answer.js"),
-    *("overview.js", "heat_drawing.js", "profile.js", "minimap.js", "heat.js", "arcs.js"),
-    *("grids_picture.js", "grids.js", "compare.js", "translation.js"),
+    *("overview.js", "heat_drawing.js", "profile.js", "minimap.js", "heat.js", "together.js", "arcs.js"),
+    *("grids_picture.js", "grids.js", "compare.js", "translation.js", "erase.js", "lens.js"),
     *("arithmetic.js", "steps_vectors.js", "steps_table.js", "steps_words.js", "steps_stages.js"),
     *("steps_picture.js", "steps.js"),
-    *("table.js", "framed.js", "frame.js"),
+    *("table.js", "framed.js", "tour.js", "frame.js"),
 )
-STYLES = ("page.css", "steps.css")
-STRINGS = ("strings", "steps")
+STYLES = ("page.css", "evidence.css", "steps.css")
+STRINGS = ("strings", "evidence", "tour", "steps")
 
 
 def view(
@@ -34,7 +32,7 @@ def view(
     decoder_tokens: TokenLists | Mapping[str, TokenLists] | None = None,
     alternatives: Alternatives | Sequence[Alternatives] | None = None,
     walks: Sequence[Walk] | None = (),
-    erased: Float[Tensor, "target source"] | None = None,
+    evidence: Evidence = NOTHING,
     title: str = "",
     language: Literal["en", "ko"] | None = None,
     megabytes: float = 40.0,
@@ -58,14 +56,14 @@ def view(
             where the tokens are one.
         walks: what a model of one sequence computed around its attentions, as a run records it; None where it was too
             much, which the page says.
-        erased: what the probability of each target token loses without each source token, as a run records it.
+        evidence: what else is known of an output, as a run records it.
         title: the heading.
         language: of the page at first, English or Korean; None: the reader's.
         megabytes: what the weights may take in the page, before they are compressed.
 
     Raises:
-        ValueError: tokens, alternatives, walks and weights do not belong together, weights are below 0, or the language
-            is another.
+        ValueError: tokens, alternatives, walks, evidence and weights do not belong together, weights are below 0, or
+            the language is another.
         AttentioError: the weights are too many; the message says how to choose.
 
     >>> at.view(torch.full((2, 3, 3), 1 / 3), ["to", "be", "or"], title="Two heads", language="ko", megabytes=1.0)
@@ -81,16 +79,16 @@ def view(
     >>> at.view(seen, ["to", "be"], target_tokens=["sein"], decoder_tokens=["<s>"])
     <Page of ... MB; .save(path) writes it>
     >>> inspected = at.load("dates-bahdanau", device="cpu").inspect("14 March 2026")
-    >>> at.view(inspected.seen, walks=inspected.walks, erased=inspected.erased)
+    >>> at.view(inspected.seen, walks=inspected.walks, evidence=inspected.evidence)
     <Page of ... MB; .save(path) writes it>
     """
     title = title.encode(errors="replace").decode()  # half a surrogate pair cannot be written to a file
     versions: Mapping[str, Given] = seen if isinstance(seen, Mapping) else {"": seen}
     if isinstance(seen, Mapping) and (
-        len(seen) < 2 or "" in seen or alternatives is not None or walks or erased is not None
+        len(seen) < 2 or "" in seen or alternatives is not None or walks or evidence is not NOTHING
     ):
         raise ValueError(
-            f"several versions must be two or more with names, without alternatives and walks, got {[*seen]}"
+            f"several versions must be two or more with names, without alternatives, walks and evidence, got {[*seen]}"
         )
     blobs: dict[str, str] = {}
     payloads = []
@@ -113,7 +111,7 @@ def view(
                 megabytes=megabytes / len(versions),
                 captured=captured,
                 walks=walks,
-                erased=erased,
+                evidence=evidence,
                 title=title,
                 version=name,
                 blobs=blobs,

@@ -6,15 +6,15 @@ were kept, and `thumbs[item]`, all heads in small, where the matrix is large. Wh
 blob of all heads. `does[item][head]` is what each head does. Layers and heads are counted from 1.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 from torch import Tensor
 
 from attentio.capturing.record import SeenAttention
 from attentio.page.describe import DULL, Does, heads_of
+from attentio.page.evidence import NOTHING, Blob, Evidence, evidence_json, gradient_blobs
 from attentio.page.numbers import (
     MASKED,
     NEXT_TO_NOTHING,
@@ -34,7 +34,6 @@ from attentio.page.walk import Packer, Walk, walk_json, within_limit
 from attentio.pictures.colours import RAMPS
 from attentio.pictures.labels import pretty_beside
 
-Blob = Callable[[np.ndarray], str]
 Alternatives = Sequence[Sequence[tuple[str, float]]]
 
 
@@ -53,7 +52,7 @@ def build(
     megabytes: float,
     captured: Sequence[str] = (),
     walks: Sequence[Walk] | None = (),
-    erased: Float[Tensor, "target source"] | None = None,
+    evidence: Evidence = NOTHING,
     title: str = "",
     version: str = "",
     blobs: dict[str, str] | None = None,
@@ -66,13 +65,13 @@ def build(
         megabytes: what the weights may take, before they are compressed.
         captured: the notes of the capture.
         walks: what was computed around some of the calls; None where it was too much.
-        erased: what each target token loses without each source token.
+        evidence: what else is known of the output.
         title: the heading.
         version: the name of these calls among others on the page.
         blobs: of the others, to which theirs are added.
 
     Raises:
-        ValueError: tokens, alternatives, walks and weights do not belong together.
+        ValueError: tokens, alternatives, walks, evidence and weights do not belong together.
         AttentioError: the weights are too many.
     """
     blobs = {} if blobs is None else blobs
@@ -120,6 +119,7 @@ def build(
             "alpha": call.alpha,
             "walk": walk and walk_json(walk, pack),
             "does": [[_does_json(one) for one in heads] for heads in of_items],
+            "gradient": gradient_blobs(evidence, call, blob),
         }
         group["entries"].append(entry | _entry(call, made, blob, shares))
     largest_batch = max(group["items"] for group in groups.values())
@@ -134,16 +134,16 @@ def build(
             *({"key": "notes.captured", "values": {"note": note}} for note in captured),
             *notes(made, calls, float(np.mean(shares)) if shares else 1.0, megabytes),
             *([{"key": "notes.walks", "values": {}}] if shown is None else []),
+            *({"key": missing, "values": {}} for missing in evidence.missing),
         ],
         "items": largest_batch,
         "groups": list(groups.values()),
         "ramps": {theme: ramp.tolist() for theme, ramp in RAMPS.items()},
         "opening": _opening(list(groups.values())),
         "tokens": {mark + name: shown for name, shown in tokens.json().items()},
-        "erased": _erased(erased, tokens, blob),
         "alternatives": _alternatives(alternatives, tokens),
         "title": title,
-    }
+    } | evidence_json(evidence, tokens, blob)
     return Payload(head, blobs)
 
 
@@ -264,15 +264,6 @@ def _parts(call: SeenAttention, blob: Blob) -> dict[str, Any] | None:
         "scale": call.scale,
         "dimensions": {"query": call.query.shape[-1], "value": call.value.shape[-1]},
     }
-
-
-def _erased(erased: Tensor | None, tokens: Tokens, blob: Blob) -> dict[str, Any] | None:
-    if erased is None:
-        return None
-    size = tokens.length("target"), tokens.length("source")
-    if tuple(erased.shape) != size:
-        raise ValueError(f"erased must be [target, source] = {size}, got {tuple(erased.shape)}")
-    return {"blob": blob(half(erased)), "rows": size[0], "columns": size[1]}
 
 
 def _alternatives(alternatives: Sequence[Alternatives] | None, tokens: Tokens) -> list[Any] | None:

@@ -17,12 +17,15 @@ from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.labeller import Labeller
 from attentio.models.masked_lm import MaskedLM
+from attentio.models.pointer import PointerEncoderDecoder
 from attentio.models.protocols import LatentAttention
 from attentio.page.document import Page
+from attentio.page.evidence import NOTHING, Copied, Evidence
 from attentio.page.page import view
 from attentio.page.walk import Walk, Words
+from attentio.runs.asked import Asked
 from attentio.runs.build import Tokenizers
-from attentio.runs.erased import LONGEST, losses
+from attentio.runs.evidence import evidence_of
 from attentio.runs.outputs import Generated, Translation
 from attentio.runs.vocabulary import suppressed_ids
 from attentio.runs.walks import language_walks, translation_walks, words
@@ -53,8 +56,7 @@ class Inspected:
     decoder_tokens: what a decoder with a source had read before each of these.
     alternatives: for each of target_tokens the most probable tokens there, the likeliest first, and the one produced.
     walks: what was computed around the attention; None where the text is too long to keep it.
-    erased: of a model that translates, what the probability of each token loses when one of the source is not known;
-        None where the source is long, or nothing is unknown to the tokenizer.
+    evidence: what else is known of the output, as far as it was not too much work (`runs.evidence`).
     warnings: why the text may be wrong; the page's title ends in them.
     """
 
@@ -67,7 +69,7 @@ class Inspected:
     decoder_tokens: list[str] | None = None
     alternatives: list[list[Alternative]] | None = None
     walks: Sequence[Walk] | None = ()
-    erased: Float[Tensor, "target source"] | None = None
+    evidence: Evidence = NOTHING
     warnings: Sequence[str] = ()
 
     def __repr__(self) -> str:
@@ -90,7 +92,7 @@ class Inspected:
             decoder_tokens=self.decoder_tokens,
             alternatives=self.alternatives,
             walks=self.walks,
-            erased=self.erased,
+            evidence=self.evidence,
             title=" · ".join([self.title, *self.warnings]),
             language=language,
         )
@@ -109,19 +111,19 @@ def inspect_translation(
     source = _row(model, source_ids)
     target = _row(model, output.ids)
     read = shifted_right(target, begin)
+    inputs = source, torch.full_like(source[:, 0], source.shape[1]), read
     short = _short(source.shape[1] + target.shape[1])
     latent = isinstance(model, LatentAttention)  # which mixes no values: there is nothing to capture
     with torch.inference_mode(), nullcontext(Seen()) if latent else capture(model, parts=short) as seen:
-        logits = model(source, torch.full_like(source[:, 0], source.shape[1]), read)
+        logits = model(*inputs)
     calls, read_tokens = seen.joined(), tokenizers.target.tokens(read[0].tolist())
     if latent:
         calls = Seen([_latent(output)])
     suppressed = suppressed_ids(tokenizers.target, logits.shape[-1], but=tokenizers.target.end)
     walks: list[Walk] | None = [] if latent else None
-    erased = None
+    asked = Asked(model, inputs, range(len(output.ids)), output.ids, suppressed)
+    copied = _copied(model, asked, output) if isinstance(model, PointerEncoderDecoder) else None
     unknown = tokenizers.source.unknown
-    if unknown is not None and source.shape[1] <= LONGEST and not latent:
-        erased = losses(model, source, read, output.ids, unknown=unknown)
     if short and not latent:
         said = words(logits[0], output.ids, tokenizers.target, suppressed=suppressed)
         tokens = {"source_tokens": output.source_tokens, "read": read_tokens}
@@ -136,7 +138,7 @@ def inspect_translation(
         warnings=output.warnings(),
         alternatives=_alternatives(logits[0], output.ids, tokenizers.target, suppressed=suppressed),
         walks=walks,
-        erased=erased,
+        evidence=evidence_of(asked, calls, tokenizers.target, unknown=unknown, copied=copied),
     )
 
 
@@ -149,6 +151,16 @@ def _latent(output: Translation) -> SeenAttention:
     )
 
 
+def _copied(model: PointerEncoderDecoder, asked: Asked, output: Translation) -> list[Copied]:
+    """How probable copying was at each step, and from where the token said may come."""
+    assert output.copied is not None
+    with torch.inference_mode():
+        source, lengths, read = asked.inputs
+        (chances,) = model.copied_from(source, lengths, read, _row(model, output.ids))
+    places = [[(place, float(row[place])) for place in row.nonzero()[:, 0].tolist()] for row in chances.cpu()]
+    return [Copied(*each) for each in zip(output.copied, places, strict=True)]
+
+
 def inspect_filling(
     model: MaskedLM, tokenizer: AnyTokenizer, text: str, ids: Sequence[int], filled: str | None
 ) -> Inspected:
@@ -159,9 +171,13 @@ def inspect_filling(
     holes = [place for place, token in enumerate(ids) if token == tokenizer.mask]
     lengths = torch.full_like(_row(model, ids)[:, 0], len(ids))
     seen, tokens, logits = _read(model, tokenizer, ids, lengths)
-    if filled is None:
-        return Inspected(title=text, text=text, seen=seen, tokens=tokens, walks=_walks(model, ids, tokens))
     suppressed = suppressed_ids(tokenizer, logits.shape[-1])
+    inputs = _row(model, ids), lengths
+    if filled is None:
+        asked = Asked(model, inputs, range(len(ids)), ids, suppressed)
+        evidence = evidence_of(asked, seen, tokenizer, unknown=None, produced=False)
+        walks = _walks(model, ids, tokens)
+        return Inspected(title=text, text=text, seen=seen, tokens=tokens, walks=walks, evidence=evidence)
     best = _probabilities(logits[holes], suppressed).argmax(1).tolist()
     return Inspected(
         title=f"{text} → {filled}",
@@ -171,6 +187,7 @@ def inspect_filling(
         target_tokens=tokenizer.tokens(best),
         rows=holes,
         alternatives=_alternatives(logits[holes], best, tokenizer, suppressed=suppressed),
+        evidence=evidence_of(Asked(model, inputs, holes, best, suppressed), seen, tokenizer, unknown=tokenizer.mask),
         walks=_walks(model, ids, tokens, holes, words(logits[holes], best, tokenizer, suppressed=suppressed)),
     )
 
@@ -188,8 +205,12 @@ def inspect_continuation(
 ) -> Inspected:
     """A text as a causal language model reads it, and with `output` how it goes on. prompt: the ids of the text."""
     if output is None:
-        seen, tokens, _ = _read(model, tokenizer, prompt)
-        return Inspected(title=text, text=text, seen=seen, tokens=tokens, walks=_walks(model, prompt, tokens))
+        seen, tokens, logits = _read(model, tokenizer, prompt)
+        suppressed = suppressed_ids(tokenizer, logits.shape[-1], but=tokenizer.end)
+        asked = Asked(model, (_row(model, prompt),), range(len(prompt) - 1), prompt[1:], suppressed)
+        evidence = evidence_of(asked, seen, tokenizer, unknown=None, produced=False) if asked.said else NOTHING
+        walks = _walks(model, prompt, tokens)
+        return Inspected(title=text, text=text, seen=seen, tokens=tokens, walks=walks, evidence=evidence)
     ids = [*prompt, *output.ids[:-1]]
     seen, tokens, logits = _read(model, tokenizer, ids)
     rows = list(range(len(prompt) - 1, len(tokens)))
@@ -202,6 +223,9 @@ def inspect_continuation(
         target_tokens=output.tokens,
         rows=rows,
         alternatives=_alternatives(logits[rows], output.ids, tokenizer, suppressed=suppressed),
+        evidence=evidence_of(
+            Asked(model, (_row(model, ids),), rows, output.ids, suppressed), seen, tokenizer, unknown=tokenizer.unknown
+        ),
         walks=_walks(model, ids, tokens, rows, words(logits[rows], output.ids, tokenizer, suppressed=suppressed)),
     )
 

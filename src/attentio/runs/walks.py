@@ -196,6 +196,18 @@ def _window(
     return hits.any(1), Window(centre, attention.window, int(source.lengths[0]), decay)
 
 
+def traced(
+    stack: TransformerStack, embedding: TokenEmbedding, tokens: Int[Tensor, "1 length"], memory: Memory | None
+) -> tuple[Float[Tensor, "1 length width"], list[list[Sublayer]]]:
+    """The embedded tokens, and what each block computes. memory: of the source, for a decoder that has one."""
+    positions = positions_of(tokens)
+    embedded = embedding(tokens, positions)
+    sources: tuple[MultiheadSource, ...] = ()
+    if memory is not None:
+        sources = stack.prepare(memory.outputs, real_keys(memory.lengths, memory.outputs.shape[1]))
+    return embedded, stack.trace(embedded, positions, None, sources)
+
+
 def _stack_walks(
     name: str,
     stack: TransformerStack,
@@ -209,12 +221,7 @@ def _stack_walks(
     goes_back: bool = False,
 ) -> list[Walk]:
     """The way through each block's attentions. memory: of the source, for a decoder that has one."""
-    positions = positions_of(tokens)
-    embedded = embedding(tokens, positions)
-    sources: tuple[MultiheadSource, ...] = ()
-    if memory is not None:
-        sources = stack.prepare(memory.outputs, real_keys(memory.lengths, memory.outputs.shape[1]))
-    passes = stack.trace(embedded, positions, None, sources)
+    embedded, passes = traced(stack, embedding, tokens, memory)
     here = slice(None) if rows is None else rows
     picked: dict[int, Tensor] = {}
 

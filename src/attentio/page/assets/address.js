@@ -3,7 +3,7 @@
   "use strict";
 
   const PLACES = ["group", "layer", "head", "item", "row", "column"];
-  const WORDS = { scale: ["sqrt", "linear", "log", "even", "row"], without: ["", "sink", "special"], measure: ["weight", "value", "erased", "rollout"], sort: ["layers", "telling", "kind", "evenness", "sink"] };
+  const WORDS = { scale: ["sqrt", "linear", "log", "even", "row"], without: ["", "sink", "special"], measure: ["weight", "value", "gradient", "erased", "rollout"], sort: ["layers", "telling", "kind", "evenness", "sink"] };
 
   function read({ groups }) {
     const given = new URLSearchParams(location.hash.slice(1));
@@ -18,6 +18,9 @@
     for (const [name, values] of Object.entries(WORDS)) if (values.includes(given.get(name))) found[name] = given.get(name);
     if (given.has("words")) found.words = given.get("words") === "yes";
     if (given.has("kind")) found.kind = given.get("kind");
+    if (/^\d{1,6}\.\d{1,6}(-\d{1,6}\.\d{1,6}){1,5}$/.test(given.get("together") ?? "")) {
+      found.together = given.get("together").split("-").map((one, slot) => [...one.split(".").map((number) => Number(number) - 1), slot]);
+    }
     return found;
   }
 
@@ -27,6 +30,7 @@
     for (const [name, [usual]] of Object.entries(WORDS)) if (state[name] !== usual) now.set(name, state[name]);
     if (state.words) now.set("words", "yes");
     if (state.kind) now.set("kind", state.kind);
+    if (state.together.length) now.set("together", state.together.map(([layer, head]) => `${layer + 1}.${head + 1}`).join("-"));
     return `#${now}`;
   }
 

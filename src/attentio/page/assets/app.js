@@ -8,6 +8,7 @@
  *     id: "heat",                      // unique; names the tab and its panel
  *     titleKey: "heat.title",          // the tab's name, a key of strings.en.json and strings.ko.json
  *     wide: false,                     // true: no overview of layers and heads beside it, and no sentence above
+ *     ofHeads: true,                   // false: about no head, so that none is chosen above it
  *     uses: ["scale", "words"],        // the choices that change something here, besides layer, head and sentence
  *     available: (payload) => true,    // false: no tab
  *     mount(element, app) {            // once, when first shown; element is an empty <section>
@@ -20,14 +21,15 @@
  *   });
  *
  * app.payload        the JSON of the page: title, groups, tokens, alternatives, notes, items (see payload.py)
- * app.state          {view, group, layer, head, item, row, column, words, scale, without, measure, pin, kind, sort, language, theme, paper, lecture, keys};
+ * app.state          {view, group, layer, head, item, row, column, words, scale, without, measure, pin, together, kind, sort, language, theme, paper, lecture, keys};
  *                    only read it.
  *                    group, layer, item: places in payload.groups, group.entries, the batch. head: a place in
  *                    entry.heads, or -1 for their mean. row, column: the chosen cell, or null; of words, if words are
  *                    joined (words: true). scale: "sqrt" | "linear" | "log" | "even" | "row". without: "" | "sink" |
  *                    "special", keys that are left out of the colours. theme: "light" | "dark". measure: "weight" | "value" |
- *                    "erased" | "rollout", see measures.js. pin: {group, layer, head}
- *                    to compare with; layer, head: null for those that are shown. kind, sort: of the heads in the overview. paper: being printed. lecture: before a class. keys: whether single letters do something.
+ *                    "gradient" | "erased" | "rollout", see measures.js. pin: {group, layer, head}
+ *                    to compare with; layer, head: null for those that are shown. together: [layer, head, place of its
+ *                    colour] of each head in one picture of arcs; only the chosen one where it is empty. kind, sort: of the heads in the overview. paper: being printed. lecture: before a class. keys: whether single letters do something.
  * app.set({..})      change some of it; every listener and the shown view hear of it before set returns
  * app.on(listener)   listener(changed): for what is always there; views have update() instead
  * app.group()        of payload.groups: {name, kind, call, items, queries, keys, queryStart, .., entries}
@@ -36,7 +38,7 @@
  * app.pieces("query" | "key")   the same, never joined: what parts() and the decoding itself are about
  * app.raw("query" | "key")      the same with the marks of the tokenizer
  * app.named("query" | "key", place)   a token within a sentence, with its raw form where that is another
- * app.matrix()       Promise of the chosen measure, at first the weights, of the chosen layer and head, joined as chosen (see data.js: Matrix)
+ * app.matrix(layer, head)   Promise of the chosen measure, at first the weights, of a head, the chosen one unless told, joined as chosen (see data.js: Matrix)
  * app.parts()        Promise of {query, key, value, scores: Float32Array, allowed: Uint8Array | null, scale: number |
  *                    null, queryDimensions, valueDimensions} of the chosen layer and head, row by row; null where
  *                    there are none (capture(parts=True) was not used, or the mean of the heads is chosen)
@@ -59,7 +61,7 @@ const attentioViews = [];
 
   const payload = JSON.parse(document.getElementById("attentio-payload").textContent);
   const state = { view: null, group: 0, layer: 0, head: 0, item: 0, row: null, column: null, words: false,
-    scale: "sqrt", without: "", measure: "weight", pin: null, kind: null, sort: "layers", language: "en", theme: "light", paper: false, lecture: false, keys: true };
+    scale: "sqrt", without: "", measure: "weight", pin: null, together: [], kind: null, sort: "layers", language: "en", theme: "light", paper: false, lecture: false, keys: true };
   const listeners = [];
   const colors = new Map();  // asking for a style takes long, and drawing asks often
   const panels = new Map();  // view id to {view, element, handle once mounted, behind: names changed unseen}
@@ -71,6 +73,7 @@ const attentioViews = [];
       const before = { ...state };
       Object.assign(state, changes);
       const cellChosen = "row" in changes || "column" in changes;
+      if (state.together.length && !("together" in changes) && ["group", "layer", "head"].some((name) => state[name] !== before[name])) state.together = [];
       if (["group", "item", "words"].some((name) => state[name] !== before[name])) limitChoice(cellChosen);
       const changed = new Set(Object.keys(state).filter((name) => state[name] !== before[name]));
       if (!changed.size) return;
@@ -107,7 +110,7 @@ const attentioViews = [];
       const inside = (word) => word[0] >= from && word[1] <= from + count;
       return list.words ? list.words.filter(inside).map(([start, end, text]) => [start - from, end - from, text]) : null;
     },
-    matrix() { return attentio.data.matrix(app); },
+    matrix(layer = state.layer, head = state.head) { return attentio.data.matrix(app, layer, head); },
     parts() { return attentio.data.parts(app.entry(), state.item, state.head); },
     picture() { return panels.get(state.view)?.handle?.picture?.() ?? null; },
     text(key, values = {}) {
@@ -179,6 +182,7 @@ const attentioViews = [];
     state.head = Math.min(state.head, group.entries[state.layer].heads.length - 1);
     state.item = Math.min(state.item, group.items - 1);
     if (state.head < 0 && !attentio.hasMean(app)) state.head = 0;
+    if (state.together.some(([layer, head]) => !group.entries[layer]?.heads[head])) state.together = [];
     if (state.row >= app.tokens("query").length) state.row = null;
     if (state.column >= app.tokens("key").length) state.column = null;
     if (!cellChosen) [state.row, state.column] = state.words || state.head < 0 ? [null, null] : app.does().cell;
@@ -197,6 +201,7 @@ const attentioViews = [];
     const one = entries.every((entry) => entry.heads.length < 2) && entries.length < 2;
     document.getElementById("overview").hidden = Boolean(panel.view.wide) || one;
     document.getElementById("answer").hidden = Boolean(panel.view.wide) || !entries.length;
+    document.getElementById("choices").hidden = panel.view.ofHeads === false;
     panel.handle ??= panel.view.mount(panel.element, app) ?? {};
     const { behind } = panel;
     panel.behind = new Set();

@@ -1,15 +1,16 @@
 /*
  * Two columns of tokens, those that look and those that are looked at, and a line for each weight: the wider and
  * stronger, the more. A chosen token keeps its lines; the others step back. Rows stand at their absolute positions.
+ * Several heads lie over one another, each in its colour; a stripe of each is beside the tokens that are looked at.
  */
 (() => {
   "use strict";
 
-  const LINE = 26, TOP = 34, MOST_LINES = 1500, SIZE = 14, PACE = 900;  // PACE: milliseconds a query
+  const LINE = 26, TOP = 34, MOST_LINES = 1500, SIZE = 14, STRIPE = 6, PACE = 900;  // PACE: milliseconds a query
 
   class Arcs {
     constructor(element, app) {
-      Object.assign(this, { element, app, matrix: null, hover: null, waiting: false });
+      Object.assign(this, { element, app, matrix: null, heads: [], hover: null, waiting: false });
       const make = app.element;
       this.readout = make("p", { class: "reading" });
       this.bar = make("span", { class: "chance filling", "aria-hidden": "true" }, make("span", {}));
@@ -17,6 +18,7 @@
         on: { input: () => { this.leastText(); this.soon(); } } });
       this.leastShown = make("output", {});
       this.play = make("button", { type: "button", class: "icon play", key: "arcs.play", "aria-pressed": "false", on: { click: () => this.turn() } });
+      this.picker = attentio.together.picker(app);
       this.canvas = make("canvas", { "aria-hidden": "true" });
       this.spacer = make("div", { class: "spacer" }, this.canvas);
       this.scroller = make("div", { class: "scroller", tabindex: "0", role: "application", "aria-describedby": "arcs-keys",
@@ -24,7 +26,7 @@
       element.append(make("div", { class: "bar" }, make("div", {}, this.readout, this.bar),
         make("div", { class: "buttons" }, this.play,
           make("label", { class: "buttons" }, make("span", { key: "arcs.least" }), this.least, this.leastShown))),
-        make("div", { class: "framed" }, this.scroller), make("p", { id: "arcs-keys", class: "hint", key: "arcs.keys" }));
+        this.picker.element, make("div", { class: "framed" }, this.scroller), make("p", { id: "arcs-keys", class: "hint", key: "arcs.keys" }));
       this.listen();
       // At first from three times an even share, where that is less than 0.03.
       this.least.value = String(Math.round(100 * Math.cbrt(2 * Math.min(0.03, 3 / app.group().keys))));
@@ -78,10 +80,13 @@
     }
 
     async update() {
-      const wanted = (this.wanted = this.app.matrix()), matrix = await wanted;
-      if (wanted !== this.wanted) return;
+      this.picker.update();
+      const heads = (this.wanted = attentio.together.shown(this.app));
+      const matrices = await Promise.all(heads.map(({ layer, head }) => this.app.matrix(layer, head)));
+      if (heads !== this.wanted) return;
       const group = this.app.group();
-      Object.assign(this, { matrix, hover: null, sides: [this.app.tokens("query"), this.app.tokens("key")],
+      heads.forEach((one, at) => Object.assign(one, { matrix: matrices[at], tones: attentio.tones(this.app, matrices[at]) }));
+      Object.assign(this, { heads, matrix: matrices[0], hover: null, sides: [this.app.tokens("query"), this.app.tokens("key")],
         start: group.kind === "self" && !this.app.state.words ? group.queryStart : 0 });
       this.read();
       this.resize();
@@ -128,14 +133,14 @@
       pen.rect(0, 0, width, height, app.color("panel"));
       const first = (side) => Math.max(0, Math.floor((y - TOP) / LINE) - (side ? 0 : this.start));
       const last = (side) => Math.min(sides[side].length, Math.ceil((y + height - TOP) / LINE) - (side ? 0 : this.start));
-      const tones = attentio.tones(app, this.matrix);
+      const aside = 8 + this.stripes();
       pen.clip(0, TOP - 4, width, height - TOP + 4, () => {
-        for (const { row, column, faded } of this.lines(first(0), last(0), focus)) {
+        for (const { one, row, column, faded } of this.lines(first(0), last(0), focus)) {
           if (row > this.upTo()) continue;
-          const tone = tones.at(row, column).value;
+          const tone = one.tones.at(row, column).value;
           if (Number.isNaN(tone)) continue;  // left out
           const at = attentio.colours.position(tone, app.state.scale, attentio.colours.decades(app.group().keys));
-          pen.curve(left + 8, this.middle(0, row) - y, right - 8, this.middle(1, column) - y, app.color("accent"),
+          pen.curve(left + aside, this.middle(0, row) - y, right - aside, this.middle(1, column) - y, app.color(one.colour),
             0.6 + 5 * at, (0.1 + 0.85 * at) * (faded ? 0.12 : 1));
         }
         for (const side of [0, 1]) {
@@ -158,21 +163,42 @@
       const { ink } = attentio.colours.cell(app, { code: 3, value: share }, app.group().keys);
       const color = chosen ? app.color("accent") : share > 0.001 ? ink : app.color(focus ? "soft" : "ink");
       pen.text(side ? x + 4 : x - 4, middle + 5, text, { size: SIZE, align: side ? "left" : "right", bold: chosen, color });
+      this.heads.forEach((one, number) => {
+        const { value } = this.weight(one.matrix, side, at, focus);
+        if (!this.stripes() || !(value >= this.leastWeight())) return;
+        const part = 0.15 + 0.85 * attentio.colours.position(value, app.state.scale, attentio.colours.decades(app.group().keys));
+        const from = side ? x - 4 - this.stripes() + STRIPE * number : x + 4 + STRIPE * number;
+        pen.rect(from, middle - 10, STRIPE - 1, 20, attentio.colours.between(app.color("panel"), app.color(one.colour), part).fill);
+      });
+    }
+
+    // Pixels beside a column in which each of several heads has a stripe.
+    stripes() { return this.heads.length > 1 ? STRIPE * this.heads.length : 0; }
+
+    // What is between the chosen token and one on the other side.
+    weight(matrix, side, at, focus) {
+      if (!focus || focus.side === side) return { value: 0 };
+      return side ? matrix.at(focus.at, at) : matrix.at(at, focus.at);
     }
 
     shareOf(side, at, focus) {
-      if (!focus || focus.side === side) return 0;
-      const { value } = side ? this.matrix.at(focus.at, at) : this.matrix.at(at, focus.at);
-      return value >= this.leastWeight() ? value : 0;
+      const { value } = this.weight(this.matrix, side, at, focus);
+      return !this.stripes() && value >= this.leastWeight() ? value : 0;
     }
 
     // The lines from visible rows, the strongest last; those of the chosen token whatever is visible.
     lines(from, to, focus) {
-      const { matrix } = this, { columns, codes, values } = matrix, least = Math.max(this.leastWeight(), 1e-6), found = [];
+      const found = this.heads.flatMap((one) => this.linesOf(one, from, to, focus));
+      found.sort((a, b) => b.faded - a.faded || a.value - b.value);
+      return found.slice(-MOST_LINES);
+    }
+
+    linesOf(one, from, to, focus) {
+      const { matrix } = one, { columns, codes, values } = matrix, least = Math.max(this.leastWeight(), 1e-6), found = [];
       const row = (r) => {
         for (let column = 0; column < columns; column += 1) {
           const value = values[codes[r * columns + column]];
-          if (value >= least) found.push({ row: r, column, value, faded: focus && (focus.side ? column : r) !== focus.at });
+          if (value >= least) found.push({ one, row: r, column, value, faded: focus && (focus.side ? column : r) !== focus.at });
         }
       };
       for (let r = from; r < to; r += 1) row(r);
@@ -180,11 +206,10 @@
       if (focus?.side === 1) {
         for (let r = 0; r < matrix.rows; r += 1) {
           const { value } = matrix.at(r, focus.at);
-          if ((r < from || r >= to) && value >= least) found.push({ row: r, column: focus.at, value, faded: false });
+          if ((r < from || r >= to) && value >= least) found.push({ one, row: r, column: focus.at, value, faded: false });
         }
       }
-      found.sort((a, b) => b.faded - a.faded || a.value - b.value);
-      return found.slice(-MOST_LINES);
+      return found;
     }
 
     // The token whose lines are shown: under the pointer, or chosen.
@@ -233,11 +258,17 @@
     }
 
     sentence({ side, at }) {
-      const { app, matrix, sides } = this, count = side ? matrix.rows : matrix.columns;
+      const { app, sides, heads } = this;
+      const named = (one) => `${attentio.together.name(app, one)}: ${this.strongest(one.matrix, side, at, 2)}`;
+      const list = heads.length > 1 ? heads.map(named).join("; ") : this.strongest(this.matrix, side, at, 5);
+      return app.text(side ? "arcs.seenBy" : "arcs.looksAt", { token: app.quote(sides[side][at]), list });
+    }
+
+    strongest(matrix, side, at, most) {
+      const { app, sides } = this, count = side ? matrix.rows : matrix.columns;
       const all = Array.from({ length: count }, (_, other) => ({ other, ...(side ? matrix.at(other, at) : matrix.at(at, other)) }));
-      const best = all.filter(({ value }) => value > 0.0005).sort((a, b) => b.value - a.value).slice(0, 5);
-      const list = best.map(({ other, value }) => `${app.quote(sides[1 - side][other])} ${app.number(value, 2)}`).join(", ");
-      return app.text(side ? "arcs.seenBy" : "arcs.looksAt", { token: app.quote(sides[side][at]), list: list || app.text("arcs.nothing") });
+      const best = all.filter(({ value }) => value > 0.0005).sort((a, b) => b.value - a.value).slice(0, most);
+      return best.map(({ other, value }) => `${app.quote(sides[1 - side][other])} ${app.number(value, 2)}`).join(", ") || app.text("arcs.nothing");
     }
 
     key(event) {
@@ -272,7 +303,16 @@
     picture() {
       if (!this.matrix) return null;
       const width = Math.min(this.width, 760), whole = this.tall <= 4000, height = whole ? this.tall : this.height;
-      return { width, height, draw: (pen) => this.paint(pen, width, height, whole ? 0 : this.scroller.scrollTop) };
+      const draw = (pen) => this.paint(pen, width, height, whole ? 0 : this.scroller.scrollTop);
+      if (!this.stripes()) return { width, height, draw };
+      const { app } = this, names = this.heads.map((one) => attentio.together.name(app, one));
+      return { width, height: height + 18 * names.length + 8, heads: `${attentio.role(app)}: ${names.join("; ")}`, draw: (pen) => {
+        draw(pen);
+        names.forEach((name, at) => {
+          pen.rect(8, height + 4 + 18 * at, 12, 12, app.color(this.heads[at].colour));
+          pen.text(28, height + 14 + 18 * at, name, { size: 12, color: app.color("ink") });
+        });
+      } };
     }
   }
 

@@ -107,5 +107,5 @@
     return left - x;
   }
 
-  attentio.colours = { SCALES, ramps, table, cell, between, legend, position, decades };
+  attentio.colours = { SCALES, ramps, table, cell, between, legend, position, decades, superscript };
 })();

@@ -154,19 +154,19 @@
 
   // Of any head, whatever is shown: of one group, layer and head, never joined to words; -1: the mean.
   function headOf(app, group, layer, head) {
-    const now = app.payload.groups[group], { item } = app.state, entry = now.entries[layer];
-    return remembered([group, layer, item, head].join(), () => (head < 0 ? meanMatrix : headMatrix)(now, entry, item, head));
+    const now = app.payload.groups[group], { item, together } = app.state, entry = now.entries[layer];
+    return remembered([group, layer, item, head].join(), () => (head < 0 ? meanMatrix : headMatrix)(now, entry, item, head), 6 + 2 * together.length);
   }
 
-  function matrix(app) {
-    const { group, layer, item, head, words, measure } = app.state;
+  function matrix(app, layer, head) {
+    const { group, item, words, measure, together } = app.state, most = 6 + 2 * together.length;
     const rows = words && app.words("query"), columns = words && app.words("key");
     const weights = () => headOf(app, group, layer, head);
     const pieces = () => (measure === "weight" ? weights()
-      : remembered([group, layer, item, head, measure].join(), () => attentio.measures.measured(app, weights())));
+      : remembered([group, layer, item, head, measure].join(), () => attentio.measures.measured(app, layer, head), most));
     if (!rows && !columns) return pieces();
     const join = async () => joined(await pieces(), rows || null, columns || null);
-    return remembered([group, layer, item, head, measure, "words"].join(), join);
+    return remembered([group, layer, item, head, measure, "words"].join(), join, most);
   }
 
   // All heads of a layer from one blob: whole, or as thumbs.
@@ -229,5 +229,5 @@
       window: window && { ...window, centre, decay } };
   }
 
-  attentio.data = { MASKED, NOT_KEPT, NOT_A_NUMBER, ZERO, Matrix, matrix, headOf, floats, parts, walk, thumbs, halfValues, halfCode, joined };
+  attentio.data = { MASKED, NOT_KEPT, NOT_A_NUMBER, ZERO, Matrix, matrix, headOf, floats, singles, parts, walk, thumbs, halfValues, halfCode, joined };
 })();

@@ -67,7 +67,8 @@
     const link = make("button", { type: "button", class: "icon", key: "settings.linkShort", labelKey: "settings.link",
       on: { click: () => copyLink(app) } });
     link.hidden = window !== window.top || !app.payload.groups.length;
-    place.append(language, theme, lecture, link, button("settings.png", "PNG", () => save(app, "png")), button("settings.svg", "SVG", () => save(app, "svg")),
+    const tour = app.payload.groups.length ? [attentio.tour(app)] : [];
+    place.append(language, theme, ...tour, lecture, link, button("settings.png", "PNG", () => save(app, "png")), button("settings.svg", "SVG", () => save(app, "svg")),
       make("button", { type: "button", class: "icon print", key: "settings.print", on: { click: () => print() } }), button("settings.keys", "?", () => help.showModal()));
     document.addEventListener("keydown", (event) => {
       if (event.target.closest("input, select, textarea, dialog, [contenteditable]")) return;
@@ -132,13 +133,13 @@
       ["head", "choice.head"], ["measure", "choice.measure"], ["scale", "choice.scale"], ["without", "choice.without"]].map(([name, key]) => select(name, key));
     const words = make("input", { type: "checkbox", on: { change: () => app.set({ words: words.checked }) } });
     const wordsLabel = make("label", { class: "check" }, words, make("span", { key: "choice.words" }));
-    const rule = make("p", { class: "hint rule", key: "words.rule" }), said = make("p", { class: "hint measured" });
+    const rule = make("p", { class: "hint rule", key: "words.rule" }), said = make("p", { class: "hint measured" }), agreed = make("div", { class: "agreed" });
     const more = make("details", { class: "more" }, make("summary", { key: "choice.more" }),
       ...[measure, scale, without].map((each) => each.label), wordsLabel);
     const narrow = matchMedia("(max-width: 640px)"), fold = () => { more.open = !narrow.matches; };
     narrow.addEventListener("change", fold);
     fold();
-    place.append(...[group, item, layer, head].map((each) => each.label), more, rule, said);
+    place.append(...[group, item, layer, head].map((each) => each.label), more, rule, said, agreed);
 
     const fill = ({ name, node, label }, options, hidden) => {
       node.replaceChildren(...options.map(([value, text]) => make("option", { value, text })));
@@ -153,10 +154,11 @@
       return others.some((each) => each.name !== group.name) ? `${role} · ${group.name}${size}` : `${role}${size}`;
     };
     const agree = async () => {
-      const { weight, value } = await attentio.measures.agreements(app), number = (each) => (Number.isNaN(each) ? "–" : each.toFixed(2).replace("-", "−"));
-      if (app.state.measure === "erased") {
-        said.textContent = `${app.text("measured.erased")} ${app.text("measured.agreement", { weight: number(weight), value: number(value) })}`;
-      }
+      const wanted = (agree.wanted = attentio.measures.agreements(app)), found = await wanted;
+      if (agree.wanted !== wanted) return;
+      const number = (each) => (Number.isNaN(each) ? "–" : each.toFixed(2).replace("-", "−"));
+      agreed.replaceChildren(make("p", { id: "agreed", text: app.text("measured.agreement") }), make("table", { "aria-labelledby": "agreed" }, make("tbody", {},
+        ...found.map(([each, correlation]) => make("tr", {}, make("th", { scope: "row", text: app.text(`measure.${each}`) }), make("td", { text: number(correlation) }))))));
     };
     const show = () => {
       const now = app.group(), entry = app.entry();
@@ -173,7 +175,8 @@
       measure.node.value = chosen;
       said.hidden = chosen === "weight" || !uses.includes("scale");
       said.textContent = app.text(`measured.${chosen}`);
-      if (chosen === "erased") agree();
+      agreed.hidden = chosen !== "erased" || said.hidden;
+      if (!agreed.hidden) agree();
       group.node.title = now.name;
       wordsLabel.hidden = !hasWords(app) || !uses.includes("words");
       words.checked = app.state.words;
@@ -224,8 +227,8 @@
     const picture = app.picture();
     if (!picture) return;
     const answer = document.getElementById("answer"), said = answer.hidden ? "" : answer.querySelector(".said-large").textContent;
-    const head = app.payload.groups.length ? attentio.fullName(app) : "";
-    const title = [document.getElementById("title").textContent, head, said].filter(Boolean);
+    const head = picture.heads ?? (app.payload.groups.length ? attentio.fullName(app) : "");
+    const title = [document.getElementById("title").textContent, head, picture.heads ? "" : said].filter(Boolean);
     const top = 20 + 20 * title.length;
     const width = Math.ceil(Math.max(picture.width, 320) + 32), height = Math.ceil(picture.height + top + 16);
     const heading = (pen) => {

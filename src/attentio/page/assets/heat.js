@@ -45,7 +45,7 @@
     }
 
     async update(changed) {
-      const others = ["theme", "scale", "without", "row", "column", "language", "view", "paper", "lecture"];
+      const others = ["theme", "scale", "without", "row", "column", "language", "view", "paper", "lecture", "together"];
       const same = this.matrix && [...changed].every((name) => others.includes(name));
       if (!same) {
         const wanted = (this.wanted = this.app.matrix());

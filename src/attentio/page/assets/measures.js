@@ -1,8 +1,10 @@
 /*
- * What a cell may stand for besides the weight: the weight times the size of the value, and the rollout through the
- * layers, each row scaled to sum to 1; and what the probability of a token loses when a token of the source is erased.
+ * What a cell may stand for besides the weight: the weight times the size of the value, or times the gradient, and the
+ * rollout through the layers, each row scaled to sum to 1; and what the probability of a token loses when a token that
+ * was read is erased.
  *
- * Kobayashi et al. 2020, "Attention is not only a weight"; Abnar and Zuidema 2020, "Quantifying attention flow".
+ * Kobayashi et al. 2020, "Attention is not only a weight"; Serrano and Smith 2019, "Is attention interpretable?"; Abnar
+ * and Zuidema 2020, "Quantifying attention flow".
  */
 (() => {
   "use strict";
@@ -10,10 +12,11 @@
   const { ZERO, halfCode, halfValues, Matrix } = attentio.data;
   const MOST_ROLLED = 256; // tokens: the layers are multiplied in the browser
 
-  /** The measures that there are for what is chosen. */
-  function available(app) {
+  /** The measures that there are of a head. */
+  function available(app, layer = app.state.layer, head = app.state.head) {
     const group = app.group(), square = group.kind === "self" && group.queries === group.keys && group.queryStart === 0;
-    return ["weight", ...(app.entry().parts && app.state.head >= 0 ? ["value"] : []),
+    const entry = group.entries[layer];
+    return ["weight", ...(entry.parts && head >= 0 ? ["value"] : []), ...(entry.gradient && head >= 0 ? ["gradient"] : []),
       ...(erasable(app) ? ["erased"] : []), ...(square && group.entries.length > 1 && group.keys <= MOST_ROLLED ? ["rollout"] : [])];
   }
 
@@ -51,11 +54,10 @@
     return found.length ? found.reduce((sum, each) => sum + each, 0) / found.length : NaN;
   }
 
-  /** How far the ranks of the weights, and of weight times value, agree with those of erasing. */
+  /** How far the ranks of each measure of a head agree with those of erasing: [measure, correlation]. */
   async function agreements(app) {
-    const { group, layer, head } = app.state, weights = await attentio.data.headOf(app, group, layer, head), truth = await erased(app);
-    const byNorm = available(app).includes("value") ? await byValue(app, weights) : null;
-    return { weight: agreement(weights, truth), value: byNorm ? agreement(byNorm, truth) : NaN };
+    const { layer, head } = app.state, truth = await erased(app), others = available(app).filter((each) => MADE[each] !== erased);
+    return Promise.all(others.map(async (each) => [each, agreement(await make(app, each, layer, head), truth)]));
   }
 
   /** Rows scaled to sum to 1; codes that are no numbers stay. */
@@ -70,15 +72,23 @@
     return new Matrix(rows, columns, out, halfValues);
   }
 
-  async function byValue(app, weights) {
-    const { value, valueDimensions: size } = await app.parts(), { columns } = weights;
+  async function byValue(app, layer, head) {
+    const { group, item } = app.state, weights = await attentio.data.headOf(app, group, layer, head), { columns } = weights;
+    const { value, valueDimensions: size } = await attentio.data.parts(app.group().entries[layer], item, head);
     const norms = Float64Array.from({ length: columns }, (_, key) => Math.hypot(...value.subarray(key * size, (key + 1) * size)));
     return made(weights, Float64Array.from(weights.codes, (code, at) => (code < ZERO ? 0 : weights.values[code] * norms[at % columns])));
   }
 
-  /** From the first layer to the chosen one, half of each layer's mean attention and half of what goes past it. */
-  async function rollout(app) {
-    const { group, layer } = app.state, size = app.group().keys;
+  // Above 0 already, each row as parts of its largest.
+  async function byGradient(app, layer, head) {
+    const [weights, parts] = await Promise.all([attentio.data.headOf(app, app.state.group, layer, head),
+      attentio.data.floats(app.group().entries[layer].gradient[head])]);
+    return made(weights, parts);
+  }
+
+  /** From the first layer to this one, half of each layer's mean attention and half of what goes past it. */
+  async function rollout(app, layer) {
+    const { group } = app.state, size = app.group().keys;
     let flow = null, last = null;
     for (let at = 0; at <= layer; at += 1) {
       last = await attentio.data.headOf(app, group, at, app.group().entries[at].heads.length > 1 ? -1 : 0);
@@ -106,15 +116,14 @@
   }
 
   /** What is measured: as chosen, as far as there is such. */
-  const shown = (app) => (available(app).includes(app.state.measure) ? app.state.measure : "weight");
+  const shown = (app, layer, head) => (available(app, layer, head).includes(app.state.measure) ? app.state.measure : "weight");
 
-  /** The chosen measure of the chosen layer and head. */
-  async function measured(app, weights) {
-    const wanted = shown(app);
-    if (wanted === "value") return byValue(app, await weights);
-    if (wanted === "erased") return erased(app);
-    return wanted === "rollout" ? rollout(app) : weights;
-  }
+  const MADE = { weight: (app, layer, head) => attentio.data.headOf(app, app.state.group, layer, head), value: byValue, gradient: byGradient, erased, rollout };
+
+  const make = (app, measure, layer, head) => MADE[measure](app, layer, head);
+
+  /** The chosen measure of a layer and head. */
+  const measured = (app, layer, head) => make(app, shown(app, layer, head), layer, head);
 
   attentio.measures = { available, shown, measured, agreements };
 })();
