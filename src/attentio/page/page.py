@@ -22,7 +22,7 @@ SCRIPTS = (
     *("steps_picture.js", "steps.js"),
     *("table.js", "framed.js", "frame.js"),
 )
-STYLES = ("page.css", "steps.css")
+STYLES = ("page.css", "steps.css", "framed.css")
 STRINGS = ("strings", "steps")
 
 

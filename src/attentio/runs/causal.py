@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from attentio.data.kept import Cache
     from attentio.evaluation.report import Evaluation
+    from attentio.runs.changed import Change, Changed
     from attentio.runs.inspected import Inspected
     from attentio.text.tokenizer import Tokenizer
     from attentio.training.loop import Corpus, Validation
@@ -139,6 +140,20 @@ def answers(run: CausalRun, questions: Sequence[Question], each_step: Callable[[
     found = run.generate(one.text, **one.options, each_step=each_step)
     kept = ("text", "tokens", "log_prob", "finished")
     return [{"text": one.text, "samples": [{name: getattr(each, name) for name in kept} for each in found]}]
+
+
+def change(run: CausalRun, text: str, change: "Change", each_step: Callable[[], None]) -> "Changed":
+    return run.change(text, change, max_tokens=LIVE_TOKENS, each_step=each_step)
+
+
+def change_work(run: CausalRun, text: str) -> int:
+    return (2 * LIVE_TOKENS + 1) * run.most_tokens(text, LIVE_TOKENS)  # read anew for each token
+
+
+def to_try(text: str) -> str:
+    """Its beginning."""
+    words = text.split()
+    return " ".join(words[: min(4, max(1, len(words) // 2))])
 
 
 def live(run: CausalRun, text: str, each_step: Callable[[], None]) -> "Inspected":

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from attentio.data.kept import Cache
     from attentio.evaluation.report import Evaluation
+    from attentio.runs.changed import Change, Changed
     from attentio.runs.inspected import Inspected
     from attentio.training.loop import Corpus, Validation
 
@@ -176,6 +177,18 @@ def answers(run: LabelRun, questions: Sequence[Question], each_step: Callable[[]
         | {"unknown": [each._asdict() for each in one.unknown]}
         for text, one in zip(texts, run.label(texts), strict=True)
     ]
+
+
+def change(run: LabelRun, text: str, change: "Change", each_step: Callable[[], None]) -> "Changed":
+    return run.change(text, change, each_step=each_step)
+
+
+def change_work(run: LabelRun, text: str) -> int:
+    return 2 * len(run.encode(text))
+
+
+def to_try(text: str) -> str:
+    return text
 
 
 def live(run: LabelRun, text: str, each_step: Callable[[], None]) -> "Inspected":

@@ -16,7 +16,7 @@ from attentio.runs.build import MASKED_LM, Tokenizers, learn_tokenizer
 from attentio.runs.directory import Contents
 from attentio.runs.fields import NUMBERS_PER_TOKEN, Fields, Question
 from attentio.runs.filler import MaskedRun
-from attentio.runs.vocabulary import random_ids
+from attentio.runs.vocabulary import HOLES, random_ids
 from attentio.text.protocol import AnyTokenizer
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from attentio.data.kept import Cache
     from attentio.evaluation.language import TokenScores
     from attentio.evaluation.report import Evaluation
+    from attentio.runs.changed import Change, Changed
     from attentio.runs.inspected import Inspected
     from attentio.text.tokenizer import Tokenizer
     from attentio.training.loop import Corpus, Validation
@@ -147,6 +148,21 @@ def answers(run: MaskedRun, questions: Sequence[Question], each_step: Callable[[
         {"text": text, "holes": [[vars(candidate) for candidate in candidates] for candidates in holes]}
         for text, holes in zip(texts, run.fill_all(texts, **questions[0].options), strict=True)
     ]
+
+
+def change(run: MaskedRun, text: str, change: "Change", each_step: Callable[[], None]) -> "Changed":
+    return run.change(text, change, each_step=each_step)
+
+
+def change_work(run: MaskedRun, text: str) -> int:
+    return 2 * len(run.encode(text))
+
+
+def to_try(text: str) -> str:
+    """With a hole in its middle."""
+    words = text.split()
+    words[len(words) // 2] = HOLES[0]
+    return " ".join(words)
 
 
 def live(run: MaskedRun, text: str, each_step: Callable[[], None]) -> "Inspected":

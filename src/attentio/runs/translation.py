@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from attentio.data.kept import Cache
     from attentio.data.pairs import Pair
     from attentio.evaluation.report import Evaluation
+    from attentio.runs.changed import Change, Changed
     from attentio.runs.inspected import Inspected
     from attentio.text.tokenizer import Tokenizer
     from attentio.training.loop import Corpus, Validation
@@ -323,6 +324,18 @@ def _told(one: Translation, *, attention: bool) -> dict[str, Any]:
         if one.copied is not None:
             said["copied"] = one.copied
     return said
+
+
+def change(run: Run, text: str, change: "Change", each_step: Callable[[], None]) -> "Changed":
+    return run.change(text, change, each_step=each_step)
+
+
+def change_work(run: Run, text: str) -> int:
+    return (2 * run.config.decoding.beam + 3) * run.most_tokens(text)  # two searches, and three outputs said again
+
+
+def to_try(text: str) -> str:
+    return text
 
 
 def live(run: Run, text: str, each_step: Callable[[], None]) -> "Inspected":
