@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from attentio.evaluation.report import Evaluation
     from attentio.runs.changed import Change, Changed
     from attentio.runs.inspected import Inspected
+    from attentio.runs.watched import Fixed
     from attentio.text.tokenizer import Tokenizer
     from attentio.training.loop import Corpus, Validation
 
@@ -97,6 +98,13 @@ def evaluate(run: CausalRun, part: Part, bar: "Progress") -> "Evaluation":
     ]
     title = "prediction of each token from the true ones before it"
     return documents.report(run, part, found, scores, title=title, seconds=time.perf_counter() - started)
+
+
+def to_watch(contents: Contents, dev: Part, count: int) -> "Fixed":
+    from attentio.runs.watched import fixed_rows
+
+    run = CausalRun.of(contents)
+    return fixed_rows((run.rows([text])[0] for text in dev.items), run.tokenizer, count=count, lengths=False)
 
 
 def example_inputs(run: CausalRun) -> "dict[str, Tensor]":

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from attentio.evaluation.report import Evaluation
     from attentio.runs.changed import Change, Changed
     from attentio.runs.inspected import Inspected
+    from attentio.runs.watched import Fixed
     from attentio.training.loop import Corpus, Validation
 
 blueprint = LABELLER
@@ -153,6 +154,13 @@ def evaluate(run: LabelRun, part: Part, bar: "Progress") -> "Evaluation":
         ],
         confusions=label_confusions(labels, expected),
     )
+
+
+def to_watch(contents: Contents, dev: Part, count: int) -> "Fixed":
+    from attentio.runs.watched import fixed_rows
+
+    run = LabelRun.of(contents)
+    return fixed_rows((run.encode(pair.source) for pair in dev.items), run.tokenizer, count=count, lengths=True)
 
 
 def example_inputs(run: LabelRun) -> "dict[str, Tensor]":

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from attentio.evaluation.report import Evaluation
     from attentio.runs.changed import Change, Changed
     from attentio.runs.inspected import Inspected
+    from attentio.runs.watched import Fixed
     from attentio.text.tokenizer import Tokenizer
     from attentio.training.loop import Corpus, Validation
 
@@ -122,6 +123,13 @@ def _one_by_one(run: MaskedRun, part: Part, count: int, bar: "Progress") -> "Tok
     )
     copies = bar.track(batches, description="one by one", total=None)
     return score_tokens(run.model, copies, ignore_index=IGNORE_INDEX)  # type: ignore[arg-type]
+
+
+def to_watch(contents: Contents, dev: Part, count: int) -> "Fixed":
+    from attentio.runs.watched import fixed_rows
+
+    run = MaskedRun.of(contents)
+    return fixed_rows((run.rows([text])[0] for text in dev.items), run.tokenizer, count=count, lengths=True)
 
 
 def example_inputs(run: MaskedRun) -> "dict[str, Tensor]":

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from attentio.runs.changed import Change, Changed
     from attentio.runs.fields import Fields, Question
     from attentio.runs.inspected import Inspected
+    from attentio.runs.watched import Fixed
     from attentio.text.tokenizer import Tokenizer
     from attentio.training.loop import Corpus, Validation
 
@@ -77,6 +78,10 @@ class Task(Protocol):
         self, contents: Contents, dev: Part, say: Callable[[str], None]
     ) -> "Callable[[nn.Module], Validation]":
         """What is measured on the way. contents: of the run in training. say: where to show the results."""
+        ...
+
+    def to_watch(self, contents: Contents, dev: Part, count: int) -> "Fixed":
+        """The first examples of dev whose attention is kept over the training."""
         ...
 
     def example_inputs(self, run: Any) -> "dict[str, Tensor]":

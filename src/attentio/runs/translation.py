@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from attentio.evaluation.report import Evaluation
     from attentio.runs.changed import Change, Changed
     from attentio.runs.inspected import Inspected
+    from attentio.runs.watched import Fixed
     from attentio.text.tokenizer import Tokenizer
     from attentio.training.loop import Corpus, Validation
 
@@ -41,6 +43,9 @@ options: Mapping[str, frozenset[str]] = {
     "evaluate": frozenset({"beam", "max_length_ratio", "metrics", "calibrate"}),
     "look": frozenset({"beam"}),
 }
+
+WATCHED_AMONG = 1000
+"""Pairs of dev among which those are found whose attention is kept over the training."""
 
 DEV_LOSS = "dev_loss"
 """Nats a token, teacher-forced and without label smoothing."""
@@ -281,6 +286,33 @@ def look(run: Run, text: str, *, beam: int | None = None) -> AttentionPicture:
     if len(run.members) > 1:
         note = f"{note}; the mean of what {len(run.members)} models look at"
     return AttentionPicture(title, note, output.attention, output.source_tokens, output.tokens, output.warnings())
+
+
+def to_watch(contents: Contents, dev: Part, count: int) -> "Fixed":
+    from attentio.runs.watched import LONGEST, Fixed
+
+    tokenizers = contents.tokenizers
+    pairs = list({pair.source: pair for pair in islice(dev.items, WATCHED_AMONG)}.values())
+    encoded = _encoded(contents.config, pairs, tokenizers)
+    short = (encoded.source_lengths <= LONGEST) & (encoded.target_lengths <= LONGEST)
+    chosen = np.flatnonzero(short)[:count]
+    if not len(chosen):
+        raise AttentioError(
+            f"training.watch: none of the first pairs of {dev.name} has at most {LONGEST} tokens on each side; "
+            f"set it to 0"
+        )
+    batch = encoded.batch(chosen)
+    copying = Copying(tokenizers.source, tokenizers.target) if contents.config.model.copy else None
+    of_each = [copying.of(pairs[i].source) if copying else (tokenizers.source, tokenizers.target) for i in chosen]
+    sides = ((batch.source, batch.source_lengths), (batch.target_output, batch.target_lengths))
+    tokens, target_tokens = (
+        [
+            each[side].tokens(row[:length].tolist())
+            for each, row, length in zip(of_each, ids, lengths.tolist(), strict=True)
+        ]
+        for side, (ids, lengths) in enumerate(sides)
+    )
+    return Fixed(batch.inputs, tokens, target_tokens, batch.target_output)
 
 
 def example_inputs(run: Run) -> dict[str, torch.Tensor]:
