@@ -31,19 +31,16 @@ class Answer(NamedTuple):
 
 
 def asked(run: Any, path: str, *, page: bool = False, **fields: Any) -> Answer:
-    """The answer of a server of its own: to fields as a form at /look, as a query at /, as JSON elsewhere."""
-    look = path == "/look"
-    body = urlencode(fields).encode() if look else json.dumps(fields).encode()
-    kind = "application/x-www-form-urlencoded" if look else "application/json"
+    """The answer of a server of its own: to fields as a query at /, as JSON elsewhere."""
     get = path in ("/", "/openapi.json")
     scope = {
         "type": "http",
         "method": "GET" if get else "POST",
         "path": path,
         "query_string": urlencode(fields).encode() if get else b"",
-        "headers": [(b"host", b"localhost"), (b"content-type", kind.encode())],
+        "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
     }
-    return asyncio.run(_answer(run, page, scope, body))
+    return asyncio.run(_answer(run, page, scope, json.dumps(fields).encode()))
 
 
 async def _answer(run: Any, page: bool, scope: dict[str, Any], body: bytes) -> Answer:

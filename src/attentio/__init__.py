@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from attentio.page.describe import Descriptions, describe
     from attentio.page.document import Page
     from attentio.page.page import view
+    from attentio.runs.changed import Change
     from attentio.runs.constraints import Constraints
     from attentio.runs.filler import MaskedRun
     from attentio.runs.generator import CausalRun
@@ -41,6 +42,7 @@ __all__ = [
     "Additive",
     "Attended",
     "CausalRun",
+    "Change",
     "Constraints",
     "Descriptions",
     "Diagnosis",
@@ -81,6 +83,7 @@ __all__ = [
 # wait for torch.
 _HOMES = {
     "attentio.runs.generator": ("CausalRun",),
+    "attentio.runs.changed": ("Change",),
     "attentio.runs.constraints": ("Constraints",),
     "attentio.runs.filler": ("MaskedRun",),
     "attentio.decoding.sampling": ("Sampling",),

@@ -142,6 +142,7 @@ def _bundle(found: "Contents", out: Path | None) -> int:
     from attentio.files import read_json
     from attentio.runs.bundle import write
     from attentio.runs.card import make_card
+    from attentio.runs.examples import examples
     from attentio.runs.tasks import task_of
     from attentio.training.checkpoint import Checkpoints
 
@@ -155,6 +156,7 @@ def _bundle(found: "Contents", out: Path | None) -> int:
         parameters=sum(parameter.numel() for parameter in found.model.parameters()),
         step=int(checkpoint.name.removeprefix("step-")),
         report=report if current else None,
+        examples=examples(found.path, found.config),
     )
     write(out, found.config, found.tokenizers, found.model, card)
     place = shlex.quote(str(out))

@@ -1,4 +1,7 @@
-"""attentio look RUN "text": the attention behind an output, in the terminal and as a picture, or as a page."""
+"""attentio look RUN "text": the attention behind an output, in the terminal and as a picture, or as a page.
+
+attentio look RUN --over-time: how the attention of some examples formed in training, as a page.
+"""
 
 import argparse
 import re
@@ -27,12 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="a run directory, a bundle, or a model that comes along; several with commas between answer together",
     )
-    parser.add_argument("text", help="a source text; for a language model, any text")
+    parser.add_argument("text", nargs="?", help="a source text; for a language model, any text")
+    parser.add_argument(
+        "--over-time",
+        action="store_true",
+        help="without a text: a page on how the attention formed in training, of a run with training.watch",
+    )
     parser.add_argument(
         "--out",
         metavar="FILE",
         type=Path,
-        help=".html for a page; .png or .svg for a picture (default: TEXT.png in RUN/pictures or pictures/RUN)",
+        help=".html for a page; .png or .svg for a picture (default: TEXT.png, or over-time.html, in RUN/pictures or "
+        "pictures/RUN)",
     )
     parser.add_argument("--beam", type=Beam, help="hypotheses per text; 1 is greedy (default: as configured)")
     parser.add_argument("--layer", type=Count, help="of a language model, from 1 (default: the last)")
@@ -40,6 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
+    if arguments.over_time:
+        return _over_time(arguments)
+    if arguments.text is None:
+        raise AttentioError("give a text to look at, or --over-time for how the attention formed in training")
+
     from rich.console import Console
 
     from attentio.data.lines import check_text
@@ -85,6 +99,26 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         console.print(said(f"wrote {path}"), markup=False, soft_wrap=True)
     if not arguments.out:
         console.print(said("every layer and head, in a browser: --out page.html"), style="dim")
+    return 0
+
+
+def _over_time(arguments: argparse.Namespace) -> int:
+    from attentio.page.over_time import over_time
+    from attentio.runs.places import outputs_folder, resolve
+    from attentio.runs.watched import over_time as kept
+    from attentio.text.tokenizer import BOS, SPECIAL_TOKENS
+
+    out = arguments.out or outputs_folder(arguments.run, "pictures") / "over-time.html"
+    if any((arguments.text, arguments.beam, arguments.layer, arguments.head)):
+        raise AttentioError(
+            "--over-time shows the examples that training kept, every layer and head; "
+            "leave the text, --beam, --layer and --head out"
+        )
+    if out.suffix.lower() not in PAGES:
+        raise AttentioError(f"{out}: a page is written as .html")
+    folder = resolve(arguments.run)
+    page = over_time(dict(kept(folder)), begin=SPECIAL_TOKENS[BOS], title=folder.resolve().name)
+    print(said(f"wrote {page.save(out)}"))
     return 0
 
 

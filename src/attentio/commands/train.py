@@ -86,6 +86,7 @@ def train(config: Config, folder: Path, device_name: str, allow_code: Sequence[s
     from attentio.runs.own_code import own_code, tell_changes
     from attentio.runs.sums import sums
     from attentio.runs.tasks import task_of
+    from attentio.runs.watched import Watched
     from attentio.training.checkpoint import Checkpoints
     from attentio.training.distillation import Teaching
     from attentio.training.footprint import check_training_fits
@@ -183,7 +184,11 @@ def train(config: Config, folder: Path, device_name: str, allow_code: Sequence[s
                     records.write(row)
                 show(row)
 
-            progress = trainer.run(record, should_stop=lambda: bool(received))
+            watch = None
+            if first and options.watch:
+                fixed = task.to_watch(contents, dev_part, options.watch)
+                watch = Watched(folder, model, fixed, every=options.validate_every, after=trainer.progress.step)
+            progress = trainer.run(record, should_stop=lambda: bool(received), watch=watch)
         if first:
             write_memory(folder)
     if received or not progress.finished:

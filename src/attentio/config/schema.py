@@ -325,6 +325,8 @@ class TrainingConfig(Recipe):
     validation_size: sources of dev that are decoded each time, or batches of its text.
         `--training.validation_size 100`
     samples: outputs that are shown at each validation. `--training.samples 0`
+    watch: examples of dev whose attention is kept at each validation, for `attentio look RUN --over-time`.
+        `--training.watch 3`
     keep_checkpoints: the latest ones, besides the best. `--training.keep_checkpoints 1`
     seed: of the first weights, dropout and the order of data. `--training.seed 7`
     distill: what is learnt of a teacher: its probabilities at each token (`tokens`), or its outputs in place of the
@@ -335,6 +337,7 @@ class TrainingConfig(Recipe):
     batch_tokens: int = tokens(2048)
     validation_size: int = updates(500)
     samples: int = whole(0, 1000)(3)
+    watch: int = whole(0, 8)(0)
     keep_checkpoints: int = updates(3)
     seed: int = any_seed(1)
     distill: Literal["tokens", "sequences"] = "tokens"

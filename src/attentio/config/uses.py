@@ -122,6 +122,11 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
         lambda config: config.model.order == 1 if _hard(config) else _luong(config) and config.model.local is not None,
         "model.local m or p of model.attention luong, and model.order 1 of hard attention",
     ),
+    (
+        "training.watch",
+        lambda config: "transformer" in _parts(config) or config.model.attention != "none",
+        "models with attention",
+    ),
     ("training.label_smoothing", lambda config: not config.model.has_own_likelihood, _WITH_LOGITS),
     ("model.reach", lambda config: config.model.score == "location", "model.score location"),
     ("model.transformer.", lambda config: "transformer" in _parts(config), "Transformers"),

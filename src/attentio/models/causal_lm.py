@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from attentio.attention.mask import Mask
 from attentio.attention.mask import segments as same_segment
 from attentio.layers.cache import KeyValueCache, Slots
 from attentio.layers.linear import Linear
@@ -49,26 +50,29 @@ class CausalLM(nn.Module):
         tokens: Int[Tensor, "batch length"],
         segments: Int[Tensor, "batch length"] | None = None,
         positions: Int[Tensor, "batch length"] | None = None,
+        allowed: Mask | None = None,
     ) -> Float[Tensor, "batch length width"]:
         """What `output` turns into the logits of the token after each position.
 
         segments: number of the document that each token belongs to; None for one document a row.
         positions: of each token in its document, from 0; None for those of the row.
+        allowed: which of the keys before it each position may attend to; None for all.
         """
-        return self._read(tokens, segments, positions, need_weights=False).outputs
+        return self._read(tokens, segments, positions, allowed, need_weights=False).outputs
 
     def forward(
         self,
         tokens: Int[Tensor, "batch length"],
         segments: Int[Tensor, "batch length"] | None = None,
         positions: Int[Tensor, "batch length"] | None = None,
+        allowed: Mask | None = None,
     ) -> Float[Tensor, "batch length vocab"]:
         """Logits (not probabilities) of the token after each position; arguments as `features`."""
-        return self.output(self.features(tokens, segments, positions))
+        return self.output(self.features(tokens, segments, positions, allowed))
 
     def attention(self, tokens: Int[Tensor, "batch length"]) -> tuple[BlockWeights, ...]:
         """Each block's self-attention."""
-        return self._read(tokens, None, None, need_weights=True).weights
+        return self._read(tokens, None, None, None, need_weights=True).weights
 
     def start(self, prompt: Int[Tensor, "batch length"], *, packed: PackedWeights | None = None) -> CausalState:
         """The state after a prompt, which may be empty, with one hypothesis per row."""
@@ -86,9 +90,17 @@ class CausalLM(nn.Module):
         return Step(logits, weights, replace(state, slots=slots, caches=caches))
 
     def _read(
-        self, tokens: Tensor, segments: Tensor | None, positions: Tensor | None, *, need_weights: bool
+        self,
+        tokens: Tensor,
+        segments: Tensor | None,
+        positions: Tensor | None,
+        allowed: Mask | None,
+        *,
+        need_weights: bool,
     ) -> Stacked:
         if positions is None:
             positions = positions_of(tokens)
-        allowed = None if segments is None else same_segment(segments, segments)
+        if segments is not None:
+            together = same_segment(segments, segments)
+            allowed = together if allowed is None else together & allowed
         return self.stack(self.embedding(tokens, positions), positions, allowed, need_weights=need_weights)

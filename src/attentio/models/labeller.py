@@ -3,6 +3,7 @@
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from attentio.attention.mask import Mask
 from attentio.layers.linear import Linear
 from attentio.layers.token_embedding import TokenEmbedding, positions_of
 from attentio.layers.transformer_block import BlockWeights
@@ -28,22 +29,25 @@ class Labeller(nn.Module):
         return self.labels
 
     def features(
-        self, tokens: Int[Tensor, "batch length"], lengths: Int[Tensor, "batch"]
+        self, tokens: Int[Tensor, "batch length"], lengths: Int[Tensor, "batch"], allowed: Mask | None = None
     ) -> Float[Tensor, "batch length width"]:
-        """What `output` turns into the logits of the label at each position."""
-        return self.dropout(self._read(tokens, lengths, need_weights=False).outputs)
+        """What `output` turns into the logits of the label at each position.
+
+        allowed: which keys each position may attend to, of those of its text; None for all.
+        """
+        return self.dropout(self._read(tokens, lengths, allowed, need_weights=False).outputs)
 
     def forward(
-        self, tokens: Int[Tensor, "batch length"], lengths: Int[Tensor, "batch"]
+        self, tokens: Int[Tensor, "batch length"], lengths: Int[Tensor, "batch"], allowed: Mask | None = None
     ) -> Float[Tensor, "batch length labels"]:
-        """Logits (not probabilities) of the label at each position."""
-        return self.output(self.features(tokens, lengths))
+        """Logits (not probabilities) of the label at each position; arguments as `features`."""
+        return self.output(self.features(tokens, lengths, allowed))
 
     def attention(self, tokens: Int[Tensor, "batch length"], lengths: Int[Tensor, "batch"]) -> tuple[BlockWeights, ...]:
         """Each block's self-attention."""
-        return self._read(tokens, lengths, need_weights=True).weights
+        return self._read(tokens, lengths, None, need_weights=True).weights
 
-    def _read(self, tokens: Tensor, lengths: Tensor, *, need_weights: bool) -> Stacked:
+    def _read(self, tokens: Tensor, lengths: Tensor, allowed: Mask | None, *, need_weights: bool) -> Stacked:
         positions = positions_of(tokens)
-        mask = real_keys(lengths, tokens.shape[1])
+        mask = real_keys(lengths, tokens.shape[1], allowed)
         return self.stack(self.embedding(tokens, positions), positions, mask, need_weights=need_weights)

@@ -21,10 +21,14 @@ from attentio.models.memory import Memory
 from attentio.models.protocols import Step
 
 
-def real_keys(lengths: Int[Tensor, "batch"], width: int) -> Mask | None:
-    """The padding of a batch `width` wide; None where every row is full, which is faster."""
-    full = not writing_onnx() and lengths.numel() and int(lengths.min()) >= width
-    return None if full else padding(lengths)
+def real_keys(lengths: Int[Tensor, "batch"], width: int, allowed: Mask | None = None) -> Mask | None:
+    """The padding of a batch `width` wide; None where every row is full, which is faster.
+
+    allowed: which of the real keys may be attended to; None for all.
+    """
+    if not writing_onnx() and lengths.numel() and int(lengths.min()) >= width:
+        return allowed
+    return padding(lengths) if allowed is None else padding(lengths) & allowed
 
 
 class TransformerEncoder(nn.Module):

@@ -70,9 +70,9 @@ def document(
     """
     if language not in (None, *LANGUAGES):
         raise ValueError(f"language must be one of {', '.join(map(repr, LANGUAGES))}, or None, got {language!r}")
-    script, style = ("\n".join(map(_asset, names)) for names in (scripts, styles))
+    script, style = map(text_of, (scripts, styles))
     policy = (
-        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
+        f"default-src 'none'; script-src {source_of(script)}; style-src {source_of(style)}; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
     texts = {each: _strings(strings, each) for each in LANGUAGES}
@@ -96,11 +96,16 @@ def _strings(names: Sequence[str], language: str) -> dict[str, str]:
     return {key: text for name in names for key, text in json.loads(_asset(f"{name}.{language}.json")).items()}
 
 
+def text_of(names: Sequence[str]) -> str:
+    """Assets, one after the other, as a page has them."""
+    return "\n".join(map(_asset, names))
+
+
 @cache
 def _asset(name: str) -> str:
     return files("attentio.page").joinpath("assets", name).read_text(encoding="utf-8")
 
 
-def _hash(text: str) -> str:
+def source_of(text: str) -> str:
     """The source of a content security policy that lets this text in, and no other."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -20,7 +20,7 @@ SCRIPTS = (
     *("steps_picture.js", "steps.js"),
     *("table.js", "framed.js", "tour.js", "frame.js"),
 )
-STYLES = ("page.css", "evidence.css", "steps.css")
+STYLES = ("page.css", "evidence.css", "steps.css", "framed.css")
 STRINGS = ("strings", "evidence", "tour", "steps")
 
 

@@ -14,6 +14,7 @@ from attentio.data.part import HELD_OUT, Part
 from attentio.errors import AttentioError
 from attentio.files import read_json
 from attentio.runs.build import Tokenizers
+from attentio.runs.examples import examples_of
 from attentio.runs.sums import check_sums
 from attentio.runs.tasks import task_of
 from attentio.text.tokenizer import Tokenizer
@@ -74,7 +75,8 @@ def prepare(
         tokenizers.save(folder / "tokenizer")
         if config.data.dev is None:
             dev.write(folder / HELD_OUT)
-        system.replace_text(folder / "data.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+        written = {**facts, "examples": examples_of(config, dev)}
+        system.replace_text(folder / "data.json", json.dumps(written, indent=1, ensure_ascii=False) + "\n")
     system.replace_text(folder / "config.yaml", to_yaml(config))
     return tokenizers
 

@@ -1,5 +1,6 @@
 """A bundle's card: what its model is, what it was trained on and how good it was found to be. Light to import."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,13 @@ from attentio.files import parse_json, read_json
 from attentio.runs.archive import CARD, unpack
 
 
-def make_card(config: Config, *, parameters: int, step: int, report: Path | None = None) -> dict[str, Any]:
-    """What can be told of any model. step: of the checkpoint. report: the `scores.json` of an evaluation."""
+def make_card(
+    config: Config, *, parameters: int, step: int, report: Path | None = None, examples: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What can be told of any model. step: of the checkpoint. report: the `scores.json` of an evaluation.
+
+    examples: texts to try it with.
+    """
     data = {part: getattr(config.data, part) for part in ("train", "dev", "test")}
     return {
         "name": config.name,
@@ -21,6 +27,7 @@ def make_card(config: Config, *, parameters: int, step: int, report: Path | None
         "seed": config.training.seed,
         "data": data,
         "quality": None if report is None else quality_in(report),
+        "examples": list(examples) or None,
     }
 
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from attentio.data.kept import Cache
     from attentio.evaluation.report import Evaluation
+    from attentio.runs.changed import Change, Changed
     from attentio.runs.inspected import Inspected
+    from attentio.runs.watched import Fixed
     from attentio.text.tokenizer import Tokenizer
     from attentio.training.loop import Corpus, Validation
 
@@ -98,6 +100,13 @@ def evaluate(run: CausalRun, part: Part, bar: "Progress") -> "Evaluation":
     return documents.report(run, part, found, scores, title=title, seconds=time.perf_counter() - started)
 
 
+def to_watch(contents: Contents, dev: Part, count: int) -> "Fixed":
+    from attentio.runs.watched import fixed_rows
+
+    run = CausalRun.of(contents)
+    return fixed_rows((run.rows([text])[0] for text in dev.items), run.tokenizer, count=count, lengths=False)
+
+
 def example_inputs(run: CausalRun) -> "dict[str, Tensor]":
     return {"tokens": random_ids(run.tokenizer, rows=3, length=11)}
 
@@ -139,6 +148,20 @@ def answers(run: CausalRun, questions: Sequence[Question], each_step: Callable[[
     found = run.generate(one.text, **one.options, each_step=each_step)
     kept = ("text", "tokens", "log_prob", "finished")
     return [{"text": one.text, "samples": [{name: getattr(each, name) for name in kept} for each in found]}]
+
+
+def change(run: CausalRun, text: str, change: "Change", each_step: Callable[[], None]) -> "Changed":
+    return run.change(text, change, max_tokens=LIVE_TOKENS, each_step=each_step)
+
+
+def change_work(run: CausalRun, text: str) -> int:
+    return (2 * LIVE_TOKENS + 1) * run.most_tokens(text, LIVE_TOKENS)  # read anew for each token
+
+
+def to_try(text: str) -> str:
+    """Its beginning."""
+    words = text.split()
+    return " ".join(words[: min(4, max(1, len(words) // 2))])
 
 
 def live(run: CausalRun, text: str, each_step: Callable[[], None]) -> "Inspected":

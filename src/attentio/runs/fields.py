@@ -35,16 +35,19 @@ class Fields:
 
     All raise AttentioError for a field of another type, out of its range, or, without a default, missing.
 
-    known: what was taken so far, each with its JSON schema.
+    known: what was taken so far, each with its JSON schema. required: those of them without which nothing can be asked.
     """
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         self.left = dict(given)
         self.known: dict[str, dict[str, Any]] = {}
+        self.required: list[str] = []
 
     def text(self, name: str, default: str | None = None) -> str:
         """A text of at most `LONGEST_TEXT` characters; required without a default."""
         value = self._take(name, default, type="string", maxLength=LONGEST_TEXT)
+        if default is None:
+            self.required.append(name)
         if not isinstance(value, str):
             raise AttentioError(f"{name} must be a text, got {_shown(value)}")
         if len(value) > LONGEST_TEXT:
@@ -66,6 +69,22 @@ class Fields:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             raise AttentioError(f"{name} must be a whole number from {least} to {most}, got {_shown(value)}")
         return value
+
+    def place(self, name: str, *, most: int) -> int:
+        """A whole number from 0; required."""
+        found = self.whole(name, None, least=0, most=most)
+        self.required.append(name)
+        if found is None:
+            raise AttentioError(f"{name} must be a whole number from 0 to {most}, got nothing")
+        return found
+
+    def choice(self, name: str, *choices: str) -> str:
+        """One of these; required."""
+        value = self._take(name, None, type="string", enum=[*choices])
+        self.required.append(name)
+        if value not in choices:
+            raise AttentioError(f"{name} must be one of {', '.join(choices)}, got {_shown(value)}")
+        return str(value)
 
     def number(self, name: str, default: float | None) -> float | None:
         """A finite number."""

@@ -1,6 +1,6 @@
 """A trained masked language model, ready to use: it fills holes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from attentio.text.normal import normalized
 from attentio.text.protocol import AnyTokenizer
 
 if TYPE_CHECKING:
+    from attentio.runs.changed import Change, Changed
     from attentio.runs.inspected import Inspected
 
 
@@ -39,6 +40,8 @@ class MaskedRun(OneKind):
     SelfAttention(... tokens, weights [4, ...])
     >>> run.inspect("He looked [MASK] her.")
     Inspected('He looked ...', 4 attentions; .page() shows them)
+    >>> run.change("He looked [MASK] her.", at.Change(1, "erase"), each_step=lambda: None)
+    Changed('He looked ... her.' → 'He looked ... her.')
     >>> run.read(" He looked. "), run.rows(["He looked."])[0] == run.encode("He looked.")
     ('He looked.', True)
     >>> from attentio.runs.load import read
@@ -140,6 +143,17 @@ class MaskedRun(OneKind):
         ids = self.encode(text)
         filled = self.fill(text, top=1)[0][0].text if self.mask in ids else None
         return inspect_filling(self.model, self.tokenizer, text, ids, filled)
+
+    def change(self, text: str, change: "Change", *, each_step: Callable[[], None] = lambda: None) -> "Changed":
+        """What fills the holes of a text, and once a token of it is erased, hidden (a hole, too) or replaced.
+
+        each_step: called before each reading; what it raises ends the call. Raises AttentioError for a change that
+        cannot be made.
+        """
+        from attentio.runs.changed import changed_filling
+
+        ids = self.encode(text)
+        return changed_filling(self.model, self.tokenizer, ids, change, mask=self.mask, each_step=each_step)
 
     def encode(self, text: str) -> list[int]:
         """The ids that the model reads for a text that may have holes."""

@@ -22,6 +22,7 @@ from attentio.text.normal import normalized
 from attentio.text.protocol import AnyTokenizer
 
 if TYPE_CHECKING:
+    from attentio.runs.changed import Change, Changed
     from attentio.runs.inspected import Inspected
 
 
@@ -39,6 +40,8 @@ class CausalRun(OneKind):
     SelfAttention(... tokens, weights [4, ...])
     >>> run.inspect("The prince", max_tokens=2, each_step=lambda: None)
     Inspected('The prince...', 4 attentions; .page() shows them)
+    >>> run.change("The prince", at.Change(1, "hide"), max_tokens=2, each_step=lambda: None)
+    Changed('The prince...' → '...')
     >>> run.read(" The prince "), run.most_tokens("The prince", 5) == len(run.encode("The prince")) + 5
     ('The prince ', True)
     >>> run.rows(["The prince"])[0][:-1] == run.encode("The prince")
@@ -172,6 +175,26 @@ class CausalRun(OneKind):
         greedy = Sampling(temperature=0.0)
         output = self.generate(text, greedy, max_tokens=max_tokens, each_step=each_step)[0] if max_tokens else None
         return inspect_continuation(self.model, self.tokenizer, text, self.encode(text), output)
+
+    def change(
+        self, text: str, change: "Change", *, max_tokens: int = 24, each_step: Callable[[], None] = lambda: None
+    ) -> "Changed":
+        """How a text most probably goes on, and once a token of it is erased, hidden or replaced.
+
+        max_tokens: most tokens to go on with. each_step: called before each reading; what it raises ends the call.
+        Raises AttentioError for a change that cannot be made.
+        """
+        from attentio.runs.changed import changed_continuation
+
+        return changed_continuation(
+            self.model,
+            self.tokenizer,
+            self.encode(text),
+            change,
+            most=lambda ids: self._limit(ids, max_tokens),
+            end=self.end,
+            each_step=each_step,
+        )
 
     def most_tokens(self, prompt: str, max_tokens: int) -> int:
         """Tokens of a prompt and of the longest text that may follow it."""

@@ -22,6 +22,7 @@ from attentio.text.protocol import AnyTokenizer
 from attentio.text.unknown import Unknown, unknown_in
 
 if TYPE_CHECKING:
+    from attentio.runs.changed import Change, Changed
     from attentio.runs.inspected import Inspected
 
 ROWS_AT_A_TIME = 64
@@ -62,6 +63,8 @@ class LabelRun(OneKind):
     SelfAttention(15 tokens, weights [2, 4, 15, 15])
     >>> run.inspect("14 March 2026")
     Inspected('... ... ...', 2 attentions; .page() shows them)
+    >>> run.change("14 March 2026", at.Change(3, "erase"), each_step=lambda: None)
+    Changed('... ... ...' → '... ... ...')
     >>> run.read(" 14 March 2026 "), len(run.encode("14 March 2026")), len(run.padded([[2, 3]]))
     ('14 March 2026', 15, 2)
     >>> from attentio.runs.load import read
@@ -150,6 +153,17 @@ class LabelRun(OneKind):
             blocks = self.model.attention(*self.padded([ids]))
         weights = torch.stack([block.own[0] for block in blocks if block.own is not None])
         return SelfAttention(self.tokenizer.tokens(ids), weights.cpu())
+
+    def change(self, text: str, change: "Change", *, each_step: Callable[[], None] = lambda: None) -> "Changed":
+        """The labels of a text, and once a token of it is erased, hidden or replaced; of its first row.
+
+        each_step: called before each reading; what it raises ends the call. Raises AttentioError for a change that
+        cannot be made.
+        """
+        from attentio.runs.changed import changed_labels
+
+        row = word_rows([self.read(text)], self.tokenizer, block=self.config.text.block)[0][0]
+        return changed_labels(self.model, self.tokenizers, row, change, each_word=self.each_word, each_step=each_step)
 
     def inspect(self, text: str) -> "Inspected":
         """A text as the model reads it, with every layer and head."""

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     from attentio.data.kept import Cache
     from attentio.evaluation.report import Evaluation
+    from attentio.runs.changed import Change, Changed
     from attentio.runs.inspected import Inspected
+    from attentio.runs.watched import Fixed
     from attentio.training.loop import Corpus, Validation
 
 blueprint = LABELLER
@@ -154,6 +156,13 @@ def evaluate(run: LabelRun, part: Part, bar: "Progress") -> "Evaluation":
     )
 
 
+def to_watch(contents: Contents, dev: Part, count: int) -> "Fixed":
+    from attentio.runs.watched import fixed_rows
+
+    run = LabelRun.of(contents)
+    return fixed_rows((run.encode(pair.source) for pair in dev.items), run.tokenizer, count=count, lengths=True)
+
+
 def example_inputs(run: LabelRun) -> "dict[str, Tensor]":
     return {"tokens": random_ids(run.tokenizer, rows=3, length=11), "lengths": torch.tensor([11, 4, 7])}
 
@@ -176,6 +185,18 @@ def answers(run: LabelRun, questions: Sequence[Question], each_step: Callable[[]
         | {"unknown": [each._asdict() for each in one.unknown]}
         for text, one in zip(texts, run.label(texts), strict=True)
     ]
+
+
+def change(run: LabelRun, text: str, change: "Change", each_step: Callable[[], None]) -> "Changed":
+    return run.change(text, change, each_step=each_step)
+
+
+def change_work(run: LabelRun, text: str) -> int:
+    return 2 * len(run.encode(text))
+
+
+def to_try(text: str) -> str:
+    return text
 
 
 def live(run: LabelRun, text: str, each_step: Callable[[], None]) -> "Inspected":

@@ -16,7 +16,7 @@ from attentio.runs.build import MASKED_LM, Tokenizers, learn_tokenizer
 from attentio.runs.directory import Contents
 from attentio.runs.fields import NUMBERS_PER_TOKEN, Fields, Question
 from attentio.runs.filler import MaskedRun
-from attentio.runs.vocabulary import random_ids
+from attentio.runs.vocabulary import HOLES, random_ids
 from attentio.text.protocol import AnyTokenizer
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from attentio.data.kept import Cache
     from attentio.evaluation.language import TokenScores
     from attentio.evaluation.report import Evaluation
+    from attentio.runs.changed import Change, Changed
     from attentio.runs.inspected import Inspected
+    from attentio.runs.watched import Fixed
     from attentio.text.tokenizer import Tokenizer
     from attentio.training.loop import Corpus, Validation
 
@@ -123,6 +125,13 @@ def _one_by_one(run: MaskedRun, part: Part, count: int, bar: "Progress") -> "Tok
     return score_tokens(run.model, copies, ignore_index=IGNORE_INDEX)  # type: ignore[arg-type]
 
 
+def to_watch(contents: Contents, dev: Part, count: int) -> "Fixed":
+    from attentio.runs.watched import fixed_rows
+
+    run = MaskedRun.of(contents)
+    return fixed_rows((run.rows([text])[0] for text in dev.items), run.tokenizer, count=count, lengths=True)
+
+
 def example_inputs(run: MaskedRun) -> "dict[str, Tensor]":
     return {"tokens": random_ids(run.tokenizer, rows=3, length=11), "lengths": torch.tensor([11, 4, 7])}
 
@@ -147,6 +156,21 @@ def answers(run: MaskedRun, questions: Sequence[Question], each_step: Callable[[
         {"text": text, "holes": [[vars(candidate) for candidate in candidates] for candidates in holes]}
         for text, holes in zip(texts, run.fill_all(texts, **questions[0].options), strict=True)
     ]
+
+
+def change(run: MaskedRun, text: str, change: "Change", each_step: Callable[[], None]) -> "Changed":
+    return run.change(text, change, each_step=each_step)
+
+
+def change_work(run: MaskedRun, text: str) -> int:
+    return 2 * len(run.encode(text))
+
+
+def to_try(text: str) -> str:
+    """With a hole in its middle."""
+    words = text.split()
+    words[len(words) // 2] = HOLES[0]
+    return " ".join(words)
 
 
 def live(run: MaskedRun, text: str, each_step: Callable[[], None]) -> "Inspected":

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from attentio.data.kept import Cache
     from attentio.evaluation.report import Evaluation
+    from attentio.runs.changed import Change, Changed
     from attentio.runs.fields import Fields, Question
     from attentio.runs.inspected import Inspected
+    from attentio.runs.watched import Fixed
     from attentio.text.tokenizer import Tokenizer
     from attentio.training.loop import Corpus, Validation
 
@@ -78,6 +80,10 @@ class Task(Protocol):
         """What is measured on the way. contents: of the run in training. say: where to show the results."""
         ...
 
+    def to_watch(self, contents: Contents, dev: Part, count: int) -> "Fixed":
+        """The first examples of dev whose attention is kept over the training."""
+        ...
+
     def example_inputs(self, run: Any) -> "dict[str, Tensor]":
         """Arguments that the model of a run can be called with: random tokens."""
         ...
@@ -92,6 +98,18 @@ class Task(Protocol):
 
     def answers(self, run: Any, questions: "Sequence[Question]", each_step: Callable[[], None]) -> list[dict[str, Any]]:
         """What a served run answers to questions with the same options, several only where they go together."""
+        ...
+
+    def change(self, run: Any, text: str, change: "Change", each_step: Callable[[], None]) -> "Changed":
+        """What a served run says of a text before and after a change of it."""
+        ...
+
+    def change_work(self, run: Any, text: str) -> int:
+        """As `work`, of a change."""
+        ...
+
+    def to_try(self, text: str) -> str:
+        """What to give a model of this kind, made of a text of its data."""
         ...
 
     def live(self, run: Any, text: str, each_step: Callable[[], None]) -> "Inspected":

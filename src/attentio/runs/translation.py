@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from attentio.data.kept import Cache
     from attentio.data.pairs import Pair
     from attentio.evaluation.report import Evaluation
+    from attentio.runs.changed import Change, Changed
     from attentio.runs.inspected import Inspected
+    from attentio.runs.watched import Fixed
     from attentio.text.tokenizer import Tokenizer
     from attentio.training.loop import Corpus, Validation
 
@@ -40,6 +43,9 @@ options: Mapping[str, frozenset[str]] = {
     "evaluate": frozenset({"beam", "max_length_ratio", "metrics", "calibrate"}),
     "look": frozenset({"beam"}),
 }
+
+WATCHED_AMONG = 1000
+"""Pairs of dev among which those are found whose attention is kept over the training."""
 
 DEV_LOSS = "dev_loss"
 """Nats a token, teacher-forced and without label smoothing."""
@@ -282,6 +288,33 @@ def look(run: Run, text: str, *, beam: int | None = None) -> AttentionPicture:
     return AttentionPicture(title, note, output.attention, output.source_tokens, output.tokens, output.warnings())
 
 
+def to_watch(contents: Contents, dev: Part, count: int) -> "Fixed":
+    from attentio.runs.watched import LONGEST, Fixed
+
+    tokenizers = contents.tokenizers
+    pairs = list({pair.source: pair for pair in islice(dev.items, WATCHED_AMONG)}.values())
+    encoded = _encoded(contents.config, pairs, tokenizers)
+    short = (encoded.source_lengths <= LONGEST) & (encoded.target_lengths <= LONGEST)
+    chosen = np.flatnonzero(short)[:count]
+    if not len(chosen):
+        raise AttentioError(
+            f"training.watch: none of the first pairs of {dev.name} has at most {LONGEST} tokens on each side; "
+            f"set it to 0"
+        )
+    batch = encoded.batch(chosen)
+    copying = Copying(tokenizers.source, tokenizers.target) if contents.config.model.copy else None
+    of_each = [copying.of(pairs[i].source) if copying else (tokenizers.source, tokenizers.target) for i in chosen]
+    sides = ((batch.source, batch.source_lengths), (batch.target_output, batch.target_lengths))
+    tokens, target_tokens = (
+        [
+            each[side].tokens(row[:length].tolist())
+            for each, row, length in zip(of_each, ids, lengths.tolist(), strict=True)
+        ]
+        for side, (ids, lengths) in enumerate(sides)
+    )
+    return Fixed(batch.inputs, tokens, target_tokens, batch.target_output)
+
+
 def example_inputs(run: Run) -> dict[str, torch.Tensor]:
     source = random_ids(run.tokenizers.source, rows=3, length=11)
     target = random_ids(run.tokenizers.target, rows=3, length=8)
@@ -323,6 +356,18 @@ def _told(one: Translation, *, attention: bool) -> dict[str, Any]:
         if one.copied is not None:
             said["copied"] = one.copied
     return said
+
+
+def change(run: Run, text: str, change: "Change", each_step: Callable[[], None]) -> "Changed":
+    return run.change(text, change, each_step=each_step)
+
+
+def change_work(run: Run, text: str) -> int:
+    return (2 * run.config.decoding.beam + 3) * run.most_tokens(text)  # two searches, and three outputs said again
+
+
+def to_try(text: str) -> str:
+    return text
 
 
 def live(run: Run, text: str, each_step: Callable[[], None]) -> "Inspected":

@@ -4,7 +4,7 @@ import copy
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -43,6 +43,7 @@ from attentio.text.unknown import Unknown, unknown_in
 if TYPE_CHECKING:
     from attentio.export.ctranslate2 import Type
     from attentio.runs.aligned import Aligned
+    from attentio.runs.changed import Change, Changed
     from attentio.runs.ctranslate2_search import CTranslate2Search
     from attentio.runs.inspected import Inspected
 
@@ -75,6 +76,8 @@ class Run(OneKind):
     [[Translation('2026-03-14', score ...), Translation('2026-03-14', score ...)]]
     >>> run.inspect("14 March 2026", beam=1, each_step=lambda: None)
     Inspected('2026-03-14', 1 attentions; .page() shows them)
+    >>> run.change("14 March 2026", at.Change(3, "replace", "m"), beam=1, each_step=lambda: None)
+    Changed('2026-03-14' → '2026-...')
     >>> run.align([("14 March 2026", "2026-03-14")], layer=None)
     [Aligned(14 tokens of the source, 11 of the target)]
     >>> run.score([("14 March 2026", "2026-03-14")], progress=lambda done: None)
@@ -303,6 +306,33 @@ class Run(OneKind):
         return inspect_translation(
             self.model, self._tokenizers_of(text), text, self._source_ids([text])[0], output, begin=self.begin
         )
+
+    def change(
+        self, text: str, change: "Change", *, beam: int | None = None, each_step: Callable[[], None] = lambda: None
+    ) -> "Changed":
+        """The best output for a text, and the best one once a token of the text is erased, hidden or replaced.
+
+        Options as in `candidates`. Raises AttentioError for a change that cannot be made, and for several models
+        together.
+        """
+        from attentio.runs.changed import ReadOtherwise, changed_translation, read_changed
+
+        if not isinstance(self.model, EncoderDecoder):
+            raise AttentioError(f"{self.path}: the inside of one model can be changed, and these are several; give one")
+        text = self.read(text)
+        (ids,) = self._source_ids([text])
+        tokenizers = self._tokenizers_of(text)
+        source = tokenizers.source
+        read = read_changed(ids, change, source, stand_in=source.unknown, encode=source.encode)
+        erased = change.place if change.how == "erase" else None
+        found = []
+        for model in (ReadOtherwise(self.model, ids), ReadOtherwise(self.model, read, erased=erased)):
+            run = copy.copy(self)
+            run.model, run._elsewhere = cast(Any, model), None
+            ((output,),) = run.candidates([text], beam=beam, attention=False, each_step=each_step)
+            found.append((model, output))
+        before, after = found
+        return changed_translation(before, after, tokenizers, begin=self.begin, each_step=each_step)
 
     def score(
         self, pairs: Sequence[tuple[str, str]], *, progress: Callable[[int], None] = lambda done: None

@@ -1,9 +1,9 @@
-"""What a served run answers, by path: a request's fields checked, the model asked, the result as JSON or as a page."""
+"""What a served run answers, by path: a request's fields checked, the model asked, the result as JSON."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -13,13 +13,15 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
 
 from attentio.errors import AttentioError
+from attentio.runs.changed import Change, asked_change
+from attentio.runs.examples import examples
 from attentio.runs.fields import Fields, Question
 from attentio.runs.places import SUFFIX
 from attentio.runs.tasks import AnyRun, task_of
 from attentio.serving.door import Door
-from attentio.serving.fields import FORM, JSON, query_fields, sent_fields
+from attentio.serving.fields import query_fields, sent_fields
+from attentio.serving.front import LONGEST_SHOWN, front_page, language_of
 from attentio.serving.limits import Limits
-from attentio.serving.live import IN_A_FRAME, LONGEST_SHOWN, failure_page, form_page, language_of, page_reply
 from attentio.serving.metrics import Metrics
 from attentio.serving.model_queue import EachStep, Job, ModelQueue
 from attentio.serving.names import LOOPBACK
@@ -34,12 +36,14 @@ class Answers:
         self._task, self._kind = task_of(run.config), run.config.model.type
         self.verb = f"/{self._task.verb}"
         self._name = run.path.resolve().name.removesuffix(SUFFIX)
+        self._examples = examples(run.path, run.config)
 
     def door(self, *, page: bool, names: Collection[str] = LOOPBACK) -> Door:
         """The whole application. names: by which the server may be called."""
         routes = [
-            Route("/", self.form if page else self.about),
+            Route("/", self.front if page else self.about),
             Route(self.verb, self.answer, methods=["POST"]),
+            Route("/change", self.change, methods=["POST"]),
             Route("/health", self.health),
             Route("/ready", self.ready),
             Route("/metrics", self.metrics),
@@ -52,10 +56,10 @@ class Answers:
             raise HTTPException(HTTPStatus.NOT_FOUND, f"nothing is here; known are {', '.join(paths)}")
 
         router = Router(routes, redirect_slashes=False, default=nothing)
-        return Door(router, paths=paths, names=names, metrics=self._metrics, refusals={"/look": failure_page})
+        return Door(router, paths=paths, names=names, metrics=self._metrics)
 
     async def about(self, request: Request) -> Response:
-        return JSONResponse({"run": self._name, "model": self._kind, "post": [self.verb]})
+        return JSONResponse({"run": self._name, "model": self._kind, "post": [self.verb, "/change"]})
 
     async def health(self, request: Request) -> Response:
         return JSONResponse({"healthy": True})
@@ -72,7 +76,7 @@ class Answers:
         return JSONResponse(openapi(self._run))
 
     async def answer(self, request: Request) -> Response:
-        question = self._task.question(self._run, Fields(await sent_fields(request, JSON, self._limits)))
+        question = self._task.question(self._run, Fields(await sent_fields(request, self._limits)))
         job = Job(
             call=lambda questions, each_step: self._task.answers(self._run, questions, each_step),
             item=question,
@@ -83,26 +87,37 @@ class Answers:
             return await self._streamed(job, question.stream, request)
         return JSONResponse(await self._queue.outcome(job, request.receive))
 
-    async def form(self, request: Request) -> Response:
-        title = f"attentio · {self._name}"
-        return form_page(title=title, kind=self._kind, language=language_of(query_fields(request), request.headers))
+    async def change(self, request: Request) -> Response:
+        fields = Fields(await sent_fields(request, self._limits))
+        text, change = asked_change(fields)
+
+        def changed(changes: list[Change], each_step: EachStep) -> list[dict[str, Any]]:
+            return [asdict(self._task.change(self._run, text, each, each_step)) for each in changes]
+
+        job = Job(call=changed, item=change, work=self._task.change_work(self._run, text))
+        return JSONResponse({"text": text, **await self._queue.outcome(job, request.receive)})
+
+    async def front(self, request: Request) -> Response:
+        return front_page(
+            name=self._name,
+            kind=self._kind,
+            language=language_of(query_fields(request), request.headers),
+            examples=self._examples,
+        )
 
     async def look(self, request: Request) -> Response:
-        given = await sent_fields(request, FORM, self._limits)
-        fields = Fields(given)
+        fields = Fields(await sent_fields(request, self._limits))
         text = fields.checked_text()
-        fields.text("language", "")
         fields.end()
-        language = language_of(given, request.headers)
 
-        def page(texts: list[str], each_step: EachStep) -> list[str]:
-            return [self._task.live(self._run, text, each_step).page(language=language).html for text in texts]
+        def shown(texts: list[str], each_step: EachStep) -> list[dict[str, Any]]:
+            found = [self._task.live(self._run, text, each_step) for text in texts]
+            return [{"page": each.page().html, "tokens": each.tokens} for each in found]
 
         if len(text) > LONGEST_SHOWN:
             raise AttentioError(f"text has {len(text)} characters, more than the limit of {LONGEST_SHOWN} on the page")
         work = self._task.work(self._run, self._task.question(self._run, Fields({"text": text})))
-        html = await self._queue.outcome(Job(call=page, item=text, work=work), request.receive)
-        return page_reply(html, policy=IN_A_FRAME)
+        return JSONResponse(await self._queue.outcome(Job(call=shown, item=text, work=work), request.receive))
 
     async def _streamed(self, job: Job, stream: Callable[[], Iterator[dict[str, Any]]], request: Request) -> Response:
         """The pieces as they come, each a line of JSON; an error is the last."""

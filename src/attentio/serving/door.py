@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -15,8 +15,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from attentio.errors import AttentioError
 from attentio.serving.metrics import Metrics
 
-Refuse = Callable[[HTTPStatus, str], Response]
-
 _ALWAYS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -26,15 +24,10 @@ _LEFT = 499  # what the log says, as nginx's, of a client that did not wait for 
 _log = logging.getLogger(__name__)
 
 
-def refuse_as_json(status: HTTPStatus, message: str) -> Response:
-    """{"error": message}"""
-    return JSONResponse({"error": message}, status)
-
-
 class Door:
     """An ASGI application around another.
 
-    names: by which the server may be called. refusals: how paths refuse that do not refuse as JSON.
+    names: by which the server may be called.
     ending: whether the server is about to end, so that connections are not kept.
     """
 
@@ -45,10 +38,9 @@ class Door:
         paths: Collection[str],
         names: Collection[str],
         metrics: Metrics,
-        refusals: dict[str, Refuse],
     ) -> None:
         self._inside, self._paths, self._names = inside, frozenset(paths), names
-        self._metrics, self._refusals = metrics, refusals
+        self._metrics = metrics
         self.ending = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,13 +72,18 @@ class Door:
         except Exception as error:
             if told:  # nothing else can be said any more
                 raise
-            await _refusal(error, self._refusals.get(path, refuse_as_json))(scope, receive, answer)
+            await _refusal(error)(scope, receive, answer)
         finally:
             if not told:
                 note(_LEFT)
 
 
-def _refusal(error: Exception, refuse: Refuse) -> Response:
+def _refusal(error: Exception) -> Response:
+    """{"error": what is wrong}"""
+
+    def refuse(status: HTTPStatus, message: str) -> Response:
+        return JSONResponse({"error": message}, status)
+
     if isinstance(error, AttentioError):
         return refuse(HTTPStatus.BAD_REQUEST, " ".join(str(error).splitlines()))
     if not isinstance(error, HTTPException):

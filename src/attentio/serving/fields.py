@@ -1,4 +1,4 @@
-"""The fields of a request: of its query, a form or a JSON object."""
+"""The fields of a request: of its query, or a JSON object."""
 
 import asyncio
 import json
@@ -13,11 +13,11 @@ from starlette.requests import Request
 from attentio.errors import AttentioError
 from attentio.serving.limits import Limits
 
-JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+_JSON = "application/json"
 _MOST_FIELDS = 20
 
 
-async def sent_fields(request: Request, content_type: str, limits: Limits) -> dict[str, Any]:
+async def sent_fields(request: Request, limits: Limits) -> dict[str, Any]:
     """What stands in the body.
 
     Raises:
@@ -25,8 +25,8 @@ async def sent_fields(request: Request, content_type: str, limits: Limits) -> di
         AttentioError: it cannot be read.
     """
     given = request.headers.get("content-type", "nothing").partition(";")[0].strip().lower()
-    if given != content_type:
-        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body must be {content_type}, got {given}")
+    if given != _JSON:
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body must be {_JSON}, got {given}")
     try:
         async with asyncio.timeout(limits.patience):
             body = await _body(request, limits.body)
@@ -34,8 +34,7 @@ async def sent_fields(request: Request, content_type: str, limits: Limits) -> di
         told = f"the request took longer to arrive than the limit of {limits.patience:g} seconds"
         raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, told) from None
     try:
-        text = body.decode()
-        found = _flat(text) if content_type == FORM else json.loads(text, object_pairs_hook=_once)
+        found = json.loads(body.decode(), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise AttentioError(f"the body cannot be read: {error}") from None
     if not isinstance(found, dict):
@@ -46,7 +45,8 @@ async def sent_fields(request: Request, content_type: str, limits: Limits) -> di
 def query_fields(request: Request) -> dict[str, str]:
     """What stands in the address after the question mark. AttentioError for what cannot be read."""
     try:
-        return _flat(request.scope["query_string"].decode("ascii"))
+        text = request.scope["query_string"].decode("ascii")
+        return _once(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict"))
     except ValueError as error:
         raise AttentioError(f"the query cannot be read: {error}") from None
 
@@ -62,11 +62,6 @@ async def _body(request: Request, limit: int) -> bytes:
         else:
             return bytes(body)
     raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body has more bytes than the limit of {limit}")
-
-
-def _flat(text: str) -> dict[str, str]:
-    pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
-    return _once(pairs)
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

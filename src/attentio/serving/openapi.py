@@ -4,6 +4,7 @@ import json
 from importlib.resources import files
 from typing import Any
 
+from attentio.runs.changed import asked_change
 from attentio.runs.fields import Fields
 from attentio.runs.tasks import AnyRun, task_of
 from attentio.version import __version__
@@ -12,18 +13,22 @@ from attentio.version import __version__
 def openapi(run: AnyRun) -> dict[str, Any]:
     """As a JSON object."""
     task = task_of(run.config)
-    fields = Fields({"text": "a"})
+    fields, of_change = Fields({"text": "a"}), Fields({"text": "a", "place": 0, "how": "erase"})
     task.question(run, fields)
-    asked = {"type": "object", "properties": fields.known, "additionalProperties": False}
-    if "default" not in fields.known["text"]:
-        asked["required"] = ["text"]
+    asked_change(of_change)
     known: dict[str, Any] = json.loads(files("attentio.serving").joinpath("assets", "answers.json").read_text("utf-8"))
     refusals = {status: _reply(text, known["error"]) for status, text in known["refusals"].items()}
-    post = {
-        "summary": known[task.verb]["summary"],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": asked}}},
-        "responses": {"200": _reply("The answer.", known[task.verb]["answer"]), **refusals},
-    }
+
+    def post(name: str, taken: Fields) -> dict[str, Any]:
+        asked: dict[str, Any] = {"type": "object", "properties": taken.known, "additionalProperties": False}
+        if taken.required:
+            asked["required"] = taken.required
+        return {
+            "summary": known[name]["summary"],
+            "requestBody": {"required": True, "content": {"application/json": {"schema": asked}}},
+            "responses": {"200": _reply("The answer.", known[name]["answer"]), **refusals},
+        }
+
     gets = {
         path: {"get": {"summary": text, "responses": {"200": {"description": text}}}}
         for path, text in known["get"].items()
@@ -31,7 +36,11 @@ def openapi(run: AnyRun) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "attentio", "version": __version__},
-        "paths": {f"/{task.verb}": {"post": post}, **gets},
+        "paths": {
+            f"/{task.verb}": {"post": post(task.verb, fields)},
+            "/change": {"post": post("change", of_change)},
+            **gets,
+        },
     }
 
 

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -92,6 +92,8 @@ class Trainer:
     corpus: the batches. validate: model -> Validation; of rank 0. teaching: what is learnt besides the labels.
     facts: what every checkpoint holds besides the progress.
     record: takes each row of numbers. should_stop: asked after every update; True saves and leaves.
+    watch: called with the number of updates, before the first one and at each validation, while the model is as it is
+        validated; for rank 0.
     """
 
     def __init__(
@@ -122,9 +124,17 @@ class Trainer:
         if fabric.global_rank:  # rank 0 goes on as a process by itself would
             torch.manual_seed(_seed_of(fabric.global_rank))
 
-    def run(self, record: Callable[[MetricsRow], None], should_stop: Callable[[], bool]) -> Progress:
+    def run(
+        self,
+        record: Callable[[MetricsRow], None],
+        should_stop: Callable[[], bool],
+        watch: Callable[[int], None] | None = None,
+    ) -> Progress:
         """Train until the recipe's end, early stopping, or until asked to stop. Returns where it stands then."""
         recipe, progress = self.recipe, self.progress
+        if watch is not None and progress.step == 0:
+            with self._evaluating():
+                watch(0)
         at_once = recipe.accumulate * self.fabric.world_size
         while not progress.finished:
             order = self.corpus.epoch_batches(progress.epoch)
@@ -133,7 +143,7 @@ class Trainer:
                 progress.position += at_once
                 improved = False
                 if progress.step % recipe.validate_every == 0 or progress.step == recipe.max_steps:
-                    improved = self._validate()
+                    improved = self._validate(watch)
                     progress.finished = progress.step == recipe.max_steps or self._out_of_patience()
                 if progress.step % recipe.log_every == 0 or progress.scores:
                     record(self._row())
@@ -195,12 +205,20 @@ class Trainer:
         progress.window_seconds += elapsed
         self.last_rate, self.last_norm = rate, norm
 
-    def _validate(self) -> bool:
-        progress, validation = self.progress, None
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Inside, the model is as it is used: in eval mode, its weights the average, if any."""
         self.objective.eval()
-        if self.fabric.is_global_zero:
-            with torch.inference_mode(), self.average.applied(self.model) if self.average else nullcontext():
+        with torch.inference_mode(), self.average.applied(self.model) if self.average else nullcontext():
+            yield
+
+    def _validate(self, watch: Callable[[int], None] | None) -> bool:
+        progress, validation = self.progress, None
+        with self._evaluating():
+            if self.fabric.is_global_zero:
                 validation = self.validate(self.model)
+                if watch is not None:
+                    watch(progress.step)
         validation = self.fabric.broadcast(validation)
         progress.scores = validation.scores
         if progress.best_goal is None or validation.goal > progress.best_goal:

@@ -24,6 +24,9 @@
     return found;
   }
 
+  // Whether it is from the page of another text: a head of that, and no cell.
+  const anew = () => new URLSearchParams(location.hash.slice(1)).has("anew");
+
   function written(app) {
     const { state } = app, now = new URLSearchParams({ view: state.view });
     for (const name of PLACES) if (state[name] != null) now.set(name, state[name] + 1);
@@ -40,5 +43,5 @@
     app.on(() => { if (app.state.view) history.replaceState(null, "", written(app)); });
   }
 
-  attentio.address = { read, follow };
+  attentio.address = { read, anew, written, follow };
 })();

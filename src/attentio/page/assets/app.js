@@ -246,7 +246,7 @@ const attentioViews = [];
       const { view: wanted, ...linked } = attentio.address.read(payload);
       view = wanted;
       Object.assign(state, linked);
-      limitChoice(true);
+      limitChoice(!attentio.address.anew());
     }
     translate(document.documentElement);
     addPanels();

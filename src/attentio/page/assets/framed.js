@@ -1,4 +1,7 @@
-/* Within the frame of a notebook: tell the notebook how tall the page is, and take its theme. */
+/*
+ * Within a frame: of a notebook, which is told how tall the page is and has a theme; or of the front page of a server,
+ * which has a language as well, and is told what is chosen, so that the page of the next text begins with the same.
+ */
 (() => {
   "use strict";
 
@@ -7,12 +10,17 @@
 
   attentio.framed = (app) => {
     if (window === window.top) return;
-    document.documentElement.style.setProperty("--screen", `${attentio.screen()}px`);
-    const tell = () => parent.postMessage({ attentio: { height: document.body.offsetHeight } }, "*");
-    new ResizeObserver(tell).observe(document.body);
+    const root = document.documentElement, tell = (told) => parent.postMessage({ attentio: told }, "*");
+    root.style.setProperty("--screen", `${attentio.screen()}px`);
+    new ResizeObserver(() => tell({ height: document.body.offsetHeight })).observe(document.body);
     addEventListener("message", ({ source, data }) => {
-      const theme = source === parent && data?.attentio?.theme;
+      const { theme, language } = (source === parent && data?.attentio) || {};
       if (["light", "dark"].includes(theme)) app.set({ theme });
+      if (!["en", "ko"].includes(language)) return;
+      if (!root.hasAttribute("data-front")) app.on(() => tell({ address: attentio.address.written(app) }));
+      root.toggleAttribute("data-front", true);
+      app.set({ language });
+      tell({ heard: true });
     });
   };
 })();
