@@ -113,7 +113,7 @@ OUR_WORDS = (
     "model.attention hard or hard-monotonic of a recurrent decoder",
     "a recurrent decoder with model.attention bahdanau, luong or delayed",
     "model.copy true",
-    "models without model.copy and without hard attention",
+    "models without model.copy, hard attention and transducer",
     "train",
     "dev",
     "pairs",

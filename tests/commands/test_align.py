@@ -80,6 +80,7 @@ def test_words_are_those_between_spaces(seed: int) -> None:
         {"attention": "luong", "score": "location", "input_feeding": False},
         {"decoder": "transformer", "decoder_layers": 2},
         {"attention": "hard-monotonic"},
+        {"attention": "transducer"},
     ],
     ids=str,
 )

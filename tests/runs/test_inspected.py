@@ -21,6 +21,7 @@ RECURRENT = [
     {"attention": "luong", "encoder": "transformer"},
     {"attention": "hard"},
     {"attention": "hard-monotonic", "order": 1, "window": 2, "encoder": "transformer"},
+    {"attention": "transducer"},
     {"attention": "bahdanau", "normalize": "entmax"},
     {"attention": "luong", "local": "p", "window": 3, "normalize": "sparsemax"},
 ]

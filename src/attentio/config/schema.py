@@ -180,7 +180,8 @@ class ModelConfig:
         `--model.type labeller --model.labels text`
     encoder: what reads the source; with any decoder. `--model.encoder transformer`
     decoder: what writes the target; with any encoder. `--model.decoder transformer`
-    attention: of a recurrent decoder (see `attentio.models.presets`). `--model.attention bahdanau`
+    attention: of a recurrent decoder (see `attentio.models.presets`); a transducer edits the source from left to right,
+        and is for targets in its order, from few pairs. `--model.attention bahdanau`
     order: of hard attention: 0 where it looks next does not depend on where it looked, 1 it jumps from there, at most
         `window` positions. `--model.attention hard-monotonic --model.order 1`
     copy: a pointer-generator, which may also say a token of the source, known or not; for characters and words between
@@ -216,7 +217,7 @@ class ModelConfig:
     labels: Literal["words", "text"] = "words"
     encoder: Literal["recurrent", "transformer"] = "recurrent"
     decoder: Literal["recurrent", "transformer"] = "recurrent"
-    attention: Literal["none", "bahdanau", "luong", "delayed", "hard", "hard-monotonic"] = "luong"
+    attention: Literal["none", "bahdanau", "luong", "delayed", "hard", "hard-monotonic", "transducer"] = "luong"
     order: Literal[0, 1] = 0
     copy: bool = False
     coverage: bool = False
@@ -243,7 +244,7 @@ class ModelConfig:
     def has_own_likelihood(self) -> bool:
         """Whether its probabilities are a mixture, so that there are no logits to smooth or to compare."""
         recurrent = self.type == "encoder-decoder" and self.decoder == "recurrent"
-        return recurrent and (self.copy or self.attention.startswith("hard"))
+        return recurrent and (self.copy or self.attention in ("hard", "hard-monotonic", "transducer"))
 
 
 @dataclass(frozen=True, kw_only=True)

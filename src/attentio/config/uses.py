@@ -48,7 +48,7 @@ def _parts(config: Config) -> set[str]:
     return {config.model.encoder, config.model.decoder} if _pairs(config) else {"transformer"}
 
 
-_WITH_LOGITS = "models without model.copy and without hard attention"
+_WITH_LOGITS = "models without model.copy, hard attention and transducer"
 
 _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     (

@@ -42,7 +42,9 @@ def write(model: EncoderDecoder, folder: Path, facts: dict[str, Any]) -> None:
     Raises AttentioError for a model whose state is more than that of its decoder.
     """
     if isinstance(model, Likelihood):
-        raise AttentioError("models with a hard attention or model.copy cannot be written as ONNX; choose --to bundle")
+        raise AttentioError(
+            "models with a hard attention, a transducer or model.copy cannot be written as ONNX; choose --to bundle"
+        )
     naming = _naming(model.decoder)
     for module in model.modules():
         if isinstance(module, SinusoidalPositions):

@@ -10,7 +10,7 @@ Cotterell 2019, "Exact Hard Monotonic Attention for Character-Level Inflection".
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -36,8 +36,12 @@ class HardSource(NamedTuple):
     lengths: Int[Tensor, "batch"]
 
 
+Source = TypeVar("Source", bound=tuple[Tensor, ...])
+"""What a decoder needs of the source, as named tensors that have the sentences first."""
+
+
 @dataclass(frozen=True)
-class HardState:
+class HardState(Generic[Source]):
     """Where a decoder stands between two tokens.
 
     prior: log p(a_i | y_<i) of the step before; before the first one where the attention begins.
@@ -45,21 +49,22 @@ class HardState:
     """
 
     recurrent: RecurrentState
-    source: HardSource
+    source: Source
     prior: Float[Tensor, "batch beam source"]
     queries: Float[Tensor, "batch beam hidden"] | None = None
     normalisers: Float[Tensor, "batch beam source"] | None = None
 
-    def reorder(self, parents: Int[Tensor, "batch new_beam"]) -> "HardState":
+    def reorder(self, parents: Int[Tensor, "batch new_beam"]) -> "HardState[Source]":
         """See `models.protocols.DecoderState`. The source belongs to the sentence, so it stays."""
         rows = torch.arange(parents.shape[0], device=parents.device).unsqueeze(1)
         return self._pick((rows, parents), self.recurrent.reorder(parents), self.source)
 
-    def keep(self, rows: Int[Tensor, "kept"]) -> "HardState":
+    def keep(self, rows: Int[Tensor, "kept"]) -> "HardState[Source]":
         """See `models.protocols.DecoderState`."""
-        return self._pick((rows,), self.recurrent.keep(rows), HardSource(*(part[rows] for part in self.source)))
+        source: Source = type(self.source)(*(part[rows] for part in self.source))
+        return self._pick((rows,), self.recurrent.keep(rows), source)
 
-    def _pick(self, index: tuple[Tensor, ...], recurrent: RecurrentState, source: HardSource) -> "HardState":
+    def _pick(self, index: tuple[Tensor, ...], recurrent: RecurrentState, source: Source) -> "HardState[Source]":
         prior, queries, normalisers = (
             part if part is None else part[index] for part in (self.prior, self.queries, self.normalisers)
         )
@@ -126,13 +131,13 @@ class HardDecoder(RecurrentDecoder):
             _, log_probs = self._forward(tables.detach().clone(), emissions)
             return torch.autograd.grad(log_probs.sum(), emissions)[0]
 
-    def start(self, memory: Memory, *, packed: PackedWeights | None = None) -> HardState:  # type: ignore[override]
+    def start(self, memory: Memory, *, packed: PackedWeights | None = None) -> HardState[HardSource]:  # type: ignore[override]
         """See `models.protocols.StepDecoder`."""
         source = self._source(memory)
         return HardState(super().start(memory, packed=packed), source, at_the_first(source.keys[:, :, 0]).unsqueeze(1))
 
     def step(  # type: ignore[override]
-        self, token: Int[Tensor, "batch beam"], state: HardState, *, need_weights: bool = True
+        self, token: Int[Tensor, "batch beam"], state: HardState[HardSource], *, need_weights: bool = True
     ) -> Step:
         """Read `token` and score the next one; the weights are p(a_i | y_<i), what these scores are weighted with."""
         source, before = state.source, state.prior

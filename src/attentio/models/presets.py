@@ -4,7 +4,8 @@ Each is a decoder of the configured sizes around a given encoder. vocabulary: to
 an encoder).
 """
 
-from torch import nn
+from jaxtyping import Int
+from torch import Tensor, nn
 
 from attentio.config.schema import ModelConfig
 from attentio.layers.additive import AdditiveScore
@@ -28,6 +29,7 @@ from attentio.models.hard import HardDecoder, HardEncoderDecoder
 from attentio.models.normalization import normalization
 from attentio.models.own import NO_CODE, OwnCode
 from attentio.models.recurrent import Attention, Bridge, ContextTo, Query, RecurrentDecoder, RecurrentEncoder
+from attentio.models.transducer import TransducerDecoder, TransducerEncoderDecoder
 from attentio.models.transformer import TransformerEncoder
 
 Encoder = RecurrentEncoder | TransformerEncoder
@@ -106,6 +108,18 @@ def hard(config: ModelConfig, encoder: Encoder, *, vocabulary: int, own: OwnCode
         embedding, layers, bridge, transitions, memory_features=encoder.features, dropout=config.dropout
     )
     return HardEncoderDecoder(encoder, decoder)
+
+
+def transducer(
+    config: ModelConfig, encoder: Encoder, *, vocabulary: int, end: int, copies: Int[Tensor, "entries"]
+) -> EncoderDecoder:
+    """The edit transducer, all sequences of edits summed: see `models.transducer`.
+
+    end, copies: the target's end, and its id of each entry of the source vocabulary, -1 where there is none.
+    """
+    parts = _recurrence(config, encoder, vocabulary=vocabulary, fed=0)
+    decoder = TransducerDecoder(*parts, memory_features=encoder.features, end=end, dropout=config.dropout)
+    return TransducerEncoderDecoder(encoder, decoder, copies)
 
 
 def _score(config: ModelConfig, own: OwnCode, *, memory: int) -> Score:

@@ -18,12 +18,12 @@ from attentio.models.labeller import Labeller
 from attentio.models.masked_lm import MaskedLM
 from attentio.models.own import NO_CODE, OwnCode
 from attentio.models.pointer import with_pointer
-from attentio.models.presets import Encoder, bahdanau, delayed, hard, luong, plain, recurrent_encoder
+from attentio.models.presets import Encoder, bahdanau, delayed, hard, luong, plain, recurrent_encoder, transducer
 from attentio.models.transformer import TransformerEncoder
 from attentio.models.transformer_presets import causal_lm, labeller, masked_lm, transformer_decoder, transformer_encoder
 from attentio.runs.archive import TOKENIZERS
 from attentio.runs.user_code import told
-from attentio.text.copying import Copying
+from attentio.text.copying import Copying, ids_of_the_same
 from attentio.text.protocol import AnyTokenizer
 from attentio.text.tokenizer import Tokenizer
 
@@ -168,6 +168,10 @@ def _with_decoder(config: ModelConfig, tokenizers: Tokenizers, encoder: Encoder,
             config, vocabulary=tokenizers.target.size, memory_features=encoder.features, tokens=shared, own=own
         )
         return EncoderDecoder(encoder, decoder)
+    if config.attention == "transducer":
+        end, copies = tokenizers.target.end, ids_of_the_same(tokenizers.source, tokenizers.target)
+        assert end is not None
+        return transducer(config, encoder, vocabulary=tokenizers.target.size, end=end, copies=torch.tensor(copies))
     model = RECURRENT_DECODERS[config.attention](config, encoder, vocabulary=tokenizers.target.size, own=own)
     if not config.copy:
         return model

@@ -43,8 +43,8 @@ def read_teachers(config: Config) -> list[Contents]:
     for model in (config.model, *(one.config.model for one in found)):
         if model.has_own_likelihood:
             raise AttentioError(
-                "teacher: a model with a hard attention or model.copy has no logits to learn or to teach; "
-                "give --training.distill sequences"
+                "teacher: a model with a hard attention, a transducer or model.copy has no logits to learn or to "
+                "teach; give --training.distill sequences"
             )
     for one in found:
         if one.config.model.type != config.model.type:

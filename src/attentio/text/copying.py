@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from attentio.text import jamo as hangul
+from attentio.text.protocol import AnyTokenizer
 from attentio.text.tokenizer import Tokenizer
 
 
@@ -76,6 +77,15 @@ class Longer(Tokenizer):
         tokens = self.tokens([i for i in ids if i not in self.special_ids])
         text = (" " if self.kind == "whitespace" else "").join(tokens)
         return hangul.recompose(text) if self.jamo else text
+
+
+def ids_of_the_same(source: AnyTokenizer, target: AnyTokenizer) -> list[int]:
+    """Of each entry of one vocabulary, the id of the same text in another; -1 where there is none, and of no text."""
+    known = {token: i for i, token in enumerate(target.tokens(range(target.size))) if i not in target.special_ids}
+    return [
+        -1 if i in source.special_ids else known.get(token, -1)
+        for i, token in enumerate(source.tokens(range(source.size)))
+    ]
 
 
 def _numbered(tokenizer: Tokenizer, text: str, numbers: dict[str, int]) -> list[int]:
