@@ -45,7 +45,7 @@ class Fields:
 
     def text(self, name: str, default: str | None = None) -> str:
         """A text of at most `LONGEST_TEXT` characters; required without a default."""
-        value = self._take(name, default, type="string", maxLength=LONGEST_TEXT)
+        value = self._take(name, default, type="string", minLength=int(default is None), maxLength=LONGEST_TEXT)
         if default is None:
             self.required.append(name)
         if not isinstance(value, str):
@@ -63,7 +63,7 @@ class Fields:
 
     def whole(self, name: str, default: int | None, *, least: int, most: int) -> int | None:
         """A whole number in a range, both ends included."""
-        value = self._take(name, default, type="integer", minimum=least, maximum=most)
+        value = self._take(name, default, type=_kind("integer", default), minimum=least, maximum=most)
         if value is None and default is None:
             return None
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
@@ -73,6 +73,7 @@ class Fields:
     def place(self, name: str, *, most: int) -> int:
         """A whole number from 0; required."""
         found = self.whole(name, None, least=0, most=most)
+        self.known[name]["type"] = "integer"
         self.required.append(name)
         if found is None:
             raise AttentioError(f"{name} must be a whole number from 0 to {most}, got nothing")
@@ -88,7 +89,7 @@ class Fields:
 
     def number(self, name: str, default: float | None) -> float | None:
         """A finite number."""
-        value = self._take(name, default, type="number")
+        value = self._take(name, default, type=_kind("number", default))
         if value is None and default is None:
             return None
         if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
@@ -118,3 +119,8 @@ def _shown(value: Any) -> str:
         return "nothing"
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def _kind(type: str, default: Any) -> str | list[str]:
+    """Of JSON; what is nothing by default may also be said to be nothing."""
+    return type if default is not None else [type, "null"]

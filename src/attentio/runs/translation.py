@@ -44,6 +44,9 @@ options: Mapping[str, frozenset[str]] = {
     "look": frozenset({"beam"}),
 }
 
+WIDEST_BEAM = 50
+"""Of what a server is asked."""
+
 WATCHED_AMONG = 1000
 """Pairs of dev among which those are found whose attention is kept over the training."""
 
@@ -323,8 +326,10 @@ def example_inputs(run: Run) -> dict[str, torch.Tensor]:
 
 def question(run: Run, fields: Fields) -> Question:
     text = fields.checked_text()
-    beam = fields.whole("beam", None, least=1, most=50) or run.config.decoding.beam
-    n_best = fields.whole("n_best", 1, least=1, most=beam) or 1
+    beam = fields.whole("beam", None, least=1, most=WIDEST_BEAM) or run.config.decoding.beam
+    n_best = fields.whole("n_best", 1, least=1, most=WIDEST_BEAM) or 1
+    if n_best > beam:
+        raise AttentioError(f"n_best must be at most the beam, got {n_best} and a beam of {beam}")
     attention = fields.flag("attention")
     fields.end()
     return Question(text=text, options={"beam": beam, "n_best": n_best, "attention": attention}, together=True)
