@@ -38,6 +38,13 @@ SHOTS = [
     Shot("page-phone", "dates", PHONE),
     Shot("page-phone-dark-ko", "masked", PHONE, dark=True, korean=True),
     Shot("page-compare", "compared", steps="attentio.app.set({view: 'compare'})"),
+    Shot(
+        "page-together",
+        "masked",
+        steps="attentio.app.set({view: 'arcs', layer: 1, head: 1, row: 4, column: null,"
+        " together: [[1, 1, 0], [1, 2, 1], [1, 0, 2]]})",
+    ),
+    Shot("page-erase", "dates", steps="attentio.app.set({view: 'erase'})"),
     Shot("page-lecture", "dates", (1280, 720), steps="attentio.app.set({lecture: true})"),
     Shot(
         "page-steps",

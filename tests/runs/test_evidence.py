@@ -143,6 +143,32 @@ def test_a_layer_is_read_off_as_the_last_of_a_shorter_model(seed: int, model: di
                 assert chance == pytest.approx(float(chances[place]), rel=1e-3) or token != lens.said[place]
 
 
+def test_a_labellers_labels_are_what_it_says(seed: int) -> None:
+    run = untrained(type="labeller", labels="words", encoder_layers=2)
+    found, (labelled,) = run.inspect("ab cd").evidence, run.label(["ab cd"])
+    assert found.heads.said == found.lens.said == labelled.labels
+    assert found.lens.read == ["a", "c"]
+    torch.testing.assert_close(found.lens.chances[-1], found.heads.log_probs.exp(), rtol=1e-3, atol=1e-5)
+    assert all(
+        mine <= its + 1e-5 for mine, its in zip(found.lens.chances[-1].tolist(), labelled.probabilities, strict=True)
+    )
+    assert found.gradients["stack.blocks.1.self_attention", 0].shape == (3, 7, 7)
+
+
+@pytest.mark.parametrize(("model", "text"), KINDS[4:], ids=str)
+def test_a_language_model_loses_what_it_says_without_a_token(seed: int, model: dict[str, Any], text: str) -> None:
+    run, inspected, asked = inspected_of(model, text)
+    lost = inspected.evidence.erased
+    assert lost is not None
+    ids, *others = asked.inputs
+    for place in range(ids.shape[1]):
+        without = ids.clone()
+        without[0, place] = run.tokenizer.mask if model["type"] == "masked-lm" else run.tokenizer.unknown
+        with torch.inference_mode():
+            before, after = asked.log_probs(asked.inputs)[0].exp(), asked.log_probs((without, *others))[0].exp()
+        torch.testing.assert_close(lost[:, place], before - after, rtol=1e-3, atol=1e-5)
+
+
 def notes(inspected: Inspected) -> list[str]:
     payload = inspected.page().html.split('id="attentio-payload">')[1].split("</script>")[0]
     return [note["key"] for note in json.loads(payload)["notes"]]

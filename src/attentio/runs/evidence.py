@@ -19,6 +19,9 @@ from attentio.text.protocol import AnyTokenizer
 MOST_WORK = 2 * 10**11
 """Multiplications that erasing heads, or gradients, may take: some seconds of two cores."""
 
+HEAD_NUMBERS = 2**15
+"""Heads times tokens said up to which each head is erased: the page has a number for each."""
+
 LENS_CELLS = 4096
 """Layers times places at which they are read off."""
 
@@ -27,6 +30,7 @@ def evidence_of(
     asked: Asked,
     seen: Seen,
     tokenizer: AnyTokenizer,
+    read: Sequence[str],
     *,
     unknown: int | None,
     produced: bool = True,
@@ -37,6 +41,7 @@ def evidence_of(
     Args:
         seen: the attention, with its parts where the text is short.
         tokenizer: of what was said.
+        read: the token at each of the rows.
         unknown: what stands in for a token read that is erased; None where there is no such.
         produced: whether the tokens said have rows of their own on the page; else they are the text's own.
     """
@@ -45,7 +50,8 @@ def evidence_of(
     missing: list[Missing] = []
     heads = erased = read_off = None
     weighted: dict[str, Float[Tensor, "said heads q k"]] = {}
-    if asked.work(sum(attentions(asked.model).values())) <= MOST_WORK:
+    count = sum(attentions(asked.model).values())
+    if asked.work(count) <= MOST_WORK and count * len(asked.said) <= HEAD_NUMBERS:
         heads = without_heads(asked, tokenizer)
     else:
         missing.append("notes.heads")
@@ -59,7 +65,7 @@ def evidence_of(
     if layers(asked.model) * len(asked.said) > LENS_CELLS:
         missing.append("notes.lens")
     elif layers(asked.model):
-        read_off = lens(asked, tokenizer)
+        read_off = lens(asked, tokenizer, read)
     return Evidence(
         copied=copied,
         erased=erased,

@@ -138,7 +138,7 @@ def inspect_translation(
         warnings=output.warnings(),
         alternatives=_alternatives(logits[0], output.ids, tokenizers.target, suppressed=suppressed),
         walks=walks,
-        evidence=evidence_of(asked, calls, tokenizers.target, unknown=unknown, copied=copied),
+        evidence=evidence_of(asked, calls, tokenizers.target, read_tokens, unknown=unknown, copied=copied),
     )
 
 
@@ -175,7 +175,7 @@ def inspect_filling(
     inputs = _row(model, ids), lengths
     if filled is None:
         asked = Asked(model, inputs, range(len(ids)), ids, suppressed)
-        evidence = evidence_of(asked, seen, tokenizer, unknown=None, produced=False)
+        evidence = evidence_of(asked, seen, tokenizer, tokens, unknown=None, produced=False)
         walks = _walks(model, ids, tokens)
         return Inspected(title=text, text=text, seen=seen, tokens=tokens, walks=walks, evidence=evidence)
     best = _probabilities(logits[holes], suppressed).argmax(1).tolist()
@@ -187,16 +187,41 @@ def inspect_filling(
         target_tokens=tokenizer.tokens(best),
         rows=holes,
         alternatives=_alternatives(logits[holes], best, tokenizer, suppressed=suppressed),
-        evidence=evidence_of(Asked(model, inputs, holes, best, suppressed), seen, tokenizer, unknown=tokenizer.mask),
+        evidence=evidence_of(
+            Asked(model, inputs, holes, best, suppressed),
+            seen,
+            tokenizer,
+            [tokens[hole] for hole in holes],
+            unknown=tokenizer.mask,
+        ),
         walks=_walks(model, ids, tokens, holes, words(logits[holes], best, tokenizer, suppressed=suppressed)),
     )
 
 
-def inspect_labels(model: Labeller, tokenizer: AnyTokenizer, text: str, ids: Sequence[int], labels: str) -> Inspected:
-    """A text as a labeller reads it. ids: of the text, as the model reads it. labels: that it gets."""
-    seen, tokens, _ = _read(model, tokenizer, ids, torch.full_like(_row(model, ids)[:, 0], len(ids)))
+def inspect_labels(
+    model: Labeller,
+    tokenizers: Tokenizers[AnyTokenizer],
+    text: str,
+    ids: Sequence[int],
+    places: Sequence[int],
+    labels: str,
+) -> Inspected:
+    """A text as a labeller reads it.
+
+    ids: of the text, as the model reads it. places: of those at which it is asked for a label. labels: that it gets.
+    """
+    lengths = torch.full_like(_row(model, ids)[:, 0], len(ids))
+    seen, tokens, logits = _read(model, tokenizers.source, ids, lengths)
+    suppressed = suppressed_ids(tokenizers.target, logits.shape[-1])
+    said = _probabilities(logits[list(places)], suppressed).argmax(1).tolist()
+    asked, read = Asked(model, (_row(model, ids), lengths), places, said, suppressed), [tokens[at] for at in places]
     return Inspected(
-        title=f"{text} → {labels}", text=labels, seen=seen, tokens=tokens, walks=_walks(model, ids, tokens)
+        title=f"{text} → {labels}",
+        text=labels,
+        seen=seen,
+        tokens=tokens,
+        walks=_walks(model, ids, tokens),
+        evidence=evidence_of(asked, seen, tokenizers.target, read, unknown=None, produced=False),
     )
 
 
@@ -208,7 +233,9 @@ def inspect_continuation(
         seen, tokens, logits = _read(model, tokenizer, prompt)
         suppressed = suppressed_ids(tokenizer, logits.shape[-1], but=tokenizer.end)
         asked = Asked(model, (_row(model, prompt),), range(len(prompt) - 1), prompt[1:], suppressed)
-        evidence = evidence_of(asked, seen, tokenizer, unknown=None, produced=False) if asked.said else NOTHING
+        evidence = NOTHING
+        if asked.said:
+            evidence = evidence_of(asked, seen, tokenizer, tokens[:-1], unknown=None, produced=False)
         walks = _walks(model, prompt, tokens)
         return Inspected(title=text, text=text, seen=seen, tokens=tokens, walks=walks, evidence=evidence)
     ids = [*prompt, *output.ids[:-1]]
@@ -224,7 +251,11 @@ def inspect_continuation(
         rows=rows,
         alternatives=_alternatives(logits[rows], output.ids, tokenizer, suppressed=suppressed),
         evidence=evidence_of(
-            Asked(model, (_row(model, ids),), rows, output.ids, suppressed), seen, tokenizer, unknown=tokenizer.unknown
+            Asked(model, (_row(model, ids),), rows, output.ids, suppressed),
+            seen,
+            tokenizer,
+            [tokens[row] for row in rows],
+            unknown=tokenizer.unknown,
         ),
         walks=_walks(model, ids, tokens, rows, words(logits[rows], output.ids, tokenizer, suppressed=suppressed)),
     )

@@ -169,5 +169,7 @@ class LabelRun(OneKind):
         """A text as the model reads it, with every layer and head."""
         from attentio.runs.inspected import inspect_labels
 
-        (found,) = self.label([text])
-        return inspect_labels(self.model, self.tokenizer, self.read(text), self.encode(text), " ".join(found.labels))
+        (found,), text = self.label([text]), self.read(text)
+        row = word_rows([text], self.tokenizer, block=self.config.text.block)[0][0]
+        places = row.starts if self.each_word else [0]
+        return inspect_labels(self.model, self.tokenizers, text, row.ids, places, " ".join(found.labels))

@@ -3,7 +3,7 @@
 Reference: nostalgebraist 2020, "interpreting GPT: the logit lens".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -13,6 +13,7 @@ from attentio.layers.token_embedding import TokenEmbedding
 from attentio.layers.transformer_stack import TransformerStack
 from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
+from attentio.models.labeller import Labeller
 from attentio.models.masked_lm import MaskedLM
 from attentio.models.transformer import TransformerDecoder
 from attentio.page.evidence import Lens
@@ -30,8 +31,8 @@ def layers(model: nn.Module) -> int:
     return 0 if found is None else len(found[0].blocks)
 
 
-def lens(asked: Asked, tokenizer: AnyTokenizer) -> Lens:
-    """Layer by layer, at the places at which something is said."""
+def lens(asked: Asked, tokenizer: AnyTokenizer, read: Sequence[str]) -> Lens:
+    """Layer by layer, at the places at which something is said. read: the token at each of them."""
     found = _parts(asked.model)
     assert found is not None
     stack, embedding, output = found
@@ -46,7 +47,7 @@ def lens(asked: Asked, tokenizer: AnyTokenizer) -> Lens:
             probabilities[:, list(asked.suppressed)] = 0.0
             likely, ids = (each.tolist() for each in probabilities.topk(min(LISTED, probabilities.shape[1])))
             best.append([list(zip(tokenizer.tokens(i), p, strict=True)) for i, p in zip(ids, likely, strict=True)])
-    return Lens(tokenizer.tokens(tokens[0, rows].tolist()), tokenizer.tokens(asked.said), best, torch.stack(chances))
+    return Lens(read, tokenizer.tokens(asked.said), best, torch.stack(chances))
 
 
 def _parts(
@@ -61,4 +62,4 @@ def _parts(
         return (decoder.stack, decoder.embedding, decoder.output) if isinstance(decoder, TransformerDecoder) else None
     if isinstance(model, MaskedLM):
         return model.stack, model.embedding, lambda hidden: model.output(model.head(hidden))
-    return (model.stack, model.embedding, model.output) if isinstance(model, CausalLM) else None
+    return (model.stack, model.embedding, model.output) if isinstance(model, CausalLM | Labeller) else None

@@ -45,7 +45,7 @@
 
   /** The numbers of a layer's heads, to be put together, and the heads of other layers that were. */
   function picker(app) {
-    const make = app.element, element = make("div", { class: "together", role: "group", labelKey: "together.title" });
+    const make = app.element, element = make("div", { class: "together", role: "toolbar", labelKey: "together.title", on: { keydown: (event) => move(event) } });
 
     function chip(layer, head, text) {
       const { together } = app.state, one = at(together, layer, head), full = together.length >= MOST && !one;
@@ -75,7 +75,23 @@
           app.set({ layer: several[0].layer, head: several[0].head, together: several.map((one, slot) => [one.layer, one.head, slot]) });
         })] : []),
         ...(together.length ? [button(app.text("together.none"), () => app.set({ together: [] }))] : []));
-      if (focus) element.querySelector(`[data-place="${CSS.escape(focus)}"]`)?.focus();
+      const held = focus && element.querySelector(`[data-place="${CSS.escape(focus)}"]:enabled`);
+      enter(held || element.querySelector("[aria-pressed='true']") || element.querySelector("button"));
+      held?.focus();
+    }
+
+    // One stop for Tab: arrow keys move among the numbers.
+    function move(event) {
+      const buttons = [...element.querySelectorAll("button:enabled")], at = buttons.indexOf(event.target);
+      const goal = buttons[{ ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: buttons.length - 1 }[event.key]];
+      if (!goal) return;
+      event.preventDefault();
+      enter(goal);
+      goal.focus();
+    }
+
+    function enter(button) {
+      for (const each of element.querySelectorAll("button")) each.tabIndex = each === button ? 0 : -1;
     }
 
     return { element, update };

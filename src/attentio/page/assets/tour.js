@@ -14,7 +14,7 @@
     const back = make("button", { type: "button", class: "icon", key: "tour.back", on: { click: () => show(at - 1) } });
     const next = make("button", { type: "button", class: "icon", on: { click: () => show(at + 1) } });
     const card = make("dialog", { class: "tour", labelKey: "tour.title" }, place, text, make("div", { class: "buttons" }, back, next,
-      make("button", { type: "button", class: "icon", key: "keys.close", on: { click: () => card.close() } })));
+      make("button", { type: "button", class: "icon", key: "keys.close", on: { click: () => close() } })));
     document.body.append(card);
     let parts = [], at = 0;
 
@@ -30,7 +30,7 @@
     }
 
     function show(number) {
-      if (number === parts.length) return card.close();
+      if (number === parts.length) return close();
       part()?.classList.remove("toured");
       at = number;
       part().classList.add("toured");
@@ -50,6 +50,12 @@
       back.hidden = at === 0;
     }
 
+    function close() {
+      part().classList.remove("toured");
+      card.close();
+      button.focus();
+    }
+
     // Below the part, or where that is outside of the window, within it.
     function stand() {
       if (!card.open) return;
@@ -60,12 +66,8 @@
     }
 
     const button = make("button", { type: "button", class: "icon tour-button", key: "tour.button", on: { click: open } });
-    card.addEventListener("close", () => {
-      part()?.classList.remove("toured");
-      button.focus();
-    });
     card.addEventListener("keydown", (event) => {
-      const act = { Escape: () => card.close(), ArrowRight: () => show(at + 1), ArrowLeft: () => show(Math.max(0, at - 1)) }[event.key];
+      const act = { Escape: close, ArrowRight: () => show(at + 1), ArrowLeft: () => show(Math.max(0, at - 1)) }[event.key];
       if (!act) return;
       event.preventDefault();
       act();
