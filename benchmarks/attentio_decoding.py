@@ -1,6 +1,6 @@
 """Our side of `transformer_decoding.py`: searches with a trained run, forced to a fixed number of steps.
 
-python attentio_decoding.py JOB.json RESULT.json
+python attentio_decoding.py [--bfloat16] JOB.json RESULT.json
 """
 
 import json
@@ -15,19 +15,22 @@ settle()  # as the command does, before torch is loaded
 import torch  # noqa: E402
 
 from attentio.decoding.search import search  # noqa: E402
+from attentio.layers.bfloat16 import in_bfloat16  # noqa: E402
 from attentio.layers.packed import PackedWeights  # noqa: E402
 from attentio.runs.load import load  # noqa: E402
 from attentio.text.tokenizer import BOS, EOS, PAD, UNK  # noqa: E402
 
 
 def main() -> None:
-    job_file, result_file = map(Path, sys.argv[1:])
-    job = json.loads(job_file.read_text(encoding="utf-8"))
+    *rounded, job_file, result_file = sys.argv[1:]
+    job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     torch.set_num_threads(job["threads"])
     model = load(job["run"]).model
     with torch.no_grad():
         model.output.bias[job["silent"]] = job["silent_bias"]
 
+    if rounded:
+        model = in_bfloat16(model, but=model.output)
     packed = PackedWeights()  # as in `Run.candidates`
 
     def decode(batch: list[list[int]], beam: int) -> list[list[int]]:
@@ -54,7 +57,7 @@ def main() -> None:
         started = time.perf_counter()
         outputs = [output for batch in row["batches"] for output in decode(batch, row["beam"])]
         result[row["name"]] = {"seconds": time.perf_counter() - started, "outputs": outputs}
-    result_file.write_text(json.dumps(result), encoding="utf-8")
+    Path(result_file).write_text(json.dumps(result), encoding="utf-8")
 
 
 if __name__ == "__main__":

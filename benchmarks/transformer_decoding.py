@@ -4,6 +4,7 @@
 
 The model is that of `transformer_training.py` (3 + 3 layers, width 256, vocabulary 8,000), trained for a few hundred
 updates so that its outputs are words, in float32. `attentio export` hands it to transformers and to CTranslate2.
+Ours runs a second time with products in bfloat16.
 Every sentence takes exactly 16 steps on every side: the end of a sentence and the other special tokens have a bias of
 -1000, or CTranslate2's least length, so that nothing ends before its limit. (Ours ends with the end token, as the
 16th; the others with one more word.)
@@ -34,6 +35,7 @@ from attentio.text.tokenizer import BOS, EOS, PAD, UNK
 HERE = Path(__file__).parent
 STEPS = 16
 SILENT_BIAS = -1000.0
+OURS = ("attentio", "bfloat16")
 
 
 def prepare(data: Path, work: Path, *, updates: int, sentences: int, threads: int) -> Path:
@@ -88,6 +90,7 @@ def measure(job: Path, python: Path, work: Path, repeats: int, threads: int) -> 
         "transformers": [python, HERE / "peer_side" / "transformers_decoding.py"],
         "ctranslate2": [python, HERE / "peer_side" / "ctranslate2_decoding.py"],
         "attentio": [Path(sys.executable), HERE / "attentio_decoding.py"],
+        "bfloat16": [Path(sys.executable), HERE / "attentio_decoding.py", "--bfloat16"],
     }
     rows = json.loads(job.read_text(encoding="utf-8"))["rows"]
     sentences = {row["name"]: sum(map(len, row["batches"])) for row in rows}
@@ -106,7 +109,7 @@ def measure(job: Path, python: Path, work: Path, repeats: int, threads: int) -> 
         f"{name}: {side}": agree(outputs["attentio"][name], outputs[side][name])
         for name in rates
         if "greedy" in name
-        for side in ("transformers", "ctranslate2")
+        for side in ("transformers", "ctranslate2", "bfloat16")
     }
     return {"tokens_per_second": rates, "same_greedy_outputs": agreement}
 
@@ -122,12 +125,12 @@ def agree(ours: list[list[int]], theirs: list[list[int]]) -> float:
 def report(results: dict) -> str:
     peer_names = ("transformers", "ctranslate2")
     lines = [
-        f"{'output tokens/s':24}" + "".join(f"{name:>14}" for name in (*peer_names, "attentio")) + "   ours / theirs"
+        f"{'output tokens/s':24}" + "".join(f"{name:>14}" for name in (*peer_names, *OURS)) + "   ours / theirs, twice"
     ]
     for name, sides in results["tokens_per_second"].items():
         middle = {side: median(rates) for side, rates in sides.items()}
-        ratios = "  ".join(f"{middle['attentio'] / middle[side]:.2f}x" for side in peer_names)
-        values = "".join(f"{middle[side]:14.0f}" for side in (*peer_names, "attentio"))
+        ratios = "   ".join(" ".join(f"{middle[own] / middle[side]:.2f}x" for side in peer_names) for own in OURS)
+        values = "".join(f"{middle[side]:14.0f}" for side in (*peer_names, *OURS))
         lines.append(f"{name:24}{values}   {ratios}")
     lines += [f"same outputs, {name}: {share:.1%}" for name, share in results["same_greedy_outputs"].items()]
     return "\n".join(lines)
