@@ -65,7 +65,7 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ("model.labels", lambda config: config.model.type == "labeller", "model.type labeller"),
     ("text.target.", lambda config: not config.text.shared, "text.shared false"),
     ("text.extend", lambda config: config.init is not None, "going on from a trained model, with --init RUN"),
-    ("data.unlabelled training.distill", _pairs, "model.type encoder-decoder"),
+    ("data.unlabelled data.features training.distill", _pairs, "model.type encoder-decoder"),
     (
         "data.unlabelled training.distill training.distill_weight",
         lambda config: config.teacher is not None,

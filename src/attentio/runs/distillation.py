@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -23,6 +23,8 @@ from attentio.runs.build import Tokenizers
 from attentio.runs.directory import Contents
 from attentio.runs.load import load, read
 from attentio.runs.translator import Run
+from attentio.runs.vocabulary import identity
+from attentio.text.features import read_featured
 from attentio.text.protocol import AnyTokenizer
 
 if TYPE_CHECKING:
@@ -65,16 +67,11 @@ def check_vocabularies(teacher: Contents, tokenizers: Tokenizers[AnyTokenizer], 
     """AttentioError where a teacher reads or says other tokens; `whose` are the others."""
     for side in ("source", "target"):
         theirs, ours = getattr(teacher.tokenizers, side), getattr(tokenizers, side)
-        if _identity(theirs) != _identity(ours):
+        if identity(theirs) != identity(ours):
             raise AttentioError(
                 f"teacher: the {side} vocabulary of {teacher.path} is not that of {whose}; give one that was trained "
                 f"with the same vocabularies, or --training.distill sequences"
             )
-
-
-def _identity(tokenizer: AnyTokenizer) -> Any:
-    roles = (tokenizer.begin, tokenizer.end, tokenizer.unknown, tokenizer.mask)
-    return type(tokenizer), roles, getattr(tokenizer, "jamo", None), tokenizer.core.to_str()  # type: ignore[attr-defined]
 
 
 def with_lessons(
@@ -102,7 +99,8 @@ def with_lessons(
         raise AttentioError("training.distill sequences and data.unlabelled are for model.type encoder-decoder")
     sources = list(dict.fromkeys(pair.source for pair in train.items)) if whole else []
     if spec := config.data.unlabelled:
-        sources += read_texts(spec, normalize=config.text.normalize, bad_lines=config.data.bad_lines).documents
+        texts = read_texts(spec, normalize=config.text.normalize, bad_lines=config.data.bad_lines).documents
+        sources += [read_featured(text, config.text.normalize) for text in texts] if train.featured else texts
     sources = list(dict.fromkeys(sources))
     digest = hashlib.sha256("\n".join(sources).encode()).hexdigest()
     facts = {"teacher": config.teacher, "sources": len(sources), "sha256": digest}
@@ -112,7 +110,7 @@ def with_lessons(
                 f"{folder / LESSONS} was made of other texts, or by other teachers; choose another --run"
             )
     else:
-        lessons = _lessons(config.teacher, sources, device, console)
+        lessons = _lessons(config.teacher, sources, device, console, featured=train.featured)
         Part(LESSONS, lessons, (), "pairs").write(folder / LESSONS)
         system.replace_text(folder / FACTS, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     made = read_pairs(str(folder / LESSONS), normalize="none").pairs
@@ -120,13 +118,18 @@ def with_lessons(
     return replace(train, items=made if whole else [*train.items, *made])
 
 
-def _lessons(teacher: str, sources: list[str], device: str | torch.device, console: "Console") -> list[Pair]:
+def _lessons(
+    teacher: str, sources: list[str], device: str | torch.device, console: "Console", *, featured: bool
+) -> list[Pair]:
     """The best output of each source; what is cut off or empty teaches nothing."""
     from rich.progress import Progress
 
     run = load(teacher, device=device)
     if not isinstance(run, Run):
         raise AttentioError(f"teacher: {teacher} translates nothing; give one of type encoder-decoder")
+    if bool(run.features) != featured:
+        one, other = ("the data", teacher) if featured else (teacher, "the data")
+        raise AttentioError(f"teacher: {one} has features of sources, and {other} has none; give another teacher")
     with Progress(console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal) as bar:
         task = bar.add_task("teaching", total=len(sources))
         outputs = run.candidates(sources, attention=False, progress=lambda done: bar.advance(task, done))
