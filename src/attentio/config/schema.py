@@ -189,8 +189,10 @@ class ModelConfig:
         `--model.type labeller --model.labels text`
     encoder: what reads the source; with any decoder. `--model.encoder transformer`
     decoder: what writes the target; with any encoder. `--model.decoder transformer`
-    attention: of a recurrent decoder (see `attentio.models.presets`); a transducer edits the source from left to right,
-        and is for targets in its order, from few pairs. `--model.attention bahdanau`
+    attention: of a recurrent decoder (see `attentio.models.presets`): `none`, `bahdanau`, `luong`, `delayed`, `hard`,
+        `hard-monotonic`, `transducer`, which edits the source from left to right and is for targets in its order, from
+        few pairs, or `path/to/file.py:NAME` for a module of one's own, around which the decoder is that of `luong`
+        (see docs/own-attention.md). `--model.attention bahdanau`
     order: of hard attention: 0 where it looks next does not depend on where it looked, 1 it jumps from there, at most
         `window` positions. `--model.attention hard-monotonic --model.order 1`
     copy: a pointer-generator, which may also say a token of the source, known or not; for characters and words between
@@ -226,7 +228,9 @@ class ModelConfig:
     labels: Literal["words", "text"] = "words"
     encoder: Literal["recurrent", "transformer"] = "recurrent"
     decoder: Literal["recurrent", "transformer"] = "recurrent"
-    attention: Literal["none", "bahdanau", "luong", "delayed", "hard", "hard-monotonic", "transducer"] = "luong"
+    attention: str = named_or_own("none", "bahdanau", "luong", "delayed", "hard", "hard-monotonic", "transducer")(
+        "luong"
+    )
     order: Literal[0, 1] = 0
     copy: bool = False
     coverage: bool = False

@@ -19,7 +19,17 @@ from attentio.models.labeller import Labeller
 from attentio.models.masked_lm import MaskedLM
 from attentio.models.own import NO_CODE, OwnCode
 from attentio.models.pointer import with_pointer
-from attentio.models.presets import Encoder, bahdanau, delayed, hard, luong, plain, recurrent_encoder, transducer
+from attentio.models.presets import (
+    Encoder,
+    bahdanau,
+    delayed,
+    hard,
+    luong,
+    plain,
+    recurrent_encoder,
+    transducer,
+    with_own_attention,
+)
 from attentio.models.transformer import TransformerEncoder
 from attentio.models.transformer_presets import causal_lm, labeller, masked_lm, transformer_decoder, transformer_encoder
 from attentio.runs.archive import TOKENIZERS
@@ -163,7 +173,7 @@ RECURRENT_DECODERS: dict[str, Callable[..., EncoderDecoder]] = {
     "hard": hard,
     "hard-monotonic": hard,
 }
-"""By `model.attention`."""
+"""By `model.attention`; any other is the user's own."""
 
 
 ENCODER_DECODER = Blueprint("encoder-decoder", True, _encoder_decoder)
@@ -186,7 +196,8 @@ def _with_decoder(config: ModelConfig, tokenizers: Tokenizers, encoder: Encoder,
         end, copies = tokenizers.target.end, ids_of_the_same(tokenizers.source, tokenizers.target)
         assert end is not None
         return transducer(config, encoder, vocabulary=tokenizers.target.size, end=end, copies=torch.tensor(copies))
-    model = RECURRENT_DECODERS[config.attention](config, encoder, vocabulary=tokenizers.target.size, own=own)
+    make = RECURRENT_DECODERS.get(config.attention, with_own_attention)
+    model = make(config, encoder, vocabulary=tokenizers.target.size, own=own)
     if not config.copy:
         return model
     copying = Copying(tokenizers.source, tokenizers.target)

@@ -33,6 +33,7 @@ from attentio.runs.constraints import Constraints
 from attentio.runs.directory import Contents, load_directory
 from attentio.runs.one_kind import OneKind
 from attentio.runs.outputs import Scored, Translation
+from attentio.runs.own_code import Files
 from attentio.runs.vocabulary import needed, suppressed_ids
 from attentio.text.copying import Copying
 from attentio.text.featured import FeaturedTokenizer
@@ -58,7 +59,7 @@ class Run(OneKind):
 
     members: its models, of which there is one, or those of an `Ensemble`.
 
-    >>> run = at.Run.load("dates-luong", checkpoint="best", device="cpu")
+    >>> run = at.Run.load("dates-luong", checkpoint="best", device="cpu", allow_code=[])
     >>> run.translate(["14 March 2026"], beam=5)
     [Translation('2026-03-14', score ..., attention [11, 14])]
     >>> found = run.candidates(
@@ -114,12 +115,20 @@ class Run(OneKind):
         self._elsewhere: CTranslate2Search | None = None
 
     @classmethod
-    def load(cls, path: str | Path, *, checkpoint: str = "best", device: str | torch.device = "auto") -> "Run":
-        """Read a run directory; `checkpoint` and `device` as `attentio.load` has them.
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        checkpoint: str = "best",
+        device: str | torch.device = "auto",
+        allow_code: Files = (),
+    ) -> "Run":
+        """Read a run directory; `checkpoint`, `device` and `allow_code` as `attentio.load` has them.
 
         Raises AttentioError for a directory that holds another kind of model, or is damaged.
         """
-        return cls.of(load_directory(path, [ENCODER_DECODER], checkpoint=checkpoint, device=device))
+        contents = load_directory(path, [ENCODER_DECODER], checkpoint=checkpoint, device=device, allow_code=allow_code)
+        return cls.of(contents)
 
     @classmethod
     def of(cls, contents: Contents) -> "Run":

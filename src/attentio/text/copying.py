@@ -99,9 +99,8 @@ def ids_of_the_same(source: AnyTokenizer, target: AnyTokenizer) -> list[int]:
     known = {token: i for i, token in enumerate(target.tokens(range(target.size))) if i not in target.special_ids}
     features = len(source.features) if isinstance(source, FeaturedTokenizer) else 0
     entries = source.tokens(range(source.size - features))
-    return [-1 if i in source.special_ids else known.get(token, -1) for i, token in enumerate(entries)] + [
-        -1
-    ] * features
+    same = [-1 if i in source.special_ids else known.get(token, -1) for i, token in enumerate(entries)]
+    return [*same, *[-1] * features]
 
 
 def _numbered(tokenizer: Tokenizer, text: str, numbers: dict[str, int]) -> list[int]:
