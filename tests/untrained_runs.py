@@ -15,10 +15,10 @@ LETTERS = "abcdefgh 안녕"
 SMALL = TransformerConfig(width=24, heads=3, feed_forward=13, positions="rotary")
 
 
-def untrained(*, tokenizer: Tokenizer | None = None, **model: Any) -> Any:
+def untrained(*, tokenizer: Tokenizer | None = None, source: Tokenizer | None = None, **model: Any) -> Any:
     """A run whose `model` has these options, with three letters for any word that it translates.
 
-    tokenizer: of both sides; None for one of characters.
+    tokenizer: of both sides; None for one of characters. source: of the source, where it has another.
     """
     kind = model.get("type", "encoder-decoder")
     sizes = {"embedding": 10, "hidden": 14, "encoder_hidden": 7, "dropout": 0.2, "transformer": SMALL}
@@ -29,7 +29,7 @@ def untrained(*, tokenizer: Tokenizer | None = None, **model: Any) -> Any:
         decoding=DecodingConfig(max_length_ratio=0.5),
     )
     tokenizer = tokenizer or Tokenizer.train([LETTERS], kind="char", mask=kind == "masked-lm")
-    tokenizers = Tokenizers(tokenizer, tokenizer)
+    tokenizers = Tokenizers(source or tokenizer, tokenizer)
     task = TASKS[kind]
     built = task.blueprint.build_model(config.model, tokenizers, seed=int(torch.randint(2**31, ())))
     for parameter in built.parameters():

@@ -15,6 +15,7 @@ from attentio.capturing.record import SelfOrCross
 from attentio.layers.global_attention import GlobalAttention
 from attentio.layers.local import LocalAttention
 from attentio.layers.multihead import CrossAttention, SelfAttention
+from attentio.layers.own_attention import OwnAttention
 from attentio.layers.torch_multihead import MultiheadAttention
 
 Names = dict[int, tuple[str, nn.Module]]
@@ -42,7 +43,7 @@ class Caller:
 
     def kind(self, seen: dict[str, Any]) -> SelfOrCross:
         """Whether the sequence that the keys come from is another one than the queries'."""
-        if isinstance(self.module, CrossAttention | GlobalAttention | LocalAttention):
+        if isinstance(self.module, CrossAttention | GlobalAttention | LocalAttention | OwnAttention):
             return "cross"
         if isinstance(self.module, SelfAttention):
             return "self"

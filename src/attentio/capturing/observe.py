@@ -24,6 +24,7 @@ from attentio.capturing.observed_functions import ObservedFunctions
 from attentio.capturing.record import SelfOrCross
 from attentio.capturing.tracer import SoftmaxCall, WrittenOut
 from attentio.layers.local import LocalAttention
+from attentio.layers.own_attention import OwnAttention
 
 Api = Literal["attend", "sdpa", "flex", "multihead", "softmax"]
 
@@ -37,7 +38,7 @@ class Observed:
     kind: whether a sequence attends to itself or to another: as the layer's class, arguments or name say.
     api: what was called. "softmax": attention written by hand.
     query, key, value: after projection, [batch, heads, n, d], grouped heads repeated. None where the scores cannot be
-        made from them: "softmax", and `LocalAttention`, where every query has a window of its own.
+        made from them: "softmax", `OwnAttention`, and `LocalAttention`, where every query has a window of its own.
     score: attentio's comparison; None for the others, which take dot products times `scale`.
     normalize: what `attend` makes weights with; None for softmax.
     score_mod: what FlexAttention changes the scores with.
@@ -154,6 +155,9 @@ def _report_attend(caller: Caller, call: Call, attended: Attended, report: Calla
         report(caller, "attend", context=context.unsqueeze(1), weights=weights.unsqueeze(1))
         return
 
+    if isinstance(caller.module, OwnAttention):  # whose scores only its author knows
+        report(caller, "attend", context=attended.context, weights=attended.weights)
+        return
     report(
         caller,
         "attend",

@@ -67,9 +67,10 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     )
     found: list[list[Link]] = []
     blank = 0
-    lines, unknown = enumerate(read_pair_lines(sys.stdin.buffer, "<stdin>"), start=1), UnknownTexts()
+    given_lines = read_pair_lines(sys.stdin.buffer, "<stdin>", featured=bool(trained.features))
+    lines, unknown = enumerate(given_lines, start=1), UnknownTexts()
     while chunk := list(itertools.islice(lines, 1 if sys.stdin.isatty() else LINES_AT_A_TIME)):
-        pairs = [(trained.read(source), trained.read(target)) for _, (source, target) in chunk if source]
+        pairs = [(trained.read_source(source), trained.read(target)) for _, (source, target) in chunk if source]
         aligned = zip(pairs, trained.align(pairs, layer=arguments.layer), strict=True)
         for number, (given, _) in chunk:
             if given:

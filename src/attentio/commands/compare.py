@@ -254,7 +254,8 @@ def _against_first(outcomes: Sequence[Outcome], rows: Mapping[str, Row]) -> list
 def waits_for_attention(model: ModelConfig) -> bool:
     """Whether the context enters the recurrence, so that training must go step by step."""
     recurrent = model.type == "encoder-decoder" and model.decoder == "recurrent"
-    return recurrent and (model.attention == "bahdanau" or (model.attention == "luong" and model.input_feeding))
+    attentional = model.attention == "luong" or ".py:" in model.attention
+    return recurrent and (model.attention == "bahdanau" or (attentional and model.input_feeding))
 
 
 def _in_a_process(*words: object) -> None:

@@ -77,6 +77,7 @@ def _huggingface(found: "Contents", run: Path, out: Path | None) -> int:
 
     if found.config.model.type not in ARCHITECTURES:
         raise AttentioError("a labeller cannot be written for transformers; export it as a bundle")
+    _refuse_features(found)
     out = out or outputs_folder(run, "huggingface")
     decoding = found.config.decoding
     tokenizers = [found.tokenizers.source, found.tokenizers.target]
@@ -133,7 +134,16 @@ def _sides(found: "Contents") -> "tuple[Exported, Exported]":
         raise AttentioError(
             f"{found.path} holds a model of type {found.config.model.type}; only an encoder-decoder can be exported so"
         )
+    _refuse_features(found)
     return found.tokenizers.source, found.tokenizers.target
+
+
+def _refuse_features(found: "Contents") -> None:
+    from attentio.errors import AttentioError
+    from attentio.text.featured import FeaturedTokenizer
+
+    if isinstance(found.tokenizers.source, FeaturedTokenizer):
+        raise AttentioError(f"{found.path} is trained with features, which no other format has; choose --to bundle")
 
 
 def _bundle(found: "Contents", out: Path | None) -> int:

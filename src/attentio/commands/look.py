@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="without a text: a page on how the attention formed in training, of a run with training.watch",
     )
+    parser.add_argument("--features", help="of the text, such as V;PST, for a model that is trained with features")
     parser.add_argument(
         "--out",
         metavar="FILE",
@@ -63,6 +64,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.runs.load import load
     from attentio.runs.places import outputs_folder
     from attentio.runs.tasks import options_for, task_of
+    from attentio.text.features import joined
 
     check_text(arguments.text, "the text")
     suffix = arguments.out.suffix.lower() if arguments.out else ".png"
@@ -73,21 +75,26 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     trained = load(
         arguments.run, checkpoint=arguments.checkpoint, device=arguments.device, allow_code=arguments.allow_code
     )
+    text = arguments.text
+    if arguments.features is not None:
+        if not getattr(trained, "features", ()):
+            raise AttentioError("--features is for models that are trained with them; leave it out")
+        text = joined(text, arguments.features)
     given = {"beam": arguments.beam, "layer": arguments.layer, "head": arguments.head}
     options = options_for("look", trained.config, given)
     console = Console(emoji=False, highlight=False)
     if suffix in PAGES:
-        inspected = trained.inspect(arguments.text, **options)
+        inspected = trained.inspect(text, **options)
         _warn(inspected.warnings)
         page = inspected.page().save(arguments.out)
         console.print(said(f"wrote {page}"), markup=False, soft_wrap=True)
         return 0
-    picture = task_of(trained.config).look(trained, arguments.text, **options)
+    picture = task_of(trained.config).look(trained, text, **options)
     _warn(picture.warnings)
     console.print(f"{harmless(picture.title)}   ({said(picture.note)})", markup=False)
     tokens = {"source_tokens": picture.source_tokens, "target_tokens": picture.target_tokens}
     print_alignment(picture.weights, **tokens, console=console)
-    name = re.sub(r"[^\w-]+", "-", arguments.text)[:60]
+    name = re.sub(r"[^\w-]+", "-", text)[:60]
     default = outputs_folder(arguments.run, "pictures") / f"{name}.png"
     try:
         path = save_heat_map(arguments.out or default, picture.weights, **tokens, title=picture.title)

@@ -144,7 +144,7 @@ def _run_verb(argv: Sequence[str]) -> int:
                     action="append",
                     default=[],
                     metavar="FILE.py",
-                    help="let this file run, where model.score or model.normalize names it; may be given again",
+                    help="let this file run, where model.attention, .score or .normalize names it; may be given again",
                 )
             subparser.add_argument("--traceback", action="store_true", help="show all of an error of attentio itself")
     arguments, rest = parser.parse_known_args(argv)  # leaves if no verb is asked

@@ -61,7 +61,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     if isinstance(trained, CausalRun):
         tokenizer, lines = trained.tokenizer, read_sources(sys.stdin.buffer, "<stdin>")
     else:
-        tokenizer, lines = trained.tokenizers.target, enumerate(read_pair_lines(sys.stdin.buffer, "<stdin>"), start=1)
+        pairs = read_pair_lines(sys.stdin.buffer, "<stdin>", featured=bool(trained.features))
+        tokenizer, lines = trained.tokenizers.target, enumerate(pairs, start=1)
     unknown, console = UnknownTexts(), Console(stderr=True)
     total, tokens, blank = 0.0, 0, 0
     shown = console.is_terminal and not (sys.stdin.isatty() or sys.stdout.isatty())

@@ -106,6 +106,7 @@ def train(config: Config, folder: Path, device_name: str, allow_code: Sequence[s
         def say(text: str) -> None:
             console.print(said(text), markup=False, soft_wrap=True)
 
+        how: dict[str, Any] = {"device": device, "say": say, "console": console, "allow_code": allow_code}
         with together(fabric):
             train_part, dev_part = parts or read_parts(config)
             if first:
@@ -113,9 +114,9 @@ def train(config: Config, folder: Path, device_name: str, allow_code: Sequence[s
         resuming = fabric.broadcast(first and checkpoints.exists())
         with together(fabric):
             origin = None if resuming or config.init is None else read(config.init, device="cpu", allow_code=allow_code)
-            teachers = read_teachers(config)
+            teachers = read_teachers(config, allow_code)
             if first:
-                lessons = with_lessons(config, train_part, folder, device=device, say=say, console=console)
+                lessons = with_lessons(config, train_part, folder, **how)
                 known = next((one.tokenizers for one in (origin, *teachers) if one is not None), None)
                 tokenizers = prepare(
                     folder, config, train_part, dev_part, resuming=resuming, lessons=lessons, known=known
@@ -124,7 +125,7 @@ def train(config: Config, folder: Path, device_name: str, allow_code: Sequence[s
             if not first:
                 if not (folder / "config.yaml").is_file():
                     raise AttentioError(f"{folder} of rank 0 is not seen by the others; choose a --run that all share")
-                lessons = with_lessons(config, train_part, folder, device=device, say=say, console=console)
+                lessons = with_lessons(config, train_part, folder, **how)
                 tokenizers = task.blueprint.load_tokenizers(folder / "tokenizer", config)
             for teacher in teachers:
                 check_vocabularies(teacher, tokenizers, str(folder))

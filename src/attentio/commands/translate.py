@@ -106,6 +106,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.runs.load import load_as
     from attentio.runs.places import outputs_folder
     from attentio.runs.translator import Run
+    from attentio.text.features import check_featured
 
     if arguments.doubtful is not None and (
         arguments.sample or arguments.prefix or arguments.require or arguments.no_repeat_ngram
@@ -132,7 +133,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
         path = outputs_folder(arguments.run, "evaluation") / CALIBRATION / NAME
         doubt = Doubt(load_calibration(path, trained.model), float(arguments.doubtful))
-    lines = read_sources(sys.stdin.buffer, "<stdin>", bad_lines=arguments.bad_lines)
+    check = check_featured if trained.features else None
+    lines = read_sources(sys.stdin.buffer, "<stdin>", bad_lines=arguments.bad_lines, check=check)
     at_a_time = 1 if sys.stdin.isatty() else LINES_AT_A_TIME
     seed = secrets.randbelow(2**31) if arguments.seed is None else arguments.seed
     console, unknown = Console(stderr=True), UnknownTexts()

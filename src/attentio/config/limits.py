@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import field, fields, is_dataclass
 from typing import Any, Literal, get_args, get_origin
 
-from attentio.errors import AttentioError
+from attentio.errors import AttentioError, did_you_mean
 
 
 def limited(allows: Callable[[Any], bool], said: str) -> Callable[[Any], Any]:
@@ -15,10 +15,12 @@ def limited(allows: Callable[[Any], bool], said: str) -> Callable[[Any], Any]:
 
 def named_or_own(*names: str) -> Callable[[Any], Any]:
     """One of these names, or code of the user's own, FILE.py:NAME."""
-    return limited(
-        lambda value: value in names or re.fullmatch(r".+\.py:[^\W\d]\w*", value) is not None,
-        f"{', '.join(names)}, or FILE.py:NAME of your own",
-    )
+    metadata = {
+        "allows": lambda value: value in names or re.fullmatch(r".+\.py:[^\W\d]\w*", value) is not None,
+        "said": f"{', '.join(names)}, or FILE.py:NAME of your own",
+        "names": names,
+    }
+    return lambda default: field(default=default, metadata=metadata)
 
 
 def check(section: Any, key: str) -> None:
@@ -33,7 +35,8 @@ def check(section: Any, key: str) -> None:
             if type(None) not in get_args(each.type):
                 raise AttentioError(f"{name} must be {each.metadata.get('said', 'given')}; got null")
         elif each.metadata and not each.metadata["allows"](value):
-            raise AttentioError(f"{name} must be {each.metadata['said']}; got {str(value)[:60]}")
+            hint = did_you_mean(str(value), each.metadata.get("names", ()))
+            raise AttentioError(f"{name} must be {each.metadata['said']}; got {str(value)[:60]}{hint}")
 
 
 def whole(least: int, most: int) -> Callable[[Any], Any]:

@@ -169,6 +169,8 @@ def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> C
         # Not the file's name: the parser would read it in the encoding of the system, which may be ASCII.
         lists = {action.dest for action in parser._actions if "list[" in str(getattr(action, "_typehint", ""))}
         written = {key: [*map(str, value)] if isinstance(value, list) else value for key, value in content.items()}
+        if isinstance(column := written.get("data.features"), int):
+            written["data.features"] = str(column)
         given = [f"--config={write_yaml(written, ascii_only=True)}", *_with_lists(overrides, lists)]
         parsed = parser.parse_args(given)
         parsed.pop("config")

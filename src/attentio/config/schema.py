@@ -49,7 +49,8 @@ class DataConfig:
     """Pairs of sequences; for a language model, text.
 
     train: FILE (tab-separated, .csv, .jsonl; .gz too), `SOURCE_FILE,TARGET_FILE`, `hub:NAME:SPLIT`, or `cmudict:train`
-        and the like (embedded). Text: FILE, or as before. `--data.train pairs.tsv`
+        and the like (embedded); several, each with a tag, as `de=FILE+fr=FILE`. Text: FILE, or as before.
+        `--data.train pairs.tsv`
     unlabelled: texts whose targets are a teacher's outputs, one a line; they are learnt with the pairs of train.
         `--teacher runs/big --data.unlabelled sources.txt`
     dev: what training validates on, given as train is; without it, a part of train is held out. `--data.dev dev.tsv`
@@ -58,6 +59,8 @@ class DataConfig:
         Texts may be quoted as CSV has it there, and around any separator but a tab. `--data.separator semicolon`
     columns: the two of a table that are source and target, by their names or numbers from 1, where it has others; of
         JSON and the hub by name. `--data.columns [word,sounds]`
+    features: the column of a table that says what else each output is to be, such as V;PST or a language: features
+        between semicolons (see docs/features.md). `--data.features tags`
     header: whether the first line of a FILE of pairs names its columns and is left out; `auto` for where it does so in
         well-known words. `--data.header true`
     document: in a file of text, a document is a line or the whole file. `--data.document file`
@@ -82,12 +85,18 @@ class DataConfig:
             "said": "a list of two different names or numbers from 1, such as [1, 3]",
         },
     )
+    features: str | None = field(
+        default=None,
+        metadata={"allows": lambda column: column not in ("", "0"), "said": "a column's name or number from 1"},
+    )
     header: Header = "auto"
     document: DocumentUnit = "line"
     bad_lines: BadLines = "stop"
 
     def __post_init__(self) -> None:
         check(self, "data")
+        if self.features is not None and self.features in (self.columns or ()):
+            raise AttentioError(f"data.features is {self.features}, which data.columns has too; give another column")
         if self.header is False and not all(column.isdecimal() for column in self.columns or ()):
             raise AttentioError("data.columns has names, and data.header false says that nothing names the columns")
 
@@ -180,8 +189,10 @@ class ModelConfig:
         `--model.type labeller --model.labels text`
     encoder: what reads the source; with any decoder. `--model.encoder transformer`
     decoder: what writes the target; with any encoder. `--model.decoder transformer`
-    attention: of a recurrent decoder (see `attentio.models.presets`); a transducer edits the source from left to right,
-        and is for targets in its order, from few pairs. `--model.attention bahdanau`
+    attention: of a recurrent decoder (see `attentio.models.presets`): `none`, `bahdanau`, `luong`, `delayed`, `hard`,
+        `hard-monotonic`, `transducer`, which edits the source from left to right and is for targets in its order, from
+        few pairs, or `path/to/file.py:NAME` for a module of one's own, around which the decoder is that of `luong`
+        (see docs/own-attention.md). `--model.attention bahdanau`
     order: of hard attention: 0 where it looks next does not depend on where it looked, 1 it jumps from there, at most
         `window` positions. `--model.attention hard-monotonic --model.order 1`
     copy: a pointer-generator, which may also say a token of the source, known or not; for characters and words between
@@ -217,7 +228,9 @@ class ModelConfig:
     labels: Literal["words", "text"] = "words"
     encoder: Literal["recurrent", "transformer"] = "recurrent"
     decoder: Literal["recurrent", "transformer"] = "recurrent"
-    attention: Literal["none", "bahdanau", "luong", "delayed", "hard", "hard-monotonic", "transducer"] = "luong"
+    attention: str = named_or_own("none", "bahdanau", "luong", "delayed", "hard", "hard-monotonic", "transducer")(
+        "luong"
+    )
     order: Literal[0, 1] = 0
     copy: bool = False
     coverage: bool = False

@@ -39,6 +39,10 @@ def _luong(config: Config) -> bool:
     return _recurrent_decoder(config) and config.model.attention == "luong"
 
 
+def _own(config: Config) -> bool:
+    return _recurrent_decoder(config) and ".py:" in config.model.attention
+
+
 def _hard(config: Config) -> bool:
     return _recurrent_decoder(config) and config.model.attention in ("hard", "hard-monotonic")
 
@@ -65,7 +69,7 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ("model.labels", lambda config: config.model.type == "labeller", "model.type labeller"),
     ("text.target.", lambda config: not config.text.shared, "text.shared false"),
     ("text.extend", lambda config: config.init is not None, "going on from a trained model, with --init RUN"),
-    ("data.unlabelled training.distill", _pairs, "model.type encoder-decoder"),
+    ("data.unlabelled data.features training.distill", _pairs, "model.type encoder-decoder"),
     (
         "data.unlabelled training.distill training.distill_weight",
         lambda config: config.teacher is not None,
@@ -101,9 +105,14 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
         "Transformers, and model.attention bahdanau, luong and delayed",
     ),
     (
-        "model.score model.local model.input_feeding model.reach",
+        "model.score model.local model.reach",
         _luong,
         "model.attention luong of a recurrent decoder",
+    ),
+    (
+        "model.input_feeding",
+        lambda config: _luong(config) or _own(config),
+        "model.attention luong, or of your own, of a recurrent decoder",
     ),
     (
         "model.readout",
@@ -112,10 +121,13 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ),
     (
         "model.copy",
-        lambda config: _recurrent_decoder(config) and config.model.attention in ("bahdanau", "luong", "delayed"),
-        "a recurrent decoder with model.attention bahdanau, luong or delayed",
+        lambda config: (
+            _own(config) or (_recurrent_decoder(config) and config.model.attention in ("bahdanau", "luong", "delayed"))
+        ),
+        "a recurrent decoder with model.attention bahdanau, luong or delayed, or of your own",
     ),
     ("model.coverage", lambda config: config.model.copy, "model.copy true"),
+    ("model.coverage", lambda config: not _own(config), "an attention that comes along"),
     ("model.order", _hard, "model.attention hard or hard-monotonic of a recurrent decoder"),
     (
         "model.window",

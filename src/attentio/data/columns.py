@@ -1,4 +1,4 @@
-"""Files of two columns: what separates them, and quotes around texts."""
+"""Files of two columns, or three with features: what separates them, and quotes around texts."""
 
 import csv
 import re
@@ -24,11 +24,12 @@ _NAMES = {separator: name for name, separator in SEPARATORS.items()}
 
 
 def column_rows(path: Path, separator: str, columns: Columns | None = None) -> Iterator[Row]:
-    """The two texts of each row, or what is wrong with it, an AttentioError.
+    """The texts of each row, or what is wrong with it, an AttentioError.
 
     separator: a name or character of `data.separator`. `auto` is a tab; in a .csv file, whatever makes two columns of
     most of the first lines, or all of `columns`.
-    columns: which two, by their names in the first row, which is then no row, or numbers from 1; None for the only two.
+    columns: which, by their names in the first row, which is then no row, or numbers from 1; None for the only two. A
+        third holds features.
 
     Raises:
         AttentioError: as `file_lines`; it is not clear what separates; a quote is never closed; no column has the name.
@@ -48,7 +49,7 @@ def column_rows(path: Path, separator: str, columns: Columns | None = None) -> I
             if names:
                 continue
         try:
-            yield Row(_two(_whole(found, where), where, chosen, places, first=number == 0), where)
+            yield Row(_texts(_whole(found, where), where, chosen, places, first=number == 0), where)
         except AttentioError as error:
             yield Row(error, where)
 
@@ -86,13 +87,13 @@ def _whole(found: list[str] | AttentioError, where: str) -> list[str]:
     return found
 
 
-def _two(found: list[str], where: str, separator: str, places: list[int] | None, *, first: bool) -> list[str]:
-    """The two texts of a row. first: what is wrong may be all of the table, not this row."""
+def _texts(found: list[str], where: str, separator: str, places: list[int] | None, *, first: bool) -> list[str]:
+    """The texts of a row. first: what is wrong may be all of the table, not this row."""
     if places is not None:
         if max(places) >= len(found):
+            key = "data.columns" if max(places[:2]) >= len(found) else "data.features"
             raise AttentioError(
-                f"{where}: {len(found)} column(s), and data.columns asks for column {max(places) + 1}; "
-                f"fill or remove it"
+                f"{where}: {len(found)} column(s), and {key} asks for column {max(places) + 1}; fill or remove it"
             )
         return [found[place] for place in places]
     if len(found) == 2:

@@ -12,12 +12,12 @@ _HEADINGS = set(
     re.findall(
         r"\w+",
         """
-        a answer answers arpabet de en english es fr french form german gloss grapheme graphemes hangul headword input
-        inputs instruction ipa ja japanese kanji ko korean kr label labels language lemma letters original output
-        outputs phone phoneme phonemes phones phrase pinyin prompt pronunciation pronunciations q query question
-        questions reference references reply response romaja romanisation romanization sentence sentences sequence
-        sound sounds source sources spanish spelling src summary target targets term text texts tgt title transcript
-        transcription translated translation translations transliteration trg utterance word words zh
+        a answer answers arpabet de en english es feature features fr french form german gloss grapheme graphemes hangul
+        headword input inputs instruction ipa ja japanese kanji ko korean kr label labels language lemma letters
+        original output outputs phone phoneme phonemes phones phrase pinyin prompt pronunciation pronunciations q query
+        question questions reference references reply response romaja romanisation romanization sentence sentences
+        sequence sound sounds source sources spanish spelling src summary tag tags target targets term text texts tgt
+        title transcript transcription translated translation translations transliteration trg utterance word words zh
         원문 번역 번역문 단어 낱말 발음 한국어 한글 영어 입력 출력 질문 답변 대답 응답 문장 원본 정답 뜻 표기 철자
         """,
     )

@@ -4,13 +4,14 @@ import gzip
 import io
 import logging
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from attentio.config.schema import BadLines
 from attentio.errors import AttentioError
 from attentio.files import check_regular
 from attentio.memory import check_room
+from attentio.text.features import joined
 from attentio.text.normal import trimmed
 from attentio.text.reserved import find_reserved
 
@@ -49,14 +50,19 @@ def file_lines(path: Path) -> Iterator[bytes]:
 
 
 def read_sources(
-    stream: Iterable[bytes], name: str, *, bad_lines: BadLines = "stop", max_line_length: int = 10_000
+    stream: Iterable[bytes],
+    name: str,
+    *,
+    bad_lines: BadLines = "stop",
+    max_line_length: int = 10_000,
+    check: Callable[[str, str], None] | None = None,
 ) -> Iterator[tuple[int, str]]:
     """The lines of a stream that are to be translated, with their numbers from 1; see `checked_sources`.
 
     stream: a binary stream, or anything else that gives lines with their ends; read lazily.
     """
     lines = bounded_lines(stream)
-    return checked_sources(lines, name, bad_lines=bad_lines, max_line_length=max_line_length)
+    return checked_sources(lines, name, bad_lines=bad_lines, max_line_length=max_line_length, check=check)
 
 
 def checked_sources(
@@ -66,6 +72,7 @@ def checked_sources(
     first: int = 1,
     bad_lines: BadLines = "stop",
     max_line_length: int = 10_000,
+    check: Callable[[str, str], None] | None = None,
 ) -> Iterator[tuple[int, str]]:
     """Lines that are to be translated, with their numbers.
 
@@ -78,6 +85,7 @@ def checked_sources(
         first: the number of the first line.
         bad_lines: stop at a line that fails the checks of `check_text`, or skip it.
         max_line_length: in characters.
+        check: raises AttentioError for a line that is bad in another way; it is given where the line stands.
 
     Raises:
         AttentioError: a bad line, with `bad_lines="stop"`.
@@ -88,6 +96,8 @@ def checked_sources(
             text = decode_line(line, where)
             if trimmed(text):
                 check_text(text, where, max_line_length=max_line_length)
+                if check is not None:
+                    check(text, where)
         except AttentioError as error:
             if bad_lines == "stop":
                 raise
@@ -96,13 +106,16 @@ def checked_sources(
         yield number, text if trimmed(text) else ""
 
 
-def read_pair_lines(stream: Iterable[bytes], name: str) -> Iterator[tuple[str, str]]:
+def read_pair_lines(stream: Iterable[bytes], name: str, *, featured: bool = False) -> Iterator[tuple[str, str]]:
     """Source and target of each line of a stream, one tab between them; "" and "" of a blank one.
 
     AttentioError for a line of something else.
 
-    stream, name: as of `read_sources`.
+    stream, name: as of `read_sources`. featured: a third column has the features of the source.
     """
+    expected, remedy = 2, "write source, one tab, target"
+    if featured:
+        expected, remedy = 3, "write source, one tab, target, one tab, features"
     for number, line in enumerate(bounded_lines(stream), start=1):
         where = f"{name}:{number}"
         text = decode_line(line, where)
@@ -110,13 +123,15 @@ def read_pair_lines(stream: Iterable[bytes], name: str) -> Iterator[tuple[str, s
             yield "", ""
             continue
         columns = text.split("\t")
-        if len(columns) != 2:
-            raise AttentioError(
-                f"{where}: {len(columns)} column(s) where 2 are expected; write source, one tab, target"
-            )
-        check_text(columns[0], f"{where}: source")
-        check_text(columns[1], f"{where}: target")
-        yield columns[0], columns[1]
+        if len(columns) != expected:
+            raise AttentioError(f"{where}: {len(columns)} column(s) where {expected} are expected; {remedy}")
+        source, target, *features = columns
+        check_text(source, f"{where}: source")
+        check_text(target, f"{where}: target")
+        for each in features:
+            check_text(each.replace(";", " "), f"{where}: features")
+            source = joined(source, each)
+        yield source, target
 
 
 def decode_line(line: bytes, where: str) -> str:

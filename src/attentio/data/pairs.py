@@ -22,12 +22,15 @@ from attentio.data.rows import (
     parse_rows,
     string_field,
 )
+from attentio.data.spool import collected
+from attentio.data.tags import tagged
 from attentio.errors import AttentioError
+from attentio.text.features import joined, parted
 from attentio.text.normal import Normalizer, normalized
 
 
 class Pair(NamedTuple):
-    """What goes in, and what should come out."""
+    """What goes in, and what should come out. A source with features has them behind a tab: see `text.features`."""
 
     source: str
     target: str
@@ -59,13 +62,20 @@ class Pairs:
     composed: int
 
 
+_Texts = Sequence[str]
+"""Of a row: source, target, and features where they were asked for."""
+
+_SIDES = ["source", "target"]
+
+
 class _PairRow(NamedTuple):
-    """One pair of the data, not yet parsed, and where it stands: itself, its source and its target."""
+    """One pair of the data, not yet parsed, and where it stands: itself, its source, its target and its features."""
 
     raw: Any
     where: str
     source: str
     target: str
+    features: str
 
 
 def read_pairs(
@@ -73,6 +83,7 @@ def read_pairs(
     *,
     separator: str = "auto",
     columns: Columns | None = None,
+    features: str | None = None,
     header: Header = "auto",
     normalize: Normalize = "nfc",
     bad_lines: BadLines = "stop",
@@ -89,6 +100,7 @@ def read_pairs(
     | `FILE.jsonl`, `FILE.json` | one JSON object per line, with the strings "source" and "target" |
     | `SOURCE_FILE,TARGET_FILE` | two files; line n of one belongs to line n of the other |
     | `hub:NAME:SPLIT` | a data set of the Hugging Face hub, or a local folder; see below |
+    | `TAG=SPEC+TAG=SPEC` | several of these, all sources of each with its tag as a feature |
 
     Every file may end in .gz. Line ends are LF or CR LF; a byte order mark at the beginning of a line is dropped. A
     data set of the hub has the columns "source" and "target", or a column "translation" that holds two languages, the
@@ -97,6 +109,7 @@ def read_pairs(
     Args:
         spec: see the table.
         separator, columns: see `column_rows`; of JSON and the hub the columns are names.
+        features: the column that has the features of the sources, as `data.features` has it; of two files, a third.
         header: whether the first row of a FILE of columns, or of two files, is no pair: it is left out if True, or
             if "auto" where it consists of well-known headings, and then told.
         normalize: "nfc" reads text without white space around it, in NFC; "none" as it is.
@@ -107,13 +120,22 @@ def read_pairs(
     Raises:
         AttentioError: no such data, or a bad line (see `check_text`) that may not be skipped.
     """
-    rows, parse, may_have_header = _open(spec, separator, columns)
+    if parts := tagged(spec):
+        options: dict[str, Any] = {"separator": separator, "columns": columns, "features": features, "header": header}
+        options |= {"normalize": normalize, "bad_lines": bad_lines, "max_line_length": max_line_length, "check": check}
+        return _with_tags(
+            spec, {tag: read_pairs(one, **options) for tag, one in parts.items()}, featured=features is not None
+        )
+    rows, parse, may_have_header = _open(spec, separator, _with_features(columns, features), features)
     normal = Normalizer(normalize)
 
     def checked(row: _PairRow) -> Pair:
-        pair = Pair(*map(normal, parse(row)))
-        check_text(pair.source, row.source, max_line_length=max_line_length)
-        check_text(pair.target, row.target, max_line_length=max_line_length)
+        source, target, *of_source = map(normal, parse(row))
+        check_text(source, row.source, max_line_length=max_line_length)
+        check_text(target, row.target, max_line_length=max_line_length)
+        for each in of_source:
+            check_text(each.replace(";", " "), row.features, max_line_length=max_line_length)
+        pair = Pair(joined(source, of_source[0]) if of_source else source, target)
         if check is not None:
             check(pair, row.where)
         return pair
@@ -151,25 +173,55 @@ def group_references(pairs: Iterable[Pair]) -> list[Example]:
     return [Example(source, tuple(targets)) for source, targets in references.items()]
 
 
+def _with_tags(spec: str, parts: dict[str, Pairs], *, featured: bool) -> Pairs:
+    """The pairs of all parts, each part's tag a feature of its sources. featured: they have others already."""
+
+    def with_tag(source: str, tag: str) -> str:
+        text, features = parted(source) if featured else (source, "")
+        return joined(text, f"{features};{tag}")
+
+    pairs = (pair._replace(source=with_tag(pair.source, tag)) for tag, part in parts.items() for pair in part.pairs)
+    return Pairs(
+        name=spec,
+        pairs=collected(pairs),
+        skipped=tuple(chain.from_iterable(part.skipped for part in parts.values())),
+        header="; ".join(part.header for part in parts.values() if part.header) or None,
+        trimmed=sum(part.trimmed for part in parts.values()),
+        composed=sum(part.composed for part in parts.values()),
+    )
+
+
+def _with_features(columns: Columns | None, features: str | None) -> Columns | None:
+    """The columns with that of the features; source and target are without them the first two others, or so called."""
+    if features is None:
+        return columns
+    others = [number for number in ("1", "2", "3") if number != features] if features.isdecimal() else _SIDES
+    return [*(columns or others[:2]), features]
+
+
 def _open(
-    spec: str, separator: str, columns: Columns | None
-) -> tuple[Iterator[_PairRow], Callable[[_PairRow], Pair], bool]:
+    spec: str, separator: str, columns: Columns | None, features: str | None
+) -> tuple[Iterator[_PairRow], Callable[[_PairRow], _Texts], bool]:
     """The rows that the specification names, how to parse one, and whether the first may be a header."""
     path = Path(spec)
     if spec.startswith("hub:") and not path.exists():
         return _with_sides(hub_rows(spec)), partial(_parse_hub, columns=columns), False
     if names_embedded(spec) and not path.exists():
+        if features is not None:
+            raise AttentioError(f"{spec} has no features; leave data.features out, or write TAG={spec}")
         return _with_sides(embedded_rows(spec)), _parse_embedded, False
     if "," in spec and not path.exists():
-        source_file, _, target_file = spec.partition(",")
-        return _parallel_rows(Path(source_file), Path(target_file)), _parse_parallel, True
+        files = [Path(one) for one in spec.split(",", 1 if features is None else 2)]
+        if features is not None and len(files) < 3:
+            raise AttentioError(f"{spec}: two files, and data.features asks for a third, SOURCE,TARGET,FEATURES")
+        return _parallel_rows(files), _parse_parallel, True
     if is_json(path):
         return _with_sides(file_rows(path)), partial(_parse_json, columns=columns), False
     return _with_sides(column_rows(path, separator, columns)), _parse_columns, not has_names(columns)
 
 
 def _without_header(
-    rows: Iterator[_PairRow], parse: Callable[[_PairRow], Pair], *, surely: bool
+    rows: Iterator[_PairRow], parse: Callable[[_PairRow], _Texts], *, surely: bool
 ) -> tuple[Iterator[_PairRow], str | None]:
     """The rows without a first one that is a header, and what is told of it. surely: it is one, whatever it says."""
     first = next(rows, None)
@@ -178,75 +230,77 @@ def _without_header(
     if surely:
         return rows, f"{first.where}: left out as the header"
     try:
-        source, target = (normalized(text, "nfc") for text in parse(first))
+        source, target, *features = (normalized(text, "nfc") for text in parse(first))
     except AttentioError:
         return chain([first], rows), None
-    if not names_columns((source, target)):
+    if not names_columns((source, target, *features)):
         return chain([first], rows), None
     return rows, f"{first.where}: {source!r} and {target!r} are headings and left out; --data.header false keeps them"
 
 
 def _with_sides(rows: Iterator[Row]) -> Iterator[_PairRow]:
     for raw, where in rows:
-        yield _PairRow(raw, where, f"{where}: source", f"{where}: target")
+        yield _PairRow(raw, where, f"{where}: source", f"{where}: target", f"{where}: features")
 
 
-def _parse_embedded(row: _PairRow) -> Pair:
-    return Pair(*row.raw)
+def _parse_embedded(row: _PairRow) -> _Texts:
+    texts: _Texts = row.raw
+    return texts
 
 
-def _parse_columns(row: _PairRow) -> Pair:
+def _parse_columns(row: _PairRow) -> _Texts:
     if isinstance(row.raw, AttentioError):
         raise row.raw
-    return Pair(*row.raw)
+    texts: _Texts = row.raw
+    return texts
 
 
-def _parse_json(row: _PairRow, *, columns: Columns | None) -> Pair:
-    source, target = _names(columns, row)
-    remedy = f'write one object a line, {{"{source}": "...", "{target}": "..."}}'
+def _parse_json(row: _PairRow, *, columns: Columns | None) -> _Texts:
+    names = _names(columns, row)
+    fields = ", ".join(f'"{name}": "..."' for name in names)
+    remedy = f"write one object a line, {{{fields}}}"
     content = json_object(row.raw, row.where, remedy)
-    return _sides(content, (source, target), row, remedy)
+    return _fields(content, names, row, remedy)
 
 
-def _names(columns: Columns | None, row: _PairRow) -> tuple[str, str]:
-    source, target = columns or ("source", "target")
-    if not (source.isdecimal() or target.isdecimal()):
-        return source, target
+def _names(columns: Columns | None, row: _PairRow) -> Columns:
+    names = columns or _SIDES
+    if not any(name.isdecimal() for name in names):
+        return names
     raise AttentioError(f"{row.where}: its columns have names, not numbers; give those as data.columns")
 
 
-def _sides(content: dict[str, Any], keys: tuple[str, str], row: _PairRow, remedy: str) -> Pair:
-    return Pair(*(string_field(content, key, row.where, remedy) for key in keys))
+def _fields(content: dict[str, Any], keys: Iterable[str], row: _PairRow, remedy: str) -> _Texts:
+    return [string_field(content, key, row.where, remedy) for key in keys]
 
 
-def _parallel_rows(source_file: Path, target_file: Path) -> Iterator[_PairRow]:
-    sources = targets = 0
-    for number, sides in enumerate(zip_longest(file_lines(source_file), file_lines(target_file)), start=1):
-        sources += sides[0] is not None
-        targets += sides[1] is not None
-        if sources == targets:
-            yield _PairRow(sides, f"{source_file}:{number}", f"{source_file}:{number}", f"{target_file}:{number}")
-    if sources != targets:
-        raise AttentioError(
-            f"{source_file} has {sources} lines and {target_file} has {targets}; give files in which "
-            f"line n of one belongs to line n of the other"
-        )
+def _parallel_rows(files: Sequence[Path]) -> Iterator[_PairRow]:
+    counts = [0] * len(files)
+    for number, lines in enumerate(zip_longest(*map(file_lines, files)), start=1):
+        counts = [count + (line is not None) for count, line in zip(counts, lines, strict=True)]
+        if len(set(counts)) == 1:
+            places = [f"{file}:{number}" for file in files]
+            yield _PairRow(lines, places[0], *places, *[""] * (3 - len(places)))
+    for file, count in zip(files, counts, strict=True):
+        if count != counts[0]:
+            raise AttentioError(
+                f"{files[0]} has {counts[0]} lines and {file} has {count}; give files in which "
+                f"line n of one belongs to line n of the other"
+            )
 
 
-def _parse_parallel(row: _PairRow) -> Pair:
-    source, target = row.raw
-    return Pair(decode_line(source, row.source), decode_line(target, row.target))
+def _parse_parallel(row: _PairRow) -> _Texts:
+    return [decode_line(line, place) for line, place in zip(row.raw, row[2:], strict=False)]
 
 
-def _parse_hub(row: _PairRow, *, columns: Columns | None) -> Pair:
+def _parse_hub(row: _PairRow, *, columns: Columns | None) -> _Texts:
     if columns:
         named = _names(columns, row)
-        return _sides(row.raw, named, row, f"there are {', '.join(row.raw)}")
+        return _fields(row.raw, named, row, f"there are {', '.join(row.raw)}")
     remedy = 'it needs the columns "source" and "target", or "translation" with two languages'
     translation = row.raw.get("translation")
     if not isinstance(translation, dict):
-        return _sides(row.raw, ("source", "target"), row, remedy)
+        return _fields(row.raw, _SIDES, row, remedy)
     if len(translation) != 2:
         raise AttentioError(f'{row.where}: {len(translation)} languages in "translation"; {remedy}')
-    source, target = translation
-    return _sides(translation, (source, target), row, remedy)
+    return _fields(translation, translation, row, remedy)

@@ -13,6 +13,7 @@ from attentio.config.schema import Config
 from attentio.data.labels import check_text_label, check_word_labels
 from attentio.data.pairs import Pair, read_pairs
 from attentio.data.spool import collected
+from attentio.data.tags import tagged
 from attentio.data.texts import read_texts
 from attentio.errors import AttentioError
 
@@ -28,7 +29,7 @@ class Part:
     """What one data specification names.
 
     items: pairs, or documents of text. unit: what they are called. header, trimmed, composed: see `Pairs`; None where
-    another part counts them.
+    another part counts them. featured: whether the sources have features (see `text.features`).
     """
 
     name: str
@@ -38,6 +39,7 @@ class Part:
     header: str | None = None
     trimmed: int | None = None
     composed: int | None = None
+    featured: bool = False
 
     def facts(self) -> dict[str, Any]:
         """What is written down of it, so that a resumed run can tell whether it is still the same."""
@@ -64,23 +66,38 @@ def read_part(config: Config, spec: str) -> Part:
         check = None
         if config.model.type == "labeller":
             check = check_text_label if config.model.labels == "text" else check_word_labels
+        featured = _has_features(config, spec)
         pairs = read_pairs(
             spec,
             separator=data.separator,
             columns=data.columns,
+            features=data.features,
             header=data.header,
             normalize=normalize,
             bad_lines=data.bad_lines,
             check=check,
         )
-        return Part(pairs.name, pairs.pairs, pairs.skipped, "pairs", pairs.header, pairs.trimmed, pairs.composed)
+        counts = (pairs.header, pairs.trimmed, pairs.composed)
+        return Part(pairs.name, pairs.pairs, pairs.skipped, "pairs", *counts, featured=featured)
     texts = read_texts(spec, document=data.document, normalize=normalize, bad_lines=data.bad_lines)
     return Part(texts.name, texts.documents, texts.skipped, "documents", trimmed=texts.trimmed, composed=texts.composed)
 
 
+def _has_features(config: Config, spec: str) -> bool:
+    """Whether sources have features; AttentioError where they may not, or only those of one part have tags."""
+    train, own = config.data.train, bool(tagged(spec))
+    if own and config.model.type == "labeller":
+        raise AttentioError(f"{spec}: tags are for model.type encoder-decoder; give the files alone")
+    if config.data.features is None and train and own != bool(tagged(train)):
+        has, lacks = (spec, train) if own else (train, spec)
+        raise AttentioError(f"{has} has tags, and {lacks} has none; write TAG={lacks}")
+    return own or config.data.features is not None
+
+
 def read_held_out(config: Config, run: Path) -> Part:
     """What was held out of a run's training data: it is kept in a form of its own, whatever the data's columns are."""
-    return read_part(replace(config, data=replace(config.data, columns=None)), str(run / HELD_OUT))
+    data = replace(config.data, train="", columns=None, features=None)
+    return read_part(replace(config, data=data), str(run / HELD_OUT))
 
 
 def read_parts(config: Config) -> tuple[Part, Part]:
@@ -112,7 +129,7 @@ def hold_out(part: Part) -> tuple[Part, Part]:
             raise AttentioError(f"{part.name}: a single source, of which none can be held out; give --data.dev FILE")
         count = min(MOST_HELD_OUT, max(1, len(lines) // SHARE))
         left, held = (["\n".join(some)] for some in (lines[:-count], lines[-count:]))
-    return replace(part, items=left), Part(f"{part.name}, held out", held, (), part.unit)
+    return replace(part, items=left), Part(f"{part.name}, held out", held, (), part.unit, featured=part.featured)
 
 
 def _chosen(sources: Iterable[str]) -> set[str]:

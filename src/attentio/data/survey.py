@@ -9,6 +9,7 @@ from jaxtyping import Int
 from attentio.config.schema import Config, SideConfig
 from attentio.data.part import Part
 from attentio.data.spool import TextsOf
+from attentio.text.features import FeaturesOf, WithoutFeatures
 from attentio.text.jamo import decompose
 
 _MOST_SHOWN = 20
@@ -85,8 +86,14 @@ def _sides(config: Config, parts: tuple[Part, Part]) -> list[tuple[str, SideConf
     of_target = text.source if text.shared else text.target
     if config.model.type == "labeller":
         of_target = SideConfig(tokenizer="whitespace")
+    pairs = [WithoutFeatures(part.items) if part.featured else part.items for part in parts]
     sides = (("source", text.source), ("target", of_target))
-    return [(name, side, [TextsOf(part.items, place) for part in parts]) for place, (name, side) in enumerate(sides)]
+    found: list[tuple[str, SideConfig, list[Iterable[str]]]] = [
+        (name, side, [TextsOf(each, place) for each in pairs]) for place, (name, side) in enumerate(sides)
+    ]
+    if parts[0].featured:
+        found.append(("features", SideConfig(tokenizer="whitespace"), [FeaturesOf(part.items) for part in parts]))
+    return found
 
 
 class _Look(NamedTuple):

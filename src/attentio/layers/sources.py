@@ -29,7 +29,12 @@ class Source(NamedTuple):
         return self._replace(keys=self.keys[rows], values=self.values[rows], lengths=self.lengths[rows])
 
 
-def prepare(score: Score, memory: Float[Tensor, "batch source memory"], lengths: Int[Tensor, "batch"]) -> Source:
-    """What an attention needs of the source whatever the queries: made once for all decoding steps."""
+def prepare(score: Score | None, memory: Float[Tensor, "batch source memory"], lengths: Int[Tensor, "batch"]) -> Source:
+    """What an attention needs of the source whatever the queries: made once for all decoding steps.
+
+    score: of the attention; None for one that compares by itself.
+    """
+    if score is None:
+        return Source(memory, memory, lengths)
     reached = lengths if score.reach is None else lengths.clamp(max=score.reach)
     return Source(score.keys(memory), memory, reached)

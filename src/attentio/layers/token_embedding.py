@@ -5,11 +5,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from attentio.layers.dropout import Dropout
+from attentio.layers.feature_embedding import FeatureEmbedding
 from attentio.layers.positions import LearnedPositions, SinusoidalPositions
 
 
 class TokenEmbedding(nn.Module):
     """dropout(norm(scale * E[token] + position)); without a norm or without positions where those are None.
+
+    Features of a source (`FeatureEmbedding`) have no position.
 
     scale: sqrt(width) in the encoder-decoder (Vaswani et al. 2017, section 3.4), 1 in BERT and GPT-2.
     norm: as BERT has one.
@@ -37,7 +40,10 @@ class TokenEmbedding(nn.Module):
         if self.scale != 1.0:
             embedded = embedded * self.scale
         if self.positions is not None:
-            embedded = embedded + self.positions(positions)
+            places = self.positions(positions)
+            if isinstance(self.tokens, FeatureEmbedding):
+                places = places.masked_fill(self.tokens.are_features(tokens).unsqueeze(-1), 0.0)
+            embedded = embedded + places
         if self.norm is not None:
             embedded = self.norm(embedded)
         return self.dropout(embedded)

@@ -13,6 +13,7 @@ from attentio.layers.coverage import CoverageAttention
 from attentio.layers.global_attention import GlobalAttention
 from attentio.layers.local import LocalAttention
 from attentio.layers.luong import DotScore, GeneralScore, LocationScore
+from attentio.layers.own_attention import OwnAttention
 from attentio.layers.own_score import OwnScore
 from attentio.layers.readout import (
     AttentionalReadout,
@@ -65,21 +66,31 @@ def luong(config: ModelConfig, encoder: Encoder, *, vocabulary: int, own: OwnCod
 
     The decoder's first state is a learnt function of the encoder's last ones (`Bridge`), which the paper copies.
     """
+    return _attentional(config, encoder, _luong_attention(config, encoder, own), vocabulary=vocabulary)
+
+
+def with_own_attention(
+    config: ModelConfig, encoder: Encoder, *, vocabulary: int, own: OwnCode = NO_CODE
+) -> EncoderDecoder:
+    """The decoder of `luong` around an attention of the user's own."""
+    made = own.made(config.attention, query_features=config.hidden, memory_features=encoder.features)
+    return _attentional(config, encoder, OwnAttention(made), vocabulary=vocabulary)
+
+
+def _luong_attention(config: ModelConfig, encoder: Encoder, own: OwnCode) -> Attention:
     memory = encoder.features
     comparison = _score(config, own, memory=memory)
     normalize = normalization(config, own)
-    attention: Attention = GlobalAttention(comparison, normalize)
     if config.copy and config.coverage:
-        attention = CoverageAttention(comparison, normalize)
-    elif config.local is not None:
-        attention = LocalAttention(
-            comparison,
-            normalize,
-            window=config.window,
-            predictive=config.local == "p",
-            hidden=config.hidden,
-        )
-    readout = AttentionalReadout(hidden=config.hidden, memory_features=memory)
+        return CoverageAttention(comparison, normalize)
+    if config.local is None:
+        return GlobalAttention(comparison, normalize)
+    predictive = config.local == "p"
+    return LocalAttention(comparison, normalize, window=config.window, predictive=predictive, hidden=config.hidden)
+
+
+def _attentional(config: ModelConfig, encoder: Encoder, attention: Attention, *, vocabulary: int) -> EncoderDecoder:
+    readout = AttentionalReadout(hidden=config.hidden, memory_features=encoder.features)
     context: ContextTo = "both" if config.input_feeding else "output"
     return _assemble(config, encoder, attention, readout, vocabulary=vocabulary, query="current", context=context)
 

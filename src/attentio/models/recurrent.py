@@ -24,6 +24,7 @@ from attentio.layers.dropout import Dropout
 from attentio.layers.global_attention import GlobalAttention
 from attentio.layers.linear import Linear
 from attentio.layers.local import LocalAttention
+from attentio.layers.own_attention import OwnAttention
 from attentio.layers.packed import PackedWeights
 from attentio.layers.readout import AttentionalReadout, DecoderView, Readout
 from attentio.layers.recurrence import Bidirectional, Recurrence, State, Stepper
@@ -33,7 +34,7 @@ from attentio.models.protocols import Step
 
 Query = Literal["previous", "current"]
 ContextTo = Literal["input", "output", "both"]
-Attention = GlobalAttention | LocalAttention | CoverageAttention
+Attention = GlobalAttention | LocalAttention | CoverageAttention | OwnAttention
 
 
 class RecurrentEncoder(nn.Module):

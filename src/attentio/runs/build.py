@@ -14,16 +14,28 @@ from attentio.files import parse_json
 from attentio.memory import check_memory, fits
 from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
+from attentio.models.features import read_features
 from attentio.models.labeller import Labeller
 from attentio.models.masked_lm import MaskedLM
 from attentio.models.own import NO_CODE, OwnCode
 from attentio.models.pointer import with_pointer
-from attentio.models.presets import Encoder, bahdanau, delayed, hard, luong, plain, recurrent_encoder, transducer
+from attentio.models.presets import (
+    Encoder,
+    bahdanau,
+    delayed,
+    hard,
+    luong,
+    plain,
+    recurrent_encoder,
+    transducer,
+    with_own_attention,
+)
 from attentio.models.transformer import TransformerEncoder
 from attentio.models.transformer_presets import causal_lm, labeller, masked_lm, transformer_decoder, transformer_encoder
 from attentio.runs.archive import TOKENIZERS
 from attentio.runs.user_code import told
 from attentio.text.copying import Copying, ids_of_the_same
+from attentio.text.featured import FeaturedTokenizer
 from attentio.text.protocol import AnyTokenizer
 from attentio.text.tokenizer import Tokenizer
 
@@ -34,7 +46,10 @@ AnyT = TypeVar("AnyT", bound=AnyTokenizer, covariant=True)
 
 @dataclass(frozen=True)
 class Tokenizers(Generic[AnyT]):
-    """Of the two sides; the same one twice where the vocabulary is shared, and for a language model."""
+    """Of the two sides; the same one twice where the vocabulary is shared, and for a language model.
+
+    Where sources have features, those are known to the source's alone: `source.plain` is then what is shared.
+    """
 
     source: AnyT
     target: AnyT
@@ -43,8 +58,13 @@ class Tokenizers(Generic[AnyT]):
         """Write one file for each different tokenizer."""
         folder.mkdir(exist_ok=True)
         self.source.save(folder / "source.json")
-        if self.target is not self.source:
+        if self.target is not self.source.plain:
             self.target.save(folder / "target.json")
+
+
+def _sides(read: list[Tokenizer]) -> Tokenizers[Tokenizer]:
+    """Of the tokenizers that were read, of the source or of source and target."""
+    return Tokenizers(read[0], read[-1].plain)
 
 
 def learn_tokenizer(side: SideConfig, texts: Iterable[str], *, mask: bool = False) -> Tokenizer:
@@ -68,18 +88,17 @@ class Blueprint(NamedTuple):
         shared = config.text.shared or not self.pairs
         names = ("source.json", "source.json" if shared else "target.json")
         try:
-            loaded = {name: Tokenizer.load(folder / name) for name in names}
+            loaded = {name: FeaturedTokenizer.load(folder / name) for name in names}
         except AttentioError as error:
             raise AttentioError(f"{error}; if there is no copy of the run, train again") from None
-        return Tokenizers(*(loaded[name] for name in names))
+        return _sides([loaded[name] for name in dict.fromkeys(names)])
 
     def tokenizers_in(self, entries: Mapping[str, bytes], config: Config, path: Path) -> Tokenizers[Tokenizer]:
         """Those of a bundle, whose entries these are; AttentioError for one missing or damaged."""
         names = TOKENIZERS[:1] if config.text.shared or not self.pairs else TOKENIZERS
         if missing := [name for name in names if name not in entries]:
             raise AttentioError(f"{path}: {missing[0]} is missing, which its config.yaml asks for; copy it again")
-        loaded = [Tokenizer.of(parse_json(entries[name], path / name), path / name) for name in names]
-        return Tokenizers(loaded[0], loaded[-1])
+        return _sides([FeaturedTokenizer.of(parse_json(entries[name], path / name), path / name) for name in names])
 
     def build_model(self, config: ModelConfig, tokenizers: Tokenizers, *, seed: int, own: OwnCode = NO_CODE) -> Any:
         """A fresh model, its first weights a function of the seed.
@@ -120,13 +139,18 @@ def parameters_of(model: nn.Module) -> int:
 
 
 def _encoder_decoder(config: ModelConfig, tokenizers: Tokenizers, own: OwnCode) -> EncoderDecoder:
-    size = tokenizers.source.size
+    source = tokenizers.source
+    features = len(source.features) if isinstance(source, FeaturedTokenizer) else 0
+    size = source.size - features
     encoder: Encoder
     if config.encoder == "recurrent":
         encoder = recurrent_encoder(config, vocabulary=size)
     else:
         encoder = transformer_encoder(config, vocabulary=size, own=own)
-    return _with_decoder(config, tokenizers, encoder, own)
+    model = _with_decoder(config, tokenizers, encoder, own)
+    if features:
+        read_features(encoder, features, unknown=source.unknown)
+    return model
 
 
 def _masked_lm(config: ModelConfig, tokenizers: Tokenizers, own: OwnCode) -> MaskedLM:
@@ -149,7 +173,7 @@ RECURRENT_DECODERS: dict[str, Callable[..., EncoderDecoder]] = {
     "hard": hard,
     "hard-monotonic": hard,
 }
-"""By `model.attention`."""
+"""By `model.attention`; any other is the user's own."""
 
 
 ENCODER_DECODER = Blueprint("encoder-decoder", True, _encoder_decoder)
@@ -161,7 +185,7 @@ LABELLER = Blueprint("labeller", True, _labeller)
 def _with_decoder(config: ModelConfig, tokenizers: Tokenizers, encoder: Encoder, own: OwnCode) -> EncoderDecoder:
     if config.decoder == "transformer":
         shared = None
-        one_vocabulary = tokenizers.target is tokenizers.source and config.transformer.tied
+        one_vocabulary = tokenizers.target is tokenizers.source.plain and config.transformer.tied
         if one_vocabulary and isinstance(encoder, TransformerEncoder):
             shared = encoder.embedding.tokens
         decoder = transformer_decoder(
@@ -172,7 +196,8 @@ def _with_decoder(config: ModelConfig, tokenizers: Tokenizers, encoder: Encoder,
         end, copies = tokenizers.target.end, ids_of_the_same(tokenizers.source, tokenizers.target)
         assert end is not None
         return transducer(config, encoder, vocabulary=tokenizers.target.size, end=end, copies=torch.tensor(copies))
-    model = RECURRENT_DECODERS[config.attention](config, encoder, vocabulary=tokenizers.target.size, own=own)
+    make = RECURRENT_DECODERS.get(config.attention, with_own_attention)
+    model = make(config, encoder, vocabulary=tokenizers.target.size, own=own)
     if not config.copy:
         return model
     copying = Copying(tokenizers.source, tokenizers.target)

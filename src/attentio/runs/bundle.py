@@ -59,7 +59,7 @@ def write(path: Path, config: Config, tokenizers: Tokenizers[Any], model: nn.Mod
     if large := [name for name, tensor in halves.items() if not tensor.isfinite().all()]:
         raise AttentioError(f"the weights {large[0]} are beyond 65,504, the most that half precision holds")
     entries = {CONFIG: to_yaml(config).encode(), CARD: _json(card), TOKENIZERS[0]: tokenizers.source.to_json().encode()}
-    if tokenizers.target is not tokenizers.source:
+    if tokenizers.target is not tokenizers.source.plain:
         entries[TOKENIZERS[1]] = tokenizers.target.to_json().encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     system.replace_bytes(path, pack({**entries, WEIGHTS: save(halves)}))

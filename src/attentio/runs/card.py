@@ -70,7 +70,9 @@ def attention_of(config: Config) -> str:
     normalize = "" if model.normalize == "softmax" else f", {model.normalize}"
     if model.type != "encoder-decoder" or model.decoder == "transformer":
         return f"transformer{normalize}"
-    if model.attention.startswith("hard"):
+    if ".py:" in model.attention:
+        return f"{model.attention}{', input feeding' if model.input_feeding else ''}"
+    if model.attention in ("hard", "hard-monotonic"):
         return f"{model.attention}, order {model.order}"
     if model.attention != "luong":
         return model.attention if model.attention == "none" else f"{model.attention}{normalize}"

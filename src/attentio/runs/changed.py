@@ -186,7 +186,8 @@ def _check_erasable(decoder: nn.Module) -> None:
     attention = decoder.attention
     if attention is None and not isinstance(decoder, HardDecoder):
         raise AttentioError("the model has no attention, so there is nothing to erase from it; hide the token instead")
-    if attention is None or isinstance(attention, LocalAttention) or attention.score.reach is not None:
+    reach = None if attention is None or attention.score is None else attention.score.reach
+    if attention is None or isinstance(attention, LocalAttention) or reach is not None:
         raise AttentioError("this model's attention goes by position, so no key can be erased; hide the token instead")
 
 

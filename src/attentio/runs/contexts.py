@@ -12,13 +12,14 @@ from attentio.layers.coverage import CoverageAttention
 from attentio.layers.global_attention import GlobalAttention
 from attentio.layers.local import LocalAttention
 from attentio.layers.multihead import CrossAttention, SelfAttention
+from attentio.layers.own_attention import OwnAttention
 
 Change = Callable[[str, Attended], Attended]
 
 
 def attentions(model: nn.Module) -> dict[str, int]:
     """How many heads each attention has, by its name."""
-    multihead, one = SelfAttention | CrossAttention, GlobalAttention | LocalAttention | CoverageAttention
+    multihead, one = SelfAttention | CrossAttention, GlobalAttention | LocalAttention | CoverageAttention | OwnAttention
     return {
         name: module.heads if isinstance(module, multihead) else 1
         for name, module in model.named_modules()

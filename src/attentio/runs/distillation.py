@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -22,7 +22,11 @@ from attentio.files import read_json
 from attentio.runs.build import Tokenizers
 from attentio.runs.directory import Contents
 from attentio.runs.load import load, read
+from attentio.runs.own_code import Files
+from attentio.runs.tasks import AnyRun
 from attentio.runs.translator import Run
+from attentio.runs.vocabulary import identity
+from attentio.text.features import read_featured
 from attentio.text.protocol import AnyTokenizer
 
 if TYPE_CHECKING:
@@ -32,14 +36,15 @@ LESSONS, FACTS = "distilled.jsonl", "distilled.json"
 """Where a run keeps the pairs that teachers made, and what they were made of."""
 
 
-def read_teachers(config: Config) -> list[Contents]:
-    """The teachers whose probabilities are learnt.
+def read_teachers(config: Config, allow_code: Files = ()) -> list[Contents]:
+    """The teachers whose probabilities are learnt. allow_code: as of `load`.
 
     Raises AttentioError for a kind of model that is not the one to be trained, and for other vocabularies.
     """
     if config.teacher is None or not learns_tokens(config):
         return []
-    found = [read(one, device="cpu")._replace(path=Path(one)) for one in config.teacher.split(",")]
+    teachers = config.teacher.split(",")
+    found = [read(one, device="cpu", allow_code=allow_code)._replace(path=Path(one)) for one in teachers]
     for model in (config.model, *(one.config.model for one in found)):
         if model.has_own_likelihood:
             raise AttentioError(
@@ -65,16 +70,11 @@ def check_vocabularies(teacher: Contents, tokenizers: Tokenizers[AnyTokenizer], 
     """AttentioError where a teacher reads or says other tokens; `whose` are the others."""
     for side in ("source", "target"):
         theirs, ours = getattr(teacher.tokenizers, side), getattr(tokenizers, side)
-        if _identity(theirs) != _identity(ours):
+        if identity(theirs) != identity(ours):
             raise AttentioError(
                 f"teacher: the {side} vocabulary of {teacher.path} is not that of {whose}; give one that was trained "
                 f"with the same vocabularies, or --training.distill sequences"
             )
-
-
-def _identity(tokenizer: AnyTokenizer) -> Any:
-    roles = (tokenizer.begin, tokenizer.end, tokenizer.unknown, tokenizer.mask)
-    return type(tokenizer), roles, getattr(tokenizer, "jamo", None), tokenizer.core.to_str()  # type: ignore[attr-defined]
 
 
 def with_lessons(
@@ -85,13 +85,14 @@ def with_lessons(
     device: str | torch.device,
     say: Callable[[str], None],
     console: "Console",
+    allow_code: Files = (),
 ) -> Part:
     """What is trained on: where the configuration asks for it, with targets that the teachers made.
 
     For `training.distill` sequences they replace those of the training data; for `data.unlabelled` they are the
     targets of its texts. They are made once, and kept in the folder.
 
-    console: where a bar shows how far they are.
+    console: where a bar shows how far they are. allow_code: as of `load`.
 
     Raises AttentioError for teachers that do not translate, and where the kept ones were made of other data.
     """
@@ -102,7 +103,8 @@ def with_lessons(
         raise AttentioError("training.distill sequences and data.unlabelled are for model.type encoder-decoder")
     sources = list(dict.fromkeys(pair.source for pair in train.items)) if whole else []
     if spec := config.data.unlabelled:
-        sources += read_texts(spec, normalize=config.text.normalize, bad_lines=config.data.bad_lines).documents
+        texts = read_texts(spec, normalize=config.text.normalize, bad_lines=config.data.bad_lines).documents
+        sources += [read_featured(text, config.text.normalize) for text in texts] if train.featured else texts
     sources = list(dict.fromkeys(sources))
     digest = hashlib.sha256("\n".join(sources).encode()).hexdigest()
     facts = {"teacher": config.teacher, "sources": len(sources), "sha256": digest}
@@ -112,7 +114,8 @@ def with_lessons(
                 f"{folder / LESSONS} was made of other texts, or by other teachers; choose another --run"
             )
     else:
-        lessons = _lessons(config.teacher, sources, device, console)
+        teacher = load(config.teacher, device=device, allow_code=allow_code)
+        lessons = _lessons(config.teacher, teacher, sources, console, featured=train.featured)
         Part(LESSONS, lessons, (), "pairs").write(folder / LESSONS)
         system.replace_text(folder / FACTS, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     made = read_pairs(str(folder / LESSONS), normalize="none").pairs
@@ -120,13 +123,15 @@ def with_lessons(
     return replace(train, items=made if whole else [*train.items, *made])
 
 
-def _lessons(teacher: str, sources: list[str], device: str | torch.device, console: "Console") -> list[Pair]:
+def _lessons(teacher: str, run: AnyRun, sources: list[str], console: "Console", *, featured: bool) -> list[Pair]:
     """The best output of each source; what is cut off or empty teaches nothing."""
     from rich.progress import Progress
 
-    run = load(teacher, device=device)
     if not isinstance(run, Run):
         raise AttentioError(f"teacher: {teacher} translates nothing; give one of type encoder-decoder")
+    if bool(run.features) != featured:
+        one, other = ("the data", teacher) if featured else (teacher, "the data")
+        raise AttentioError(f"teacher: {one} has features of sources, and {other} has none; give another teacher")
     with Progress(console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal) as bar:
         task = bar.add_task("teaching", total=len(sources))
         outputs = run.candidates(sources, attention=False, progress=lambda done: bar.advance(task, done))

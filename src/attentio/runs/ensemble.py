@@ -10,6 +10,7 @@ from attentio.errors import AttentioError
 from attentio.models.ensemble import Ensemble
 from attentio.runs.build import ENCODER_DECODER
 from attentio.runs.directory import Contents
+from attentio.runs.vocabulary import identity
 
 
 def ensemble_of(runs: Sequence[Contents]) -> Contents:
@@ -40,11 +41,9 @@ def ensemble_of(runs: Sequence[Contents]) -> Contents:
 
 
 def _vocabulary(one: Contents, side: str) -> tuple[Any, ...]:
-    """What decides which ids a text becomes, and which text ids become."""
-    tokenizer = getattr(one.tokenizers, side)
+    """What must be the same in all."""
     rows = one.model.output.out_features if side == "target" else None
-    roles = (tokenizer.begin, tokenizer.end, tokenizer.unknown)
-    return rows, type(tokenizer), getattr(tokenizer, "jamo", None), roles, tokenizer.core.to_str()
+    return rows, *identity(getattr(one.tokenizers, side))
 
 
 def _shared(data: Sequence[DataConfig]) -> DataConfig:

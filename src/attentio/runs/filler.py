@@ -18,6 +18,7 @@ from attentio.runs.card import described, described_in_html
 from attentio.runs.directory import Contents, load_directory
 from attentio.runs.one_kind import OneKind
 from attentio.runs.outputs import Candidate, SelfAttention
+from attentio.runs.own_code import Files
 from attentio.runs.vocabulary import check_known, needed, suppressed_ids
 from attentio.text.normal import normalized
 from attentio.text.protocol import AnyTokenizer
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 class MaskedRun(OneKind):
     """A masked language model with its tokenizer, as one thing that fills holes.
 
-    >>> run = at.MaskedRun.load("masked-lm", checkpoint="best", device="cpu")
+    >>> run = at.MaskedRun.load("masked-lm", checkpoint="best", device="cpu", allow_code=[])
     >>> run.fill("He looked [MASK] her.", top=1)
     [[Candidate(token='...', text='He looked ... her.', probability=...)]]
     >>> first, second = run.fill_all(["He [MASK] her.", "She [MASK] [MASK]."], top=3)
@@ -59,12 +60,20 @@ class MaskedRun(OneKind):
         self.mask = needed(tokenizer.mask, "mask", path)
 
     @classmethod
-    def load(cls, path: str | Path, *, checkpoint: str = "best", device: str | torch.device = "auto") -> "MaskedRun":
-        """Read a run directory; `checkpoint` and `device` as `attentio.load` has them.
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        checkpoint: str = "best",
+        device: str | torch.device = "auto",
+        allow_code: Files = (),
+    ) -> "MaskedRun":
+        """Read a run directory; `checkpoint`, `device` and `allow_code` as `attentio.load` has them.
 
         Raises AttentioError for one that holds another kind of model, or is damaged.
         """
-        return cls.of(load_directory(path, [MASKED_LM], checkpoint=checkpoint, device=device))
+        contents = load_directory(path, [MASKED_LM], checkpoint=checkpoint, device=device, allow_code=allow_code)
+        return cls.of(contents)
 
     @classmethod
     def of(cls, contents: Contents) -> "MaskedRun":

@@ -17,6 +17,7 @@ from attentio.runs.card import described, described_in_html
 from attentio.runs.directory import Contents, load_directory
 from attentio.runs.one_kind import OneKind
 from attentio.runs.outputs import Generated, Piece, Scored, SelfAttention
+from attentio.runs.own_code import Files
 from attentio.runs.vocabulary import check_known, needed, suppressed_ids
 from attentio.text.normal import normalized
 from attentio.text.protocol import AnyTokenizer
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 class CausalRun(OneKind):
     """A causal language model with its tokenizer, as one thing that goes on with a text.
 
-    >>> run = at.CausalRun.load("causal-lm", checkpoint="best", device="cpu")
+    >>> run = at.CausalRun.load("causal-lm", checkpoint="best", device="cpu", allow_code=[])
     >>> run.generate("The prince", at.Sampling(top_p=0.8), samples=2, max_tokens=5, seed=1, each_step=lambda: None)
     [Generated('The prince..., 5 tokens, log-probability -..., cut off), Generated('The prince...)]
     >>> "".join(piece.text for piece in run.stream("The prince", max_tokens=3, seed=1))
@@ -59,12 +60,20 @@ class CausalRun(OneKind):
         self.end = needed(tokenizer.end, "end", path)
 
     @classmethod
-    def load(cls, path: str | Path, *, checkpoint: str = "best", device: str | torch.device = "auto") -> "CausalRun":
-        """Read a run directory; `checkpoint` and `device` as `attentio.load` has them.
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        checkpoint: str = "best",
+        device: str | torch.device = "auto",
+        allow_code: Files = (),
+    ) -> "CausalRun":
+        """Read a run directory; `checkpoint`, `device` and `allow_code` as `attentio.load` has them.
 
         Raises AttentioError for one that holds another kind of model, or is damaged.
         """
-        return cls.of(load_directory(path, [CAUSAL_LM], checkpoint=checkpoint, device=device))
+        contents = load_directory(path, [CAUSAL_LM], checkpoint=checkpoint, device=device, allow_code=allow_code)
+        return cls.of(contents)
 
     @classmethod
     def of(cls, contents: Contents) -> "CausalRun":

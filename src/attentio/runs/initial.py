@@ -16,6 +16,7 @@ from attentio.errors import AttentioError
 from attentio.runs.build import Tokenizers
 from attentio.runs.directory import Contents
 from attentio.runs.tasks import task_of
+from attentio.text.featured import FeaturedTokenizer
 from attentio.text.protocol import AnyTokenizer
 from attentio.text.tokenizer import EOS, PAD
 
@@ -60,8 +61,8 @@ def take_weights(origin: Contents, contents: Contents) -> Initial:
     Raises AttentioError where nothing fits.
     """
     theirs = dict(origin.model.named_parameters(remove_duplicate=False))
-    sides = list(zip(_sides(origin.tokenizers), _sides(contents.tokenizers), strict=True))
-    vocabularies = {(old.size, new.size): len(old.special_ids) for old, new in sides if old.size < new.size}
+    sides = zip(_vocabularies(origin.tokenizers), _vocabularies(contents.tokenizers), strict=True)
+    vocabularies = {(old, new): special for (old, special), (new, _) in sides if old < new}
     taken, grown, new, left_out, used = {}, {}, {}, {}, set()
     for name, parameter in contents.model.named_parameters():
         known = theirs.get(name)
@@ -94,8 +95,11 @@ def take_weights(origin: Contents, contents: Contents) -> Initial:
 
 def added(known: Tokenizers[AnyTokenizer], extended: Tokenizers[AnyTokenizer]) -> list[str]:
     """The symbols that the vocabularies of one have on top of those of the other."""
-    sides = zip(_sides(known), _sides(extended), strict=True)
-    return list(dict.fromkeys(token for old, new in sides for token in new.tokens(range(old.size, new.size))))
+    found: dict[str, None] = {}
+    for old, new in ((known.source, extended.source), (known.target, extended.target)):
+        there = {*old.tokens(range(old.size))}
+        found |= dict.fromkeys(token for token in new.tokens(range(new.size)) if token not in there)
+    return [*found]
 
 
 def lacking(config: Config, train: Part, tokenizers: Tokenizers[AnyTokenizer]) -> list[str]:
@@ -119,8 +123,11 @@ def check_known(corpus: "Corpus", tokenizers: Tokenizers[AnyTokenizer], whose: s
         )
 
 
-def _sides(tokenizers: Tokenizers[AnyTokenizer]) -> list[AnyTokenizer]:
-    return [tokenizers.source, tokenizers.target]
+def _vocabularies(tokenizers: Tokenizers[AnyTokenizer]) -> list[tuple[int, int]]:
+    """How many entries each has, and how many of these are special: of source and target, and of features."""
+    source, special = tokenizers.source, [len(side.special_ids) for side in (tokenizers.source, tokenizers.target)]
+    features = len(source.features) if isinstance(source, FeaturedTokenizer) else 0
+    return [(source.size - features, special[0]), (tokenizers.target.size, special[1]), (features, 0)]
 
 
 def _grown(known: Tensor, rows: int, *, special: int) -> Tensor:

@@ -29,6 +29,7 @@ from attentio.runs.evidence import evidence_of
 from attentio.runs.outputs import Generated, Translation
 from attentio.runs.vocabulary import suppressed_ids
 from attentio.runs.walks import language_walks, translation_walks, words
+from attentio.text.features import BETWEEN
 from attentio.text.protocol import AnyTokenizer
 
 LONGEST_WITH_PARTS = 256
@@ -129,7 +130,7 @@ def inspect_translation(
         tokens = {"source_tokens": output.source_tokens, "read": read_tokens}
         walks = translation_walks(model, source, read, said, **tokens)
     return Inspected(
-        title=f"{text} → {output.text}",
+        title=f"{text.replace(BETWEEN, ' ')} → {output.text}",
         text=output.text,
         seen=Seen(list(calls), tokens=[output.source_tokens], target_tokens=[output.tokens], notes=calls.notes),
         tokens=output.source_tokens,

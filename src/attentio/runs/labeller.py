@@ -16,6 +16,7 @@ from attentio.runs.card import described, described_in_html
 from attentio.runs.directory import Contents, load_directory
 from attentio.runs.one_kind import OneKind
 from attentio.runs.outputs import SelfAttention
+from attentio.runs.own_code import Files
 from attentio.runs.vocabulary import needed, suppressed_ids
 from attentio.text.normal import normalized
 from attentio.text.protocol import AnyTokenizer
@@ -56,7 +57,7 @@ class LabelRun(OneKind):
     >>> _ = Path("words.tsv").write_text("14 March 2026\\tday month year\\nMay 2026\\tmonth year\\n")
     >>> main("train tagger --run runs/tagger --data.train words.tsv --training.max_steps 1 --training.warmup 0".split())
     0
-    >>> run = at.LabelRun.load("runs/tagger", checkpoint="best", device="cpu")
+    >>> run = at.LabelRun.load("runs/tagger", checkpoint="best", device="cpu", allow_code=[])
     >>> run.label(["14 March 2026"], progress=lambda done: None)
     [Labelled('... ... ...')]
     >>> run.attention("14 March 2026")
@@ -82,12 +83,20 @@ class LabelRun(OneKind):
         needed(self.tokenizer.end, "end", path)
 
     @classmethod
-    def load(cls, path: str | Path, *, checkpoint: str = "best", device: str | torch.device = "auto") -> "LabelRun":
-        """Read a run directory; `checkpoint` is "best" or "last"; `device` as `attentio.load` has it.
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        checkpoint: str = "best",
+        device: str | torch.device = "auto",
+        allow_code: Files = (),
+    ) -> "LabelRun":
+        """Read a run directory; `checkpoint`, `device` and `allow_code` as `attentio.load` has them.
 
         Raises AttentioError for one that holds another kind of model, or is damaged.
         """
-        return cls.of(load_directory(path, [LABELLER], checkpoint=checkpoint, device=device))
+        contents = load_directory(path, [LABELLER], checkpoint=checkpoint, device=device, allow_code=allow_code)
+        return cls.of(contents)
 
     @classmethod
     def of(cls, contents: Contents) -> "LabelRun":

@@ -14,7 +14,7 @@ from attentio.runs.user_code import callable_of
 
 logger = logging.getLogger(__name__)
 
-KEYS = ("score", "normalize")
+KEYS = ("attention", "score", "normalize")
 """Of the model, that may name such code."""
 
 Files = str | Path | Sequence[str | Path]

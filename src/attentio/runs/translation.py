@@ -1,7 +1,7 @@
 """Models that turn one sequence into another: their data, training, use and quality."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ from attentio.runs.outputs import AttentionPicture, Translation
 from attentio.runs.translator import Run
 from attentio.runs.vocabulary import random_ids
 from attentio.text.copying import Copying
+from attentio.text.featured import FeaturedTokenizer
+from attentio.text.features import BETWEEN, WithoutFeatures, joined
 from attentio.text.unknown import told
 
 if TYPE_CHECKING:
@@ -64,20 +66,36 @@ def example(folder: str) -> str:
 
 
 def learn(config: Config, train: Part) -> "Tokenizers[Tokenizer]":
+    texts = _texts(train)
     if config.text.shared:
-        both = learn_tokenizer(config.text.source, TextsOf(train.items, 0, 1))
-        return Tokenizers(both, both)
-    sides = (config.text.source, config.text.target)
-    return Tokenizers(*(learn_tokenizer(side, TextsOf(train.items, place)) for place, side in enumerate(sides)))
+        source = target = learn_tokenizer(config.text.source, TextsOf(texts, 0, 1))
+    else:
+        sides = (config.text.source, config.text.target)
+        source, target = (learn_tokenizer(side, TextsOf(texts, place)) for place, side in enumerate(sides))
+    return Tokenizers(FeaturedTokenizer.of_pairs(source, train.items) if train.featured else source, target)
 
 
 def keep(config: Config, train: Part, known: "Tokenizers[Tokenizer]") -> "Tokenizers[Tokenizer]":
-    if not config.text.extend:
+    source, target = known.source.plain, known.target
+    features = known.source.features if isinstance(known.source, FeaturedTokenizer) else ()
+    if features and not train.featured:
+        raise AttentioError(
+            f"the model that is kept was trained with features, and {train.name} has none; give data.features"
+        )
+    texts = _texts(train)
+    if config.text.extend and target is source:
+        source = target = source.extended(TextsOf(texts, 0, 1))
+    elif config.text.extend:
+        source, target = source.extended(TextsOf(texts, 0)), target.extended(TextsOf(texts, 1))
+    if features and not config.text.extend:
         return known
-    if known.target is known.source:
-        both = known.source.extended(TextsOf(train.items, 0, 1))
-        return Tokenizers(both, both)
-    return Tokenizers(known.source.extended(TextsOf(train.items, 0)), known.target.extended(TextsOf(train.items, 1)))
+    featured = FeaturedTokenizer.of_pairs(source, train.items, known=features) if train.featured else source
+    return Tokenizers(featured, target)
+
+
+def _texts(train: Part) -> Iterable[Sequence[str]]:
+    """The pairs, their sources without features."""
+    return WithoutFeatures(train.items) if train.featured else train.items
 
 
 def corpus(
@@ -171,7 +189,8 @@ def validation(contents: Contents, dev: Part, say: Callable[[str], None]) -> "Ca
         cut = sum(not best[0].finished for best in found)
         say(f"dev, {len(examples)} decoded greedily: {summary}" + (f"; {cut:,} outputs are cut off" if cut else ""))
         for example, output in list(zip(examples, outputs, strict=True))[: training.samples]:
-            say(harmless(f"  {example.source} → {output}  ({example.references[0]})"))
+            source = example.source.replace(BETWEEN, " ")
+            say(harmless(f"  {source} → {output}  ({example.references[0]})"))
         goal = scores[0].value if scores[0].higher_is_better else -scores[0].value
         return Validation(goal, {DEV_LOSS: loss, **{one.name: one.value for one in scores}})
 
@@ -285,7 +304,7 @@ def look(run: Run, text: str, *, beam: int | None = None) -> AttentionPicture:
     output = run.translate([text], beam=beam)[0]
     if output.attention is None:
         raise AttentioError(f"{run.path} was trained without attention, so there is none to look at")
-    title, note = f"{run.read(text)} → {output.text}", f"score {output.score:.3f}"
+    title, note = f"{run.read_source(text).replace(BETWEEN, ' ')} → {output.text}", f"score {output.score:.3f}"
     if len(run.members) > 1:
         note = f"{note}; the mean of what {len(run.members)} models look at"
     return AttentionPicture(title, note, output.attention, output.source_tokens, output.tokens, output.warnings())
@@ -326,6 +345,8 @@ def example_inputs(run: Run) -> dict[str, torch.Tensor]:
 
 def question(run: Run, fields: Fields) -> Question:
     text = fields.checked_text()
+    if run.features and (features := fields.text("features", "")):
+        text = joined(text, features)
     beam = fields.whole("beam", None, least=1, most=WIDEST_BEAM) or run.config.decoding.beam
     n_best = fields.whole("n_best", 1, least=1, most=WIDEST_BEAM) or 1
     if n_best > beam:

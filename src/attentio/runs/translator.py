@@ -33,8 +33,11 @@ from attentio.runs.constraints import Constraints
 from attentio.runs.directory import Contents, load_directory
 from attentio.runs.one_kind import OneKind
 from attentio.runs.outputs import Scored, Translation
+from attentio.runs.own_code import Files
 from attentio.runs.vocabulary import needed, suppressed_ids
 from attentio.text.copying import Copying
+from attentio.text.featured import FeaturedTokenizer
+from attentio.text.features import read_featured
 from attentio.text.normal import normalized
 from attentio.text.protocol import AnyTokenizer
 from attentio.text.tokenizer import Tokenizer
@@ -56,7 +59,7 @@ class Run(OneKind):
 
     members: its models, of which there is one, or those of an `Ensemble`.
 
-    >>> run = at.Run.load("dates-luong", checkpoint="best", device="cpu")
+    >>> run = at.Run.load("dates-luong", checkpoint="best", device="cpu", allow_code=[])
     >>> run.translate(["14 March 2026"], beam=5)
     [Translation('2026-03-14', score ..., attention [11, 14])]
     >>> found = run.candidates(
@@ -84,6 +87,8 @@ class Run(OneKind):
     [Scored(11 tokens, ...)]
     >>> run.read(" 14 March 2026 "), run.most_tokens("14 March 2026"), run.longest(torch.tensor([14]), 2.0)
     ('14 March 2026', 64, tensor([36]))
+    >>> run.read_source(" 14 March 2026 "), run.features
+    ('14 March 2026', ())
     >>> run.length_limit(max_length_ratio=2.0)
     '2 tokens for each of its source, and 10 more'
     >>> from attentio.runs.load import read
@@ -110,12 +115,20 @@ class Run(OneKind):
         self._elsewhere: CTranslate2Search | None = None
 
     @classmethod
-    def load(cls, path: str | Path, *, checkpoint: str = "best", device: str | torch.device = "auto") -> "Run":
-        """Read a run directory; `checkpoint` and `device` as `attentio.load` has them.
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        checkpoint: str = "best",
+        device: str | torch.device = "auto",
+        allow_code: Files = (),
+    ) -> "Run":
+        """Read a run directory; `checkpoint`, `device` and `allow_code` as `attentio.load` has them.
 
         Raises AttentioError for a directory that holds another kind of model, or is damaged.
         """
-        return cls.of(load_directory(path, [ENCODER_DECODER], checkpoint=checkpoint, device=device))
+        contents = load_directory(path, [ENCODER_DECODER], checkpoint=checkpoint, device=device, allow_code=allow_code)
+        return cls.of(contents)
 
     @classmethod
     def of(cls, contents: Contents) -> "Run":
@@ -136,6 +149,8 @@ class Run(OneKind):
 
         if not isinstance(self.model, EncoderDecoder):
             raise AttentioError(f"{self.path}: CTranslate2 holds one model, and these are several; give one")
+        if self.features:
+            raise AttentioError(f"{self.path} is trained with features, which CTranslate2 has not; search without it")
         run = copy.copy(self)
         run._elsewhere = CTranslate2Search(self.model, self.tokenizers, self.suppressed, end=self.end, type=type)
         return run
@@ -163,6 +178,19 @@ class Run(OneKind):
     def read(self, text: str) -> str:
         """The text as it is read in training: see `text.normalize`."""
         return normalized(text, self.config.text.normalize)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Those of sources that the model knows; none of a model that is trained without: see `data.features`."""
+        source = self.tokenizers.source
+        return source.features if isinstance(source, FeaturedTokenizer) else ()
+
+    def read_source(self, text: str) -> str:
+        """A source as it is read in training; of a model with features text, a tab and features.
+
+        Raises AttentioError where those are missing.
+        """
+        return read_featured(text, self.config.text.normalize) if self.features else self.read(text)
 
     def translate(self, texts: Sequence[str], *, beam: int | None = None) -> list[Translation]:
         """The best output for each text, in order; `candidates` explains the options and has more."""
@@ -278,7 +306,7 @@ class Run(OneKind):
 
     def most_tokens(self, text: str) -> int:
         """Tokens of a text and of the longest output that it may have, the ends counted."""
-        source = torch.tensor([len(ids) for ids in self._source_ids([self.read(text)])])
+        source = torch.tensor([len(ids) for ids in self._source_ids([self.read_source(text)])])
         return int(source + self.longest(source, self.config.decoding.max_length_ratio)) + 1
 
     def length_limit(self, max_length_ratio: float | None = None) -> str:
@@ -299,7 +327,7 @@ class Run(OneKind):
 
         if not isinstance(self.model, EncoderDecoder):
             raise AttentioError(f"{self.path}: the inside of one model can be shown, and these are several; give one")
-        text = self.read(text)
+        text = self.read_source(text)
         ((output,),) = self.candidates([text], beam=beam, each_step=each_step)
         if output.attention is None:
             raise AttentioError(f"{self.path} was trained without attention, so there is none to look at")
@@ -319,11 +347,14 @@ class Run(OneKind):
 
         if not isinstance(self.model, EncoderDecoder):
             raise AttentioError(f"{self.path}: the inside of one model can be changed, and these are several; give one")
-        text = self.read(text)
+        text = self.read_source(text)
         (ids,) = self._source_ids([text])
         tokenizers = self._tokenizers_of(text)
-        source = tokenizers.source
-        read = read_changed(ids, change, source, stand_in=source.unknown, encode=source.encode)
+        source, known = tokenizers.source, self.tokenizers.source
+        encode: Callable[[str], list[int]] = source.encode
+        if isinstance(known, FeaturedTokenizer) and known.is_feature(*ids[change.place : change.place + 1]):
+            encode = known.feature_id
+        read = read_changed(ids, change, source, stand_in=source.unknown, encode=encode)
         erased = change.place if change.how == "erase" else None
         found = []
         for model in (ReadOtherwise(self.model, ids), ReadOtherwise(self.model, read, erased=erased)):
@@ -344,7 +375,7 @@ class Run(OneKind):
         """
         from attentio.runs.scoring import score_pairs
 
-        read = [(self.read(source), self.read(target)) for source, target in pairs]
+        read = [(self.read_source(source), self.read(target)) for source, target in pairs]
         return score_pairs(
             self.model,
             [self._tokenizers_of(source).target for source, _ in read],
@@ -364,7 +395,7 @@ class Run(OneKind):
         """
         from attentio.runs.aligned import align
 
-        read = [(self.read(source), self.read(target)) for source, target in pairs]
+        read = [(self.read_source(source), self.read(target)) for source, target in pairs]
         return align(
             self.model,
             [self._tokenizers_of(source) for source, _ in read],
@@ -390,7 +421,7 @@ class Run(OneKind):
     def _read_all(self, texts: Sequence[str]) -> list[str]:
         if isinstance(texts, str):
             raise ValueError(f"texts must be a list of texts, got one text; write [{texts[:30]!r}]")
-        return [self.read(text) for text in texts]
+        return [self.read_source(text) for text in texts]
 
     def _source_ids(self, texts: Sequence[str]) -> list[list[int]]:
         if self.copying is not None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +23,13 @@ def needed(token: int | None, name: str, path: Path) -> int:
     if token is None:
         raise AttentioError(f"{path}: the tokenizer has no {name} token, which this kind of model needs")
     return token
+
+
+def identity(tokenizer: AnyTokenizer) -> tuple[Any, ...]:
+    """What decides which ids a text becomes, and which text ids become."""
+    roles = (tokenizer.begin, tokenizer.end, tokenizer.unknown, tokenizer.mask)
+    own = (getattr(tokenizer, name, None) for name in ("jamo", "features"))
+    return type(tokenizer), roles, *own, tokenizer.core.to_str()  # type: ignore[attr-defined]
 
 
 def suppressed_ids(tokenizer: AnyTokenizer, vocabulary: int, *, but: int | None = None) -> list[int]:

@@ -15,6 +15,7 @@ from attentio.layers.feed_forward import FeedForward
 from attentio.layers.local import LocalAttention
 from attentio.layers.luong import DotScore, GeneralScore, LocationScore
 from attentio.layers.multihead import MultiheadSource
+from attentio.layers.own_attention import OwnAttention
 from attentio.layers.own_score import OwnScore
 from attentio.layers.readout import ConcatenatedReadout, MaxoutReadout
 from attentio.layers.recurrence import LSTM
@@ -68,7 +69,8 @@ def translation_walks(
         memory: Memory = model.encode(source, lengths)
         if isinstance(encoder, TransformerEncoder):
             found += _stack_walks("encoder.stack", encoder.stack, encoder.embedding, source, None, source_tokens)
-        if isinstance(decoder, RecurrentDecoder) and decoder.attention is not None:
+        own = isinstance(decoder, RecurrentDecoder) and isinstance(decoder.attention, OwnAttention)
+        if isinstance(decoder, RecurrentDecoder) and decoder.attention is not None and not own:
             found.append(_recurrent_walk(decoder, decoder.trace(memory, target), said, read))
         if isinstance(decoder, TransformerDecoder):
             said = said._replace(code=_words_code(decoder.stack, decoder.output))
@@ -144,6 +146,7 @@ def _comparison(decoder: RecurrentDecoder, trace: Trace, asks: str) -> tuple[dic
     """The attention's own lines, and their numbers: what `attend` was given, of all keys."""
     attention, source = decoder.attention, trace.source
     assert attention is not None
+    assert not isinstance(attention, OwnAttention)
     assert source is not None
     states = trace.views.previous if decoder.query == "previous" else trace.views.current
     query = attention.score.queries(states, source.keys.shape[1])

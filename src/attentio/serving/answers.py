@@ -103,6 +103,7 @@ class Answers:
             kind=self._kind,
             language=language_of(query_fields(request), request.headers),
             examples=self._examples,
+            featured=bool(getattr(self._run, "features", ())),
         )
 
     async def look(self, request: Request) -> Response:

@@ -35,14 +35,20 @@ def language_of(fields: Mapping[str, Any], headers: Mapping[str, str]) -> Langua
     return cast(Language, asked)
 
 
-def front_page(*, name: str, kind: str, language: Language, examples: Sequence[str]) -> HTMLResponse:
-    """The page. name: of the run. kind: of its model, such as encoder-decoder. examples: texts to try it with."""
+def front_page(
+    *, name: str, kind: str, language: Language, examples: Sequence[str], featured: bool = False
+) -> HTMLResponse:
+    """The page. name: of the run. kind: of its model, such as encoder-decoder. examples: texts to try it with.
+
+    featured: whether it asks for features of the text too.
+    """
     style = text_of(["page.css"]) + _asset("front.css")
     script = "\n".join(map(_asset, ("words.js", "change.js", "front.js")))
     given = {
         "kind": kind,
         "language": language,
         "examples": list(examples),
+        "featured": featured,
         "strings": json.loads(_asset("strings.json")),
     }
     text = Template(_asset("front.html")).substitute(

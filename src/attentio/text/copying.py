@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from attentio.text import jamo as hangul
+from attentio.text.featured import FeaturedTokenizer
+from attentio.text.features import parted
 from attentio.text.protocol import AnyTokenizer
-from attentio.text.tokenizer import Tokenizer
+from attentio.text.tokenizer import EOS, PAD, Tokenizer
 
 
 class Copying:
@@ -15,23 +17,27 @@ class Copying:
     - Of a target, ids from `target.size` on are the entries that only the source vocabulary has, the same for all
       texts; behind them stand the unknown symbols of its source.
 
-    Characters, and words between spaces, are the text that they stand for; learnt pieces are not.
+    Characters, and words between spaces, are the text that they stand for; learnt pieces are not. Features of a source
+    are no text: to copy one would be to say nothing.
 
-    target_ids: of each entry of the source vocabulary, its id in a target.
+    target_ids: of each entry of the source vocabulary, its id in a target; PAD of a feature.
     """
 
     def __init__(self, source: Tokenizer, target: Tokenizer) -> None:
         self.source, self.target = source, target
-        entries, said = source.tokens(range(source.size)), target.tokens(range(target.size))
+        entries, said = source.plain.tokens(range(source.plain.size)), target.tokens(range(target.size))
         known = {token: i for i, token in enumerate(said)}
         self._source_only = [token for token in entries if token not in known]
         self._known = known | {token: target.size + i for i, token in enumerate(self._source_only)}
-        self.target_ids = [self._known[token] for token in entries]
+        self.target_ids = [self._known[token] for token in entries] + [PAD] * (source.size - source.plain.size)
 
     def source_ids(self, text: str) -> list[int]:
         """The ids of a source, without its end."""
-        unknown = self.unknown(text)
-        return _numbered(self.source, text, {symbol: self.source.size + i for i, symbol in enumerate(unknown)})
+        words, features = self._text(text), []
+        if isinstance(self.source, FeaturedTokenizer):
+            features = self.source.feature_ids(text)
+        numbers = {symbol: self.source.size + i for i, symbol in enumerate(self.unknown(text))}
+        return [*_numbered(self.source.plain, words, numbers), *features]
 
     def said_ids(self, text: str, source: str) -> list[int]:
         """The ids of a target, without its end. What neither its vocabulary nor its source has is unknown."""
@@ -40,10 +46,14 @@ class Copying:
         return _numbered(self.target, text, own | self._known)
 
     def unknown(self, text: str) -> list[str]:
-        """What the source vocabulary does not know of a source."""
-        if self.source.unknown not in self.source.encode(text):
+        """What the source vocabulary does not know of a source's text."""
+        plain, words = self.source.plain, self._text(text)
+        if plain.unknown not in plain.encode(words):
             return []
-        return list(dict.fromkeys(_symbols(self.source, text)))
+        return list(dict.fromkeys(_symbols(plain, words)))
+
+    def _text(self, source: str) -> str:
+        return parted(source)[0] if isinstance(self.source, FeaturedTokenizer) else source
 
     def of(self, text: str) -> tuple[Tokenizer, Tokenizer]:
         """The vocabularies of this source and of its target, which have all their symbols."""
@@ -58,7 +68,7 @@ class Longer(Tokenizer):
         super().__init__(
             kind=vocabulary.kind, jamo=vocabulary.jamo, mask=vocabulary.mask is not None, core=vocabulary.core
         )
-        self.symbols, self._first = list(symbols), vocabulary.size
+        self.vocabulary, self.symbols, self._first = vocabulary, list(symbols), vocabulary.size
 
     @property
     def size(self) -> int:
@@ -68,9 +78,14 @@ class Longer(Tokenizer):
     def tokens(self, ids: Sequence[int]) -> list[str]:
         """See `Tokenizer`."""
         return [
-            self.symbols[i - self._first] if self._first <= i < self.size else super(Longer, self).tokens([i])[0]
+            self.symbols[i - self._first] if self._first <= i < self.size else self.vocabulary.tokens([i])[0]
             for i in ids
         ]
+
+    def word_starts(self, ids: Sequence[int]) -> list[bool]:
+        """See `Tokenizer`; a feature is a word of its own."""
+        features = range(self.vocabulary.plain.size, self._first)
+        return super().word_starts([EOS if i in features else i for i in ids])
 
     def decode(self, ids: Sequence[int]) -> str:
         """See `Tokenizer`."""
@@ -80,12 +95,12 @@ class Longer(Tokenizer):
 
 
 def ids_of_the_same(source: AnyTokenizer, target: AnyTokenizer) -> list[int]:
-    """Of each entry of one vocabulary, the id of the same text in another; -1 where there is none, and of no text."""
+    """Of each entry of one vocabulary, the id of the same text in another; -1 of no text, and where there is none."""
     known = {token: i for i, token in enumerate(target.tokens(range(target.size))) if i not in target.special_ids}
-    return [
-        -1 if i in source.special_ids else known.get(token, -1)
-        for i, token in enumerate(source.tokens(range(source.size)))
-    ]
+    features = len(source.features) if isinstance(source, FeaturedTokenizer) else 0
+    entries = source.tokens(range(source.size - features))
+    same = [-1 if i in source.special_ids else known.get(token, -1) for i, token in enumerate(entries)]
+    return [*same, *[-1] * features]
 
 
 def _numbered(tokenizer: Tokenizer, text: str, numbers: dict[str, int]) -> list[int]:

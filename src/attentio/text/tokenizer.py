@@ -123,6 +123,11 @@ class Tokenizer:
         return Tokenizer(kind=self.kind, jamo=self.jamo, mask=self.mask is not None, core=core)
 
     @property
+    def plain(self) -> "Tokenizer":
+        """The tokenizer of the texts alone, without features of sources: see `text.features`."""
+        return self
+
+    @property
     def special_ids(self) -> tuple[int, ...]:
         """The reserved ids, UNK included."""
         return tuple(range(len(SPECIAL_TOKENS) + (self.mask is not None)))
@@ -239,10 +244,12 @@ class Tokenizer:
 
     def to_json(self) -> str:
         """What `save` writes."""
+        return json.dumps(self.described(), ensure_ascii=False, indent=1) + "\n"
+
+    def described(self) -> dict[str, Any]:
+        """The JSON object that `of` takes."""
         content = {"kind": self.kind, "jamo": self.jamo, "tokenizer": json.loads(self.core.to_str())}
-        if self.mask is not None:
-            content["mask"] = True
-        return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+        return content if self.mask is None else {**content, "mask": True}
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from attentio.errors import AttentioError
+from attentio.text.featured import FeaturedTokenizer
+from attentio.text.features import parted
 from attentio.text.protocol import AnyTokenizer
 
 _LONGEST_LETTER = 4  # code points that one letter may be spelt with: a base and its marks, or three jamo
@@ -41,6 +43,11 @@ def told(unknown: Sequence[Unknown], where: str = "") -> str:
 
 def _known_form(text: str, start: int, stop: int, tokenizer: AnyTokenizer) -> str | None:
     piece = text[start:stop]
+    if isinstance(tokenizer, FeaturedTokenizer):
+        words = parted(text)[0]
+        if start > len(words):
+            return next((one for one in tokenizer.features if one.casefold() == piece.casefold()), None)
+        text, tokenizer = words, tokenizer.plain
     if piece.isspace() and not (text[:start].strip() and text[stop:].strip()):
         return ""
     for form in _forms(text, start, stop):

@@ -7,7 +7,7 @@
 
   const WAIT = 350, TALLEST = 20000; // milliseconds after the last key; pixels
   const at = (id) => document.getElementById(id);
-  const field = at("text"), result = at("result"), status = at("status"), failed = at("failed"), examples = at("examples");
+  const field = at("text"), features = at("features"), result = at("result"), status = at("status"), failed = at("failed"), examples = at("examples");
   let asking = null, timer = null, shown = null, view = ""; // view: as the address of a page has it
   let saying = null; // a key of the strings
 
@@ -16,12 +16,16 @@
     status.textContent = key ? front.text(key) : "";
   }
 
+  // A source with features is its text, a tab, and these.
+  const typed = () => front.featured ? `${field.value}\t${features.value}` : field.value;
+  function fill(text) { [field.value, features.value = ""] = front.featured ? text.split("\t") : [text]; }
+
   function busy(now) { result.setAttribute("aria-busy", String(now)); }
 
   async function ask() {
     clearTimeout(timer);
     asking?.abort();
-    const text = field.value, mine = asking = new AbortController();
+    const text = typed(), mine = asking = new AbortController();
     if (!text.trim()) { say(null); busy(false); return; }
     say("waiting");
     failed.textContent = "";
@@ -70,13 +74,15 @@
     view = String(chosen);
   });
 
-  field.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(ask, WAIT); });
+  for (const each of [field, features]) each.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(ask, WAIT); });
   at("ask").addEventListener("submit", (event) => { event.preventDefault(); ask(); });
   for (const text of front.examples) {
-    const button = Object.assign(document.createElement("button"), { type: "button", textContent: text });
-    button.addEventListener("click", () => { field.value = text; ask(); });
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: text.replace("\t", " · ") });
+    button.addEventListener("click", () => { fill(text); ask(); });
     examples.append(button);
   }
+  features.hidden = !front.featured;
+  features.placeholder = "V;PST";
   examples.hidden = !front.examples.length;
   front.on(() => {
     say(saying);
@@ -84,7 +90,7 @@
   });
   field.focus();
   if (front.examples.length) {
-    field.value = front.examples[0];
+    fill(front.examples[0]);
     field.select();
     ask();
   }

@@ -22,6 +22,7 @@ const front = {};
   [...FINALS].forEach((letter, at) => letters.set(String.fromCharCode(0x11a8 + at), letter));
 
   front.examples = given.examples;
+  front.featured = given.featured;
   front.look = () => ({ ...state });
   front.on = (listener) => { listeners.push(listener); listener(); };
 
