@@ -27,12 +27,12 @@ def edited(word: str) -> str:
 
 def test_words_are_learnt_edit_by_edit(attentio: Callable, tmp_path: Path, training_seed: int) -> None:
     options = OPTIONS | write_task(tmp_path, edited, seed=training_seed) | {"training.seed": training_seed}
-    options |= {"model.attention": "transducer", "training.max_steps": 60, "training.validate_every": 60}
+    options |= {"model.attention": "transducer", "training.max_steps": 55, "training.validate_every": 55}
     run = tmp_path / "run"
     assert attentio("train", "luong", "--run", run, *as_arguments(options)).code == 0
     assert attentio("evaluate", run, "--beam", 1).code == 0
     scores = json.loads((run / "evaluation" / "scores.json").read_text())["scores"]
-    assert {score["name"]: score["value"] for score in scores}["exact"] >= 95
+    assert {score["name"]: score["value"] for score in scores}["exact"] >= 90
 
     trained = load(run)
     for word in ("badge", "hagd", "fecab"):
@@ -41,8 +41,6 @@ def test_words_are_learnt_edit_by_edit(attentio: Callable, tmp_path: Path, train
         looked = [letter for letter in word if letter != "h" for _ in edited(letter)]
         assert [[*word, "</s>"][place] for place in best.attention.argmax(1)] == [*looked, "</s>"]
         assert (best.attention.amax(1) > 0.8).all(), "the pointer is at one position"
-    said = attentio("export", run, "--to", "onnx", "--out", tmp_path / "onnx")
-    assert (said.code, "a transducer or model.copy cannot be written as ONNX" in said.err) == (2, True), said.err
     said = attentio("train", "luong", "--run", tmp_path / "other", "--teacher", run, *as_arguments(options))
     assert (said.code, "has no logits to learn or to teach" in said.err) == (2, True), said.err
 
