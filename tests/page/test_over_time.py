@@ -51,6 +51,9 @@ def test_the_slider_shows_each_moment_and_the_curves_are_those_of_the_head(open_
         numbers = [float(each.strip(" %<")) for each in shown[place].split("\t")[1:]]
         for number, share in zip(numbers, (does.evenness, largest, does.shares.get("aligned", 0.0)), strict=True):
             assert number == pytest.approx(100 * share, abs=0.51)
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    found = axe.Axe().run(tab).response["violations"]
+    assert not [(each["id"], each["nodes"][0]["html"][:200]) for each in found]
     play = tab.get_by_role("button", name="Play")
     play.click()
     assert slider.input_value() == "0", "from the beginning again, and no further: no motion is wanted"
