@@ -69,8 +69,19 @@ def test_an_example_is_shown_at_once_and_each_text_as_it_is_typed_at_the_same_vi
     assert page.locator("iframe").count() == 1
     result.get_by_role("tab", name="Source and output").click()
     result.get_by_role("combobox", name="Colour scale").select_option("linear")
-    page.locator("#text").fill("hgf")
+    asked, let_go, held = [], [], []
+    page.on("request", lambda each: each.url.endswith("/look") and asked.append(each.post_data_json["text"]))
+    page.on("requestfailed", lambda each: let_go.append(each.post_data_json["text"]))
+    page.route("**/look", lambda route: route.continue_() if held else held.append(route))  # the first waits for ever
+    with page.expect_request("**/look"):
+        page.locator("#text").fill("aaa")
+    page.evaluate(
+        "for (const text of ['h', 'hg', 'hgf']) {"
+        " document.getElementById('text').value = text;"
+        " document.getElementById('text').dispatchEvent(new Event('input')); }"
+    )
     result = shows(page, "hgf")
+    assert (asked, let_go) == (["aaa", "hgf"], ["aaa"])
     assert result.get_by_role("tab", name="Source and output").get_attribute("aria-selected") == "true"
     assert result.get_by_role("combobox", name="Colour scale").input_value() == "linear"
     page.locator("#examples button").nth(2).click()

@@ -51,6 +51,7 @@ class Inspected:
     text: what came out: the translation, the text with its holes filled, or the text and how it goes on.
     seen: the attention of one sequence.
     tokens: at the keys; of a model that translates, those of the source.
+    continued: how many of the tokens a causal language model went on with, at their end.
     target_tokens: those produced, the end token included; None where a text was only read.
     rows: of a language model, which rows of `seen` are the attention that produced each of target_tokens. None in a
         model that translates: row t of the decoder produced token t.
@@ -65,6 +66,7 @@ class Inspected:
     text: str
     seen: Seen
     tokens: list[str]
+    continued: int = 0
     target_tokens: list[str] | None = None
     rows: list[int] | None = None
     decoder_tokens: list[str] | None = None
@@ -248,6 +250,7 @@ def inspect_continuation(
         text=output.text,
         seen=seen,
         tokens=tokens,
+        continued=len(tokens) - len(prompt),
         target_tokens=output.tokens,
         rows=rows,
         alternatives=_alternatives(logits[rows], output.ids, tokenizer, suppressed=suppressed),

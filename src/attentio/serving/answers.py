@@ -113,7 +113,9 @@ class Answers:
 
         def shown(texts: list[str], each_step: EachStep) -> list[dict[str, Any]]:
             found = [self._task.live(self._run, text, each_step) for text in texts]
-            return [{"page": each.page().html, "tokens": each.tokens} for each in found]
+            return [
+                {"page": each.page().html, "tokens": each.tokens[: len(each.tokens) - each.continued]} for each in found
+            ]
 
         if len(text) > LONGEST_SHOWN:
             raise AttentioError(f"text has {len(text)} characters, more than the limit of {LONGEST_SHOWN} on the page")

@@ -59,7 +59,7 @@
     });
   }
 
-  const tell = (frame) => frame.contentWindow.postMessage({ attentio: front.look() }, "*");
+  const tell = (frame) => frame.contentWindow.postMessage({ attentio: front.look() }, location.origin);
 
   // What pages in frames tell: how tall they are, that they look as they were told to, and the view that is chosen.
   addEventListener("message", ({ source, data }) => {

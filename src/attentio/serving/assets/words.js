@@ -32,13 +32,13 @@ const front = {};
   };
 
   front.post = async (path, fields, signal) => {
-    let reply;
+    let reply, answer;
     try {
       reply = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(fields), signal });
+      answer = await reply.json(); // a proxy may say something else
     } catch (error) {
       throw signal.aborted ? error : new Error(front.text("unreachable"));
     }
-    const answer = await reply.json();
     if (!reply.ok) throw new Error(answer.error);
     return answer;
   };
