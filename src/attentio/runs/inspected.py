@@ -150,7 +150,7 @@ def _latent(output: Translation) -> SeenAttention:
     assert output.attention is not None
     weights = output.attention[None, None].half()
     return SeenAttention(
-        name="decoder.transitions", call=0, kind="cross", heads=(0,), weights=weights, keys=weights.shape[3]
+        name="decoder", call=0, kind="cross", heads=(0,), weights=weights, keys=weights.shape[3]
     )
 
 
