@@ -149,9 +149,7 @@ def _latent(output: Translation) -> SeenAttention:
     """What the output tells of where the model looked."""
     assert output.attention is not None
     weights = output.attention[None, None].half()
-    return SeenAttention(
-        name="decoder", call=0, kind="cross", heads=(0,), weights=weights, keys=weights.shape[3]
-    )
+    return SeenAttention(name="decoder", call=0, kind="cross", heads=(0,), weights=weights, keys=weights.shape[3])
 
 
 def _copied(model: PointerEncoderDecoder, asked: Asked, output: Translation) -> list[Copied]:
