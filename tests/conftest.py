@@ -17,7 +17,7 @@ settings.register_profile("attentio", deadline=None, suppress_health_check=[Heal
 settings.load_profile("attentio")
 
 
-pytest_plugins = ["toy_runs"]
+pytest_plugins = ["toy_runs", "warm_start"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -3,10 +3,10 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from toy_runs import made_once
 
 ROOT = Path(__file__).parents[1]
 TWIN = Path("README.ko.md")
@@ -18,25 +18,23 @@ SHOWN = {"text", "yaml", "csv"}
 """Languages of blocks that are only to be looked at: output, and files."""
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def folder(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a reader would be after `make demo`, though the model has seen less."""
-    folder = tmp_path_factory.mktemp("reader")
-    trained = _run(
-        "attentio train cmudict --training.max_steps 30 --training.validate_every 30 --training.validation_size 20 "
-        "--model.hidden 32",
-        folder,
-    )
-    assert trained.returncode == 0, trained.stderr
-    return folder
+
+    def make(folder: Path) -> None:
+        options = "--training.max_steps 30 --training.validate_every 30 --training.validation_size 20 --model.hidden 32"
+        trained = _run(["attentio", "train", "cmudict", *options.split()], folder, programs)
+        assert trained.returncode == 0, trained.stderr
+
+    return made_once("reader", make, tmp_path_factory)
 
 
-def _run(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def _run(words: list[str], folder: Path, programs: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
+        words,
         cwd=folder,
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         timeout=300,
@@ -45,12 +43,13 @@ def _run(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
-def test_every_snippet_of_the_document_runs(document: Path, folder: Path) -> None:
+def test_every_snippet_of_the_document_runs(document: Path, folder: Path, programs: Path) -> None:
     for language, code in FENCE.findall((ROOT / document).read_text(encoding="utf-8")):
         if language == "python":
-            done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+            done = _run(["python", "-c", code], folder, programs)
         elif language == "bash":  # make would set up a second environment; that its target exists is all we ask
-            done = _run(re.sub(r"^make ", f"make --dry-run --directory {ROOT} ", code, flags=re.MULTILINE), folder)
+            code = re.sub(r"^make ", f"make --dry-run --directory {ROOT} ", code, flags=re.MULTILINE)
+            done = _run(["bash", "-euo", "pipefail", "-c", code], folder, programs)
         else:
             assert language in SHOWN, f"{document}: what is a {language} block?"
             continue

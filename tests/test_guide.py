@@ -30,11 +30,11 @@ def pages() -> list[Path]:
 
 
 @pytest.mark.parametrize("name", chapters())
-def test_what_a_chapter_shows_is_what_its_blocks_print(name: str, tmp_path: Path) -> None:
+def test_what_a_chapter_shows_is_what_its_blocks_print(name: str, tmp_path: Path, programs: Path) -> None:
     (tmp_path / "few.tsv").write_text(FEW, encoding="utf-8")
     for block, output in runnable(texts(name)[0]):
         block = block._replace(text=COMPARISON.sub(SHORTER, block.text))
-        printed = run(block, tmp_path)
+        printed = run(block, tmp_path, programs)
         assert output is None or shows(output, printed), f"{name} shows\n{output}\nand what is printed is\n{printed}"
 
 

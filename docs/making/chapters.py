@@ -64,11 +64,14 @@ def runnable(markdown: str) -> list[Shown]:
     return found
 
 
-def run(block: Block, folder: Path) -> str:
-    """What the block prints. Raises what Python raises, and CalledProcessError for a command that fails."""
+def run(block: Block, folder: Path, programs: Path = Path(sys.executable).parent) -> str:
+    """What the block prints. Raises what Python raises, and RuntimeError for a command that fails.
+
+    programs: where `attentio` is.
+    """
     if block.language == "python":
         return _run_python(block.text, folder)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block.text],
         cwd=folder,

@@ -29,7 +29,6 @@ def folder(tmp_path: Path) -> Path:
         "park.py": "def attention(query, keys):\n    return query.missing",
         "choi.py": "def attenton(query, keys):\n    return keys",
         "jung.py": "import os\nos._exit(3)",
-        "hwang.py": "import time\ntime.sleep(600)",
     }
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
@@ -58,18 +57,27 @@ def test_a_mistake_is_exit_code_1_in_the_language_of_the_system(
 
 def test_a_folder_gives_a_table_whatever_the_submissions_do(folder: Path, attentio: Callable) -> None:
     table = folder / "table.csv"
-    said = attentio(
-        *("grade", folder, "bahdanau", "--name", "attention", "--csv", table, "--language", "en", "--timeout", "20")
-    )
+    said = attentio("grade", folder, "bahdanau", "--name", "attention", "--csv", table, "--language", "en")
     assert said.code == 1
-    assert "1 of 6 are right" in said.out
+    assert "1 of 5 are right" in said.out
     rows = {row["file"]: row for row in csv.DictReader(table.read_text(encoding="utf-8-sig").splitlines())}
     assert rows["kim.py"]["right"] == "yes"
     assert (rows["lee.py"]["right"], rows["lee.py"]["deviations"]) == ("no", "relu")
     assert "park.py, line 2)" in rows["park.py"]["said"]
     assert "did you mean 'attenton'?" in rows["choi.py"]["said"]
     assert "ended its process with code 3" in rows["jung.py"]["said"]
-    assert "did not end within 20 seconds" in rows["hwang.py"]["said"]
+
+
+def test_a_submission_that_does_not_end_is_left(tmp_path: Path, attentio: Callable) -> None:
+    for name in ("hwang.py", "im.py"):
+        (tmp_path / name).write_text("import time\ntime.sleep(600)")
+    table = tmp_path / "table.csv"
+    said = attentio("grade", tmp_path, "bahdanau", "--name", "attention", "--csv", table, "--timeout", "0.5")
+    assert said.code == 1
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8-sig").splitlines()))
+    assert len(rows) == 2
+    for row in rows:
+        assert row["said"].endswith(f"{row['file']}:attention did not end within 0.5 seconds; --timeout gives it more")
 
 
 @pytest.mark.parametrize(

@@ -3,33 +3,22 @@ comes of them. Each input is a function of its seed; `--seed N --inputs 1` makes
 
 import argparse
 import os
-import pkgutil
 import secrets
 import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
-from importlib import import_module
 from pathlib import Path
 from random import Random
 
 os.environ["OMP_NUM_THREADS"] = "1"  # a fork has no other threads
 os.environ["LANGUAGE"] = "en"  # in which errors are known
+sys.path.append(str(Path(__file__).parents[1]))
 
 from fuzz_child import Case, Outcome, run
 from fuzz_inputs import Inputs, make_base, seeds
-
-import attentio
-
-
-def load_everything() -> None:
-    """Once, so that no input waits for it."""
-    for name in ("matplotlib.pyplot", "sacrebleu", "tensorboardX", "rich.progress", "rich.table", "rapidfuzz"):
-        import_module(name)
-    for module in pkgutil.walk_packages(attentio.__path__, "attentio."):
-        if module.name not in ("attentio.__main__", "attentio.pytest_plugin"):
-            import_module(module.name)
+from warm_start import load_everything
 
 
 def main() -> int:

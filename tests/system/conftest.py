@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-COMMAND = [sys.executable, "-m", "attentio.commands.main"]
+STARTED = [sys.executable, "-m", "attentio.commands.main"]
+"""What may be killed, and what is tested of a start, is no fork."""
+
+
+@pytest.fixture
+def command(programs: Path) -> list[str]:
+    """Of `attentio`, to run to its end."""
+    return [str(programs / "attentio")]
 
 
 @pytest.fixture
@@ -28,12 +35,14 @@ def drawn() -> int:
 
 
 @pytest.fixture
-def attentio(tmp_path: Path, environment: dict[str, str]) -> Callable[..., "subprocess.CompletedProcess[bytes]"]:
+def attentio(
+    tmp_path: Path, environment: dict[str, str], command: list[str]
+) -> Callable[..., "subprocess.CompletedProcess[bytes]"]:
     """Runs a command to its end, with bytes on its standard input."""
 
     def run(*words: object, given: bytes = b"", timeout: float = 300) -> "subprocess.CompletedProcess[bytes]":
         done = subprocess.run(
-            [*COMMAND, *map(str, words)],
+            [*command, *map(str, words)],
             input=given,
             capture_output=True,
             timeout=timeout,
@@ -55,7 +64,7 @@ def started(tmp_path: Path, environment: dict[str, str]) -> Any:
     def start(*words: object) -> "subprocess.Popen[str]":
         processes.append(
             subprocess.Popen(
-                [*COMMAND, *map(str, words)],
+                [*STARTED, *map(str, words)],
                 stderr=subprocess.PIPE,
                 text=True,
                 encoding="utf-8",

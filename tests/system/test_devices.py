@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,33 +93,37 @@ def model():
 """
 
 
-def on_the_stand_in(folder: Path, environment: dict[str, str], *commands: list[str], given: bytes = b"") -> str:
+@pytest.fixture
+def on_the_stand_in(tmp_path: Path, environment: dict[str, str], programs: Path) -> Callable[..., str]:
+    """Runs commands in one process, on a device without float64; returns what they print."""
     pytest.importorskip("torch._C._acc", reason="this torch has no devices written in Python")
     code = PROBE.format(tests=str(Path(__file__).parents[1]))
-    done = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(commands)],
-        input=given,
-        capture_output=True,
-        cwd=folder,
-        env=environment,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr.decode()[-3000:]
-    return done.stdout.decode()
+
+    def run(*commands: list[str], given: bytes = b"") -> str:
+        done = subprocess.run(
+            [programs / "python", "-c", code, json.dumps(commands)],
+            input=given,
+            capture_output=True,
+            cwd=tmp_path,
+            env=environment,
+            timeout=280,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode()[-3000:]
+        return done.stdout.decode()
+
+    return run
 
 
 @pytest.mark.parametrize("model", ["luong", "bahdanau", "transformer"])
 def test_pairs_on_a_device_without_float64(
-    tmp_path: Path, environment: dict[str, str], attentio: Callable, model: str
+    tmp_path: Path, on_the_stand_in: Callable[..., str], attentio: Callable, model: str
 ) -> None:
     data = write_task(tmp_path, reverse, seed=3) | TINY
     sizes = SMALL if model == "transformer" else {"model.hidden": 8, "model.embedding": 8}
     (tmp_path / "few.tsv").write_text("abc\tcba\nbad\tdab\n")
     train = ["train", model, "--run", "run", *as_arguments(data | sizes)]
     said = on_the_stand_in(
-        tmp_path,
-        environment,
         train,
         [*train, "--training.max_steps", "5"],
         ["translate", "run"],
@@ -141,7 +144,7 @@ def test_pairs_on_a_device_without_float64(
     ("type", "positions"), [("masked-lm", "rotary"), ("causal-lm", "rotary"), ("causal-lm", "alibi")]
 )
 def test_language_models_on_a_device_without_float64(
-    tmp_path: Path, environment: dict[str, str], attentio: Callable, type: str, positions: str
+    tmp_path: Path, on_the_stand_in: Callable[..., str], attentio: Callable, type: str, positions: str
 ) -> None:
     config = write_round(tmp_path, type=type, seed=3)
     train = ["train", str(config), "--run", "run", "--model.transformer.positions", positions, *as_arguments(TINY)]
@@ -156,7 +159,7 @@ def test_language_models_on_a_device_without_float64(
     }[type]
     (tmp_path / "mine.py").write_text(MINE)
     others = [["look", "run", "one two"], ["doctor", "mine.py:model"]]
-    said = on_the_stand_in(tmp_path, environment, train, *uses, *others)
+    said = on_the_stand_in(train, *uses, *others)
     assert "\nhealthy, " in said[-60:]
     first = uses[0]
     there = said.partition(f"$ {' '.join(first)}\n")[2].partition("\n$ ")[0].strip()

@@ -62,7 +62,7 @@ def test_a_killed_and_resumed_run_ends_in_the_weights_of_the_undisturbed_one(
     tmp_path: Path, attentio: Callable, started: Callable, drawn: int
 ) -> None:
     draw = random.Random(drawn)
-    command = train(tmp_path, drawn, 800)
+    command = train(tmp_path, drawn, 500)
     assert attentio(*command, "--run", "undisturbed").returncode == 0
     signals = list(EXIT_CODES)
     draw.shuffle(signals)
@@ -81,7 +81,7 @@ def test_a_killed_and_resumed_run_ends_in_the_weights_of_the_undisturbed_one(
     assert fingerprint(tmp_path / "killed") == fingerprint(tmp_path / "undisturbed")
     again = attentio(*command, "--run", "killed")
     assert again.returncode == 0
-    assert b"finished at step 800" in again.stderr
+    assert b"finished at step 500" in again.stderr
 
 
 def test_a_second_process_on_a_run_directory_is_refused(

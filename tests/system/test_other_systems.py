@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -12,6 +13,12 @@ import pytest
 from test_faults import fingerprint, train, wait_for_a_row
 
 STEPS = 300
+
+
+@pytest.fixture
+def command() -> list[str]:
+    """Started anew: what Linux has is taken away at the start."""
+    return [sys.executable, "-m", "attentio.commands.main"]
 
 
 @pytest.fixture

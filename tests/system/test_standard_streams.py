@@ -2,8 +2,7 @@
 
 import os
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,11 @@ from toy_texts import write_round
 
 pty = pytest.importorskip("pty", reason="pseudo-terminals are of Unix")
 
-COMMAND = [sys.executable, "-m", "attentio"]
 TEXT = b"abc\nbad\ncab\n"
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Path:
     """Runs of two updates: what they say does not matter here, only where."""
     folder = tmp_path_factory.mktemp("runs")
     tiny = {"training.max_steps": 2, "training.validate_every": 2, "training.validation_size": 2, "training.seed": 3}
@@ -27,7 +25,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = write_round(folder, type="causal-lm", seed=3)
     trainings["causal-lm"] = [str(config), *as_arguments(tiny)]
     for name, words in trainings.items():
-        subprocess.run([*COMMAND, "train", *words, "--run", str(folder / name)], check=True)
+        subprocess.run([programs / "attentio", "train", *words, "--run", folder / name], check=True)
     (folder / "few.tsv").write_text("abc\tcba\n", encoding="utf-8")
     return folder
 
@@ -53,22 +51,25 @@ def terminal() -> Iterator[int]:
     reader.wait(timeout=30)
 
 
-def run(runs: Path, words: list[str], given: bytes, environment: dict[str, str], **streams: Any) -> Any:
-    return subprocess.run(
-        [*COMMAND, *words], input=given, cwd=runs, env=environment, timeout=120, check=False, **streams
-    )
+@pytest.fixture
+def run(runs: Path, programs: Path, environment: dict[str, str]) -> Callable[..., Any]:
+    def run(words: list[str], given: bytes, **streams: Any) -> Any:
+        command = [programs / "attentio", *words]
+        return subprocess.run(command, input=given, cwd=runs, env=environment, timeout=120, check=False, **streams)
+
+    return run
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_output_is_the_same_in_a_pipe_and_in_a_file_beside_a_terminal(
-    name: str, runs: Path, terminal: int, tmp_path: Path, environment: dict[str, str]
+    name: str, run: Callable[..., Any], terminal: int, tmp_path: Path
 ) -> None:
     words, given = COMMANDS[name]
-    plain = run(runs, words, given, environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    plain = run(words, given, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert plain.returncode == 0, plain.stderr.decode()
     assert plain.stdout
     with (tmp_path / "out").open("wb") as file:
-        filed = run(runs, words, given, environment, stdout=file, stderr=terminal)
+        filed = run(words, given, stdout=file, stderr=terminal)
     assert filed.returncode == 0
     stable = [line for line in plain.stdout.splitlines() if b" s" not in line]  # not how many seconds it took
     written = (tmp_path / "out").read_bytes()
