@@ -85,6 +85,7 @@ KINDS: list[dict[str, Any]] = [
     {"type": "labeller"},
     {"encoder": "transformer", "decoder": "transformer"},
     {"attention": "hard"},
+    {"attention": "transducer"},
     {"attention": "bahdanau", "copy": True},
 ]
 
