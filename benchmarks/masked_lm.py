@@ -38,6 +38,7 @@ from safetensors.torch import save_file
 
 from attentio.config.read import load_run
 from attentio.config.schema import Config
+from attentio.data.batches import IGNORE_INDEX
 from attentio.data.masked_texts import MaskedBatch
 from attentio.data.part import read_part
 from attentio.runs import masked
@@ -78,7 +79,7 @@ def prepare(run: Path, folder: Path) -> dict:
     tensors = {"train.tokens": torch.cat(rows), "train.lengths": torch.tensor([len(row) for row in rows])}
     for number, batch in enumerate(questions(config, tokenizers)):
         tensors[f"dev.{number}.tokens"], tensors[f"dev.{number}.lengths"] = batch.inputs
-        tensors[f"dev.{number}.labels"] = batch.labels
+        tensors[f"dev.{number}.labels"] = batch.labels.clamp_min(PAD)
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "tokens.safetensors")
     training = config.training
     return {
@@ -129,7 +130,7 @@ def architecture(config: Config, tokenizers: Tokenizers) -> dict:
 def whole_rows(batch: MaskedBatch) -> Iterable[torch.Tensor]:
     """The rows without their holes and without padding."""
     tokens, lengths = batch.inputs
-    whole = torch.where(batch.labels != PAD, batch.labels, tokens)
+    whole = torch.where(batch.labels != IGNORE_INDEX, batch.labels, tokens)
     return [row[:length] for row, length in zip(whole, lengths.tolist(), strict=True)]
 
 
@@ -162,7 +163,7 @@ def commonest_token_accuracy(run: Path) -> float:
     encoded = tokenizers.source.encode_all(read_part(config, config.data.train).items)
     counts = Counter(i for ids in encoded for i in ids if i not in tokenizers.source.special_ids)
     ((commonest, _),) = counts.most_common(1)
-    labels = torch.cat([batch.labels[batch.labels != PAD] for batch in questions(config, tokenizers)])
+    labels = torch.cat([batch.labels[batch.labels != IGNORE_INDEX] for batch in questions(config, tokenizers)])
     return 100 * float((labels == commonest).float().mean())
 
 

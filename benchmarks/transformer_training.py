@@ -70,7 +70,7 @@ def prepare(data: Path, work: Path, updates: int) -> Prepared:
         batch = batches.load(indices, 0)
         tensors[f"{number}.source"] = batch.source
         tensors[f"{number}.target_input"] = batch.target_input
-        tensors[f"{number}.labels"] = batch.labels
+        tensors[f"{number}.labels"] = batch.target_output
         if number >= WARM_UP:
             lengths = batch.source_lengths.tolist(), batch.target_lengths.tolist()
             flops += product_limit.training_flops(*lengths, sizes=sizes(config, vocabulary))

@@ -10,6 +10,7 @@ import time
 import torch
 
 from attentio.commands.compare import _variants, waits_for_attention
+from attentio.data.batches import IGNORE_INDEX
 from attentio.data.part import read_part
 from attentio.runs.tasks import task_of
 from attentio.training.loss import Objective
@@ -30,7 +31,7 @@ def main() -> None:
     learners = {}
     for name, config in variants.items():
         model = task.blueprint.build_model(config.model, tokenizers, seed=1)
-        objective = Objective(model, label_smoothing=config.training.label_smoothing, padding=0)
+        objective = Objective(model, label_smoothing=config.training.label_smoothing, never=0)
         learners[name] = objective, torch.optim.Adam(objective.parameters())
     speeds: dict[str, list[float]] = {name: [] for name in variants}
     for batch in batches:
@@ -39,7 +40,7 @@ def main() -> None:
             optimizer.zero_grad()
             objective(batch.labels, *batch.inputs).backward()
             optimizer.step()
-            speeds[name].append(int((batch.labels != 0).sum()) / (time.process_time() - started))
+            speeds[name].append(int((batch.labels != IGNORE_INDEX).sum()) / (time.process_time() - started))
     print("| variant | training tokens/s | waits for attention |\n|---|--:|---|")
     for name, config in variants.items():
         waits = "yes" if waits_for_attention(config.model) else "no"

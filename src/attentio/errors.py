@@ -12,6 +12,10 @@ class AttentioError(ValueError):
     """
 
 
+class GivenFunctionError(ValueError):
+    """A function that the caller gave, as `score` or `normalize`, returned something else than it must."""
+
+
 class MissingExtraError(AttentioError, ImportError):
     """A library is not installed that only a part of attentio needs."""
 

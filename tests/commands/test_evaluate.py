@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import pytest
 import torch
 
 import attentio as at
+from attentio.config.read import load_run
 from attentio.data.pairs import group_references, read_pairs
+from attentio.data.part import read_part
 from attentio.evaluation.report import read_outputs
 from attentio.runs import translator
+from attentio.runs.training_data import trained_on
 from attentio.runs.translator import Run
 from attentio.text.tokenizer import BOS, EOS
 
@@ -179,3 +183,40 @@ def test_columns_of_a_table_can_be_named(toy, attentio: Callable, tmp_path: Path
     said = attentio("evaluate", toy.run, "--data", data, "--data.columns", "word,reversed", "--out", tmp_path)
     assert said.code == 0, said.err
     assert [one.source for one in read_outputs(tmp_path / "outputs.tsv")] == ["abcd", "bc"]
+
+
+def test_data_that_were_trained_on_are_told(
+    toy, toy_without_attention: Path, attentio: Callable, tmp_path: Path
+) -> None:
+    told = f"{toy.dev} is what {toy_without_attention} was trained on: its scores tell what is remembered"
+    few = ("--beam", "1", "--out", tmp_path)
+    assert told in attentio("evaluate", toy_without_attention, *few).out
+    assert "was trained on" not in attentio("evaluate", toy.run, *few).out
+    config, copied = load_run(toy.run), tmp_path / "copied.tsv"
+    copied.write_bytes(Path(config.data.train).read_bytes())
+    for data, run in ((config.data.train, tmp_path), (str(copied), toy.run)):
+        assert trained_on(config, read_part(config, data), run)
+    assert not trained_on(config, read_part(config, str(toy.dev)), toy.run)
+
+
+def test_quality_is_told_by_what_was_rare_in_training(toy, attentio: Callable, tmp_path: Path) -> None:
+    data = tmp_path / "rare.tsv"
+    words = dict.fromkeys(["abcd", "abz", *toy.dev.read_text().split()[:80:2]])
+    data.write_text("".join(f"{word}\t{word[::-1]}\n" for word in words))
+    said = attentio("evaluate", toy.run, "--data", data, "--beam", "1", "--out", tmp_path)
+    assert "quality by the rarest symbol" in said.out
+    trained = Path(load_run(toy.run).data.train).read_text()
+    columns = [line.split("\t") for line in trained.splitlines()]
+    found = report(tmp_path)["by_frequency"]
+    for place, side in enumerate(("source", "target")):
+        counts = Counter("".join(pair[place] for pair in columns))
+        common = sorted(min(counts[letter] for letter in word) for word in words if "z" not in word)
+        unseen, *seen = (one for one in found if one["symbol"] == f"{side} character")
+        assert (unseen["fewest"], unseen["most"], unseen["count"], unseen["score"]["value"]) == (0, 0, 1, 0)
+        assert (seen[0]["fewest"], seen[-1]["most"]) == (common[0], common[-1])
+        assert sum(one["count"] for one in found if one["symbol"] == f"{side} character") == len(words)
+    rows = [line.split("\t") for line in (tmp_path / "breakdown.tsv").read_text().splitlines()]
+    assert rows[0] == ["by", "from", "to", "sequences", "metric", "value", "margin"]
+    assert [row[0] for row in rows].count("times of the rarest source character") == len(seen) + 1
+    together = attentio("evaluate", f"{toy.run},{toy.run}", "--data", data, "--beam", "1", "--out", tmp_path).out
+    assert "not told apart by what was rare in training: the run does not say what it was trained on" in together

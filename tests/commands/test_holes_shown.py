@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from attentio.config.read import load_config
+from attentio.data.batches import IGNORE_INDEX
 from attentio.data.part import read_part
 from attentio.runs.tasks import task_of
 
@@ -42,7 +43,7 @@ def test_the_rows_are_those_that_training_reads_in_that_epoch(text: Path, attent
             pieces = shown[index].split(" ")
             named = ["<mask>" if piece.endswith("→[MASK]") else piece.rpartition("→")[2] for piece in pieces]
             assert named == tokenizers.source.tokens(read[1:-1].tolist())
-            assert torch.tensor(["→" in piece for piece in pieces]).equal(asked[1:-1] != 0)
+            assert torch.tensor(["→" in piece for piece in pieces]).equal(asked[1:-1] != IGNORE_INDEX)
 
 
 def test_the_counts_are_of_all_rows_and_sum_up(text: Path, attentio: Callable) -> None:

@@ -60,7 +60,7 @@ def test_blank_lines_stay_where_they_are_and_are_told(toy, attentio: Callable) -
     lines = said.out.split("\n")
     assert [bool(line) for line in lines] == [True, False, False, True, False]
     assert lines[3] == attentio("score", toy.run, given=b"ab\tba\n").out.strip()
-    assert "blank lines, which have no score: 2" in said.err.splitlines()
+    assert "lines that are blank or were skipped, which have no score: 2" in said.err.splitlines()
 
 
 def test_every_tokens_probability_as_json(toy, attentio: Callable) -> None:
@@ -105,3 +105,16 @@ def test_bad_lines_and_unknown_text_are_told(toy, attentio: Callable) -> None:
         "'Z' (line 1, target, character 1): the model does not know it"
         in attentio("score", toy.run, given=b"abc\tZ\n").err
     )
+
+
+def test_bad_lines_may_be_skipped(toy, causal, attentio: Callable, caplog: pytest.LogCaptureFixture) -> None:
+    given = b"abc\tcba\nno tab\nab\tba\n\xff\tb\n"
+    assert attentio("score", toy.run, given=given).code == 2
+    said = attentio("score", toy.run, "--bad-lines", "skip", given=given)
+    assert said.code == 0, said.err
+    assert [bool(line) for line in said.out.split("\n")] == [True, False, True, False, False]
+    skipped = [message.split(":")[1] for message in caplog.messages if message.startswith("skipped <stdin>")]
+    assert skipped == ["2", "4"]
+    assert "lines that are blank or were skipped, which have no score: 2" in said.err.splitlines()
+    said = attentio("score", causal, "--bad-lines", "skip", given=b"one two\n\xff\n")
+    assert [bool(line) for line in said.out.split("\n")] == [True, False, False]

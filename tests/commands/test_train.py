@@ -114,6 +114,8 @@ def test_a_run_goes_on_with_its_data_elsewhere_and_not_with_other_data(attentio:
     write(moved, ("ab", "ba"), ("b", "c"))
     said = attentio("train", run, *there, "3")
     assert (said.code, f"{moved} has changed since {run} was begun" in said.err) == (2, True)
+    said = attentio("train", run, *there, "3", "--data.columns", "[2,1]")
+    assert f"{run} was begun with another data.columns, with which {moved} held other texts; set it back" in said.err
 
 
 def test_a_training_that_ends_in_its_warm_up_is_told(attentio: Callable, tmp_path: Path) -> None:

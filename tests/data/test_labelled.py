@@ -5,10 +5,11 @@ import random
 import numpy as np
 import pytest
 
+from attentio.data.batches import IGNORE_INDEX
 from attentio.data.dates import locales, pairs, parts
 from attentio.data.labelled import LabelledTexts, word_rows
 from attentio.data.pairs import Pair
-from attentio.text.tokenizer import BOS, EOS, PAD, Tokenizer
+from attentio.text.tokenizer import BOS, EOS, Tokenizer
 
 TEXTS = ["the cat sat", "a cat", "on the mat the cat sat and sat"]
 
@@ -32,15 +33,15 @@ def test_each_word_is_asked_for_at_its_first_token_in_rows_that_fit(kind: str, s
         assert tokens[0].tolist() == row.ids
         assert int(lengths) == len(row.ids) <= 12
         assert (row.ids[0], row.ids[-1]) == (BOS, EOS)
-        assert [place for place, label in enumerate(ids.tolist()) if label != PAD] == row.starts
+        assert [place for place, label in enumerate(ids.tolist()) if label != IGNORE_INDEX] == row.starts
         for start in row.starts:
             word = tokenizer.decode([row.ids[start]]).strip()
             assert any(each.startswith(word) for each in ["the", "cat", "sat", "a", "on", "mat", "and"])
-        said += labels.tokens([i for i in ids.tolist() if i != PAD])
+        said += labels.tokens([i for i in ids.tolist() if i != IGNORE_INDEX])
     assert said == " ".join(pair.target for pair in data).split()
     whole = LabelledTexts([Pair("the cat", "a")], tokenizer, labels, each_word=False, **options)  # type: ignore[arg-type]
     assert labels.tokens(whole.load(np.array([0]), 0).labels[0, :1].tolist()) == ["a"]
-    assert whole.load(np.array([0]), 0).labels[0, 1:].sum() == 0
+    assert whole.load(np.array([0]), 0).labels[0, 1:].eq(IGNORE_INDEX).all()
 
 
 def test_dates_with_labels_are_the_dates_without() -> None:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attentio.config.schema import MaskingConfig
+from attentio.data.batches import IGNORE_INDEX
 from attentio.data.masked_texts import MaskedTexts
 from attentio.text.tokenizer import BOS, EOS, MASK, PAD, UNK, Tokenizer
 
@@ -31,7 +32,7 @@ def drawn_texts(seed: int, count: int) -> list[str]:
 
 
 def restored(inputs: torch.Tensor, labels: torch.Tensor) -> list[list[int]]:
-    return torch.where(labels == PAD, inputs, labels).tolist()
+    return torch.where(labels == IGNORE_INDEX, inputs, labels).tolist()
 
 
 @given(documents, st.integers(3, 13), st.sampled_from(["token", "word", "span"]))
@@ -60,14 +61,14 @@ def test_no_special_token_is_ever_asked_for(seed: int) -> None:
         for indices in rows.epoch_batches(0):
             (inputs, _), labels, _ = rows.load(indices, 0)
             assert not torch.isin(labels, torch.tensor([UNK, BOS, EOS, MASK])).any()
-            assert (inputs[labels != PAD] > EOS).all()
-            assert torch.isin(inputs[labels == PAD], torch.tensor([PAD, UNK, BOS, EOS])).all()
+            assert (inputs[labels != IGNORE_INDEX] > EOS).all()
+            assert torch.isin(inputs[labels == IGNORE_INDEX], torch.tensor([PAD, UNK, BOS, EOS])).all()
 
 
 def test_random_tokens_are_drawn_from_the_whole_ordinary_vocabulary(seed: int) -> None:
     rows = corpus(["a" * 3_001], masking=MaskingConfig(rate=1.0, mask=0.0, random=1.0), block=101, seed=seed)
     (inputs, _), labels, _ = rows.load(np.arange(len(rows)), 0)
-    assert set(inputs[labels != PAD].tolist()) == set(range(5, TOKENIZER.size))
+    assert set(inputs[labels != IGNORE_INDEX].tolist()) == set(range(5, TOKENIZER.size))
 
 
 def test_an_epoch_has_every_row_once_within_the_budget(seed: int) -> None:
@@ -99,7 +100,9 @@ def test_holes_depend_on_seed_epoch_and_row_and_not_on_the_batch(unit: str, seed
 def test_a_word_is_asked_for_whole_up_to_the_end_of_the_row(seed: int) -> None:
     rows = corpus(drawn_texts(seed, 101), masking=MaskingConfig(rate=0.5, unit="word"), block=13, seed=seed)
     (inputs, lengths), labels, _ = rows.load(np.arange(len(rows)), 0)
-    for row, asked, length in zip(restored(inputs, labels), (labels != PAD).tolist(), lengths.tolist(), strict=True):
+    for row, asked, length in zip(
+        restored(inputs, labels), (labels != IGNORE_INDEX).tolist(), lengths.tolist(), strict=True
+    ):
         text = TOKENIZER.decode(row[1 : length - 1])
         for begin, end in word_bounds(text):
             assert len(set(asked[1 + begin : 1 + end])) == 1
@@ -119,5 +122,5 @@ def test_a_corpus_needs_a_mask_and_room() -> None:
         MaskedTexts(
             ["a"], Tokenizer.train(["a"], kind="char"), masking=MaskingConfig(), block=7, batch_tokens=7, seed=0
         )
-    with pytest.raises(ValueError, match="block must be at least 3, for BOS, a token and EOS, got 2"):
+    with pytest.raises(ValueError, match="block must be at least 3, for a begin, a token and an end, got 2"):
         corpus(["a"], block=2)

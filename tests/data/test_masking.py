@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attentio.config.schema import MaskingConfig
+from attentio.data.batches import IGNORE_INDEX
 from attentio.data.masking import Corrupted, corrupt, draws
 from attentio.text.tokenizer import PAD
 
@@ -43,7 +44,7 @@ def test_rates_hold_over_a_million_tokens(unit: str, rate: float, seed: int) -> 
     tokens, starts = drawn_text(seed, ROWS, WIDTH)
     masking = MaskingConfig(rate=rate, mask=0.7, random=0.2, unit=unit)  # type: ignore[arg-type]
     inputs, labels = corrupted(tokens, starts, masking, seed)
-    asked = labels != PAD
+    asked = labels != IGNORE_INDEX
     if unit == "token":
         error = math.sqrt(rate * (1 - rate) / tokens.size)
     elif unit == "word":
@@ -69,7 +70,7 @@ def test_every_position_of_a_row_is_as_likely(unit: str, seed: int) -> None:
     rate, rows, width = 0.2, 20_011, 37
     tokens, starts = drawn_text(seed, rows, width)
     masking = MaskingConfig(rate=rate, unit=unit, mean_span=40.0)  # type: ignore[arg-type]
-    asked = corrupted(tokens, starts, masking, seed).labels != PAD
+    asked = corrupted(tokens, starts, masking, seed).labels != IGNORE_INDEX
     assert np.abs(asked.mean(axis=0) - rate).max() < 6 * math.sqrt(rate * (1 - rate) / rows)
 
 
@@ -84,7 +85,7 @@ def test_only_ordinary_tokens_are_asked_for_and_only_asked_ones_change(unit: str
     share = data.draw(st.floats(0, 1))
     masking = MaskingConfig(rate=data.draw(st.floats(0.01, 1)), mask=share, random=1 - share, unit=unit)  # type: ignore[arg-type]
     inputs, labels = corrupted(tokens, starts, masking, 7, ordinary=ordinary)
-    asked = labels != PAD
+    asked = labels != IGNORE_INDEX
     assert inputs.shape == labels.shape == tokens.shape
     assert np.isin(tokens[asked], ordinary).all()
     assert (labels[asked] == tokens[asked]).all()
@@ -99,7 +100,7 @@ def test_padding_and_special_tokens_are_never_asked_for(unit: str, seed: int) ->
     tokens[:, 5] = 1  # UNK
     inputs, labels = corrupted(tokens, starts, MaskingConfig(rate=1.0, unit=unit), seed)  # type: ignore[arg-type]
     special = tokens < 5
-    assert (labels[special] == PAD).all()
+    assert (labels[special] == IGNORE_INDEX).all()
     assert (inputs[special] == tokens[special]).all()
     assert (labels[~special] == tokens[~special]).all()  # rate 1 asks for everything else
 
@@ -131,7 +132,7 @@ def test_a_word_is_asked_for_whole(unit: str, seed: int) -> None:
     tokens[:, 0] = 2  # BOS
     starts[:, :2] = True
     masking = MaskingConfig(rate=0.3, unit=unit)  # type: ignore[arg-type]
-    asked = corrupted(tokens, starts, masking, seed).labels != PAD
+    asked = corrupted(tokens, starts, masking, seed).labels != IGNORE_INDEX
     inside = ~starts[:, 1:]
     assert (asked[:, 1:] == asked[:, :-1])[inside].all()
     assert (asked[:, 1:] != asked[:, :-1]).any()
@@ -142,7 +143,7 @@ def test_tokens_of_a_word_meet_different_fates_and_those_of_a_span_the_same(seed
     for unit, alike in (("word", False), ("span", True)):
         masking = MaskingConfig(rate=0.02 if alike else 0.3, mask=0.5, random=0.0, unit=unit)  # type: ignore[arg-type]
         inputs, labels = corrupted(tokens, starts, masking, seed)
-        pairs = (labels[:, 1:] != PAD) & (labels[:, :-1] != PAD) & ~starts[:, 1:]
+        pairs = (labels[:, 1:] != IGNORE_INDEX) & (labels[:, :-1] != IGNORE_INDEX) & ~starts[:, 1:]
         same = ((inputs == MASK_ID)[:, 1:] == (inputs == MASK_ID)[:, :-1])[pairs]
         assert len(same) > 50
         assert same.all() if alike else 0.4 < same.mean() < 0.6
@@ -153,7 +154,7 @@ def test_span_lengths_are_geometric_up_to_ten(mean_span: float, seed: int) -> No
     tokens, starts = drawn_text(seed, 2_003, 499, starts=1.0)
     rate = 0.02
     masking = MaskingConfig(rate=rate, unit="span", mean_span=mean_span)
-    asked = corrupted(tokens, starts, masking, seed).labels != PAD
+    asked = corrupted(tokens, starts, masking, seed).labels != IGNORE_INDEX
     edges = np.diff(np.pad(asked[:, 1:-1], ((0, 0), (1, 1))).astype(int), axis=1)
     (rows, begins), (_, ends) = np.nonzero(edges == 1), np.nonzero(edges == -1)
     uncut = (begins > 0) & (ends < asked.shape[1] - 2)
@@ -220,4 +221,4 @@ def test_a_batch_may_hold_no_question() -> None:
     tokens = np.array([[2, 1, 3]])  # BOS UNK EOS
     inputs, labels = corrupted(tokens, tokens > 0, MaskingConfig(rate=1.0), 0)
     assert (inputs == tokens).all()
-    assert (labels == PAD).all()
+    assert (labels == IGNORE_INDEX).all()

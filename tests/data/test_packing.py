@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attentio.data.batches import IGNORE_INDEX
 from attentio.data.packing import PackedBatch, PackedTexts
 from attentio.text.tokenizer import BOS, EOS, PAD, Tokenizer
 
@@ -61,7 +62,7 @@ def test_no_segment_crosses_documents_and_each_reads_what_it_is_to_predict(
         for i in range(block):
             if segments[row][i] == -1:
                 assert row == len(labels) - 1
-                assert (tokens[row][i], labels[row][i], positions[row][i]) == (PAD, PAD, 0)
+                assert (tokens[row][i], labels[row][i], positions[row][i]) == (PAD, IGNORE_INDEX, 0)
                 continue
             begins = i == 0 or segments[row][i] != segments[row][i - 1]
             if begins:
@@ -85,7 +86,7 @@ def test_rows_are_full_but_for_the_last(texts: list[str], block: int) -> None:
     assert len(packed) == -(-size // block)
     assert batch.labels.shape == (len(packed), block)
     assert {part.dtype for part in (*batch.inputs, batch.labels)} == {torch.int64}
-    assert batch.size == size == int((batch.labels != PAD).sum())
+    assert batch.size == size == int((batch.labels != IGNORE_INDEX).sum())
     assert (batch.inputs[1][:-1] >= 0).all()
 
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from attentio.data.batches import IGNORE_INDEX, pad_rows
 from attentio.errors import AttentioError
-from attentio.evaluation.language import IGNORE_INDEX, TokenScores, masked_one_by_one, next_tokens, score_tokens
+from attentio.evaluation.language import TokenScores, masked_one_by_one, next_tokens, score_tokens
 
 PAD, UNK, BEGIN, END, MASK = range(5)
 VOCAB, WIDTH = 13, 7
@@ -38,8 +39,7 @@ class Batch(NamedTuple):
 
 def batch(rows: list[list[int]], labels: list[list[int]]) -> Batch:
     lengths = torch.tensor([len(row) for row in rows])
-    padded = [nn.utils.rnn.pad_sequence([torch.tensor(x) for x in each], batch_first=True) for each in (rows, labels)]
-    return Batch((padded[0], lengths), padded[1])
+    return Batch((pad_rows(rows), lengths), pad_rows(labels, padding=IGNORE_INDEX))
 
 
 def drawn_rows(draw: random.Random, count: int) -> list[list[int]]:
@@ -52,7 +52,7 @@ def naive(model: Context, rows: list[list[int]], labels: list[list[int]]) -> tup
     for row, wanted in zip(rows, labels, strict=True):
         logits = model.output(model.features(torch.tensor([row]), torch.tensor([len(row)])))[0].tolist()
         for scores, label in zip(logits, wanted, strict=True):
-            if label != PAD:
+            if label != IGNORE_INDEX:
                 tokens += 1
                 nats += math.log(sum(map(math.exp, scores))) - scores[label]
                 correct += scores[label] == max(scores)
@@ -63,7 +63,7 @@ def test_figures_are_sums_over_all_tokens_however_the_batches_are_cut(seed: int)
     """Rows ask for different numbers of tokens, so a mean of batches' means would be another (trap 14)."""
     draw, model = random.Random(seed), Context()
     rows = drawn_rows(draw, 17)
-    labels = [[x if draw.random() < 0.4 else PAD for x in row] for row in rows]
+    labels = [[x if draw.random() < 0.4 else IGNORE_INDEX for x in row] for row in rows]
     labels[0][1] = rows[0][1]
     tokens, nats, correct = naive(model, rows, labels)
     for size in (1, 3, 17):
@@ -108,7 +108,7 @@ def test_a_hopeless_model_has_infinite_perplexity() -> None:
 def test_batches_that_ask_for_nothing_are_passed_over_but_not_all_of_them(seed: int) -> None:
     model = Context()
     rows = [[BEGIN, 5, END]]
-    silent, asking = batch(rows, [[PAD, PAD, PAD]]), batch(rows, [[PAD, 5, PAD]])
+    silent, asking = batch(rows, [[IGNORE_INDEX] * 3]), batch(rows, [[IGNORE_INDEX, 5, IGNORE_INDEX]])
     assert score_tokens(model, [silent, asking]) == score_tokens(model, [asking])
     with pytest.raises(AttentioError, match="no token of the data is to be predicted; give more text"):
         score_tokens(model, [silent])
@@ -125,13 +125,11 @@ def test_pseudo_perplexity_masks_each_ordinary_token_alone(seed: int, batch_toke
         for place in range(len(row)):
             if row[place] not in special:
                 copies.append([MASK if i == place else x for i, x in enumerate(row)])
-                labels.append([x if i == place else PAD for i, x in enumerate(row)])
+                labels.append([x if i == place else IGNORE_INDEX for i, x in enumerate(row)])
     tokens, nats, correct = naive(model, copies, labels)
     assert tokens == sum(len(row) - 2 for row in rows) - 1
     model.most_tokens = 0
-    found = score_tokens(
-        model, masked_one_by_one(rows, mask=MASK, special=special, batch_tokens=batch_tokens), ignore_index=IGNORE_INDEX
-    )
+    found = score_tokens(model, masked_one_by_one(rows, mask=MASK, special=special, batch_tokens=batch_tokens))
     assert (found.tokens, found.correct) == (tokens, correct)
     assert found.nats == pytest.approx(nats, rel=1e-9)
     assert model.most_tokens <= max(batch_tokens, max(map(len, rows)))
@@ -181,7 +179,7 @@ def test_perplexity_is_that_of_whole_documents(seed: int) -> None:
     for row in rows:
         log_probs = model.output(model.features(torch.tensor([row[:-1]])))[0].detach().log_softmax(-1)
         nats -= float(log_probs[range(len(row) - 1), row[1:]].sum())
-    found = score_tokens(model, next_tokens(rows, block=50, batch_tokens=40), ignore_index=IGNORE_INDEX)
+    found = score_tokens(model, next_tokens(rows, block=50, batch_tokens=40))
     assert found.tokens == sum(len(row) - 1 for row in rows)
     assert found.nats == pytest.approx(nats, rel=1e-9)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer as Library
+from tokenizers import decoders, pre_tokenizers, processors
 from tokenizers import models as library_models
 from torch import Tensor, nn
 from transformers import (
@@ -15,13 +16,14 @@ from transformers import (
     MarianConfig,
     MarianMTModel,
     PreTrainedModel,
+    PreTrainedTokenizerFast,
 )
 
 from attentio.config.schema import ModelConfig, TransformerConfig
 from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.masked_lm import MaskedLM
-from attentio.models.transformer_presets import EPS, causal_lm, masked_lm, transformer_decoder, transformer_encoder
+from attentio.models.transformer_presets import causal_lm, masked_lm, transformer_decoder, transformer_encoder
 from attentio.text.tokenizer import Tokenizer
 
 VOCABULARY, TARGET_VOCABULARY = 31, 23
@@ -86,14 +88,34 @@ def save(model: PreTrainedModel, folder: Path) -> Path:
     return folder
 
 
-def our_bert(*, eps: float = EPS, **options: Any) -> MaskedLM:
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[START]"]
+WORDS = [f"w{i}" for i in range(31 - len(SPECIAL))]
+ROLES = {"pad_token": "[PAD]", "unk_token": "[UNK]", "mask_token": "[MASK]"}
+
+
+def saved(model: PreTrainedModel, folder: Path, *, before: str = "", after: str = "") -> PreTrainedTokenizerFast:
+    """The model with a tokenizer of 31 words; `before` and `after` are put around a text."""
+    model.save_pretrained(folder)
+    core = Library(library_models.WordLevel({word: i for i, word in enumerate([*SPECIAL, *WORDS])}, unk_token="[UNK]"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    core.decoder = decoders.Sequence([])
+    core.post_processor = processors.TemplateProcessing(
+        single=f"{before} $A {after}".strip(), special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    roles = ROLES | {"sep_token": "[SEP]", "cls_token": "[CLS]", "eos_token": "[SEP]"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, **roles)
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def our_bert(**options: Any) -> MaskedLM:
     sizes = {"positions": "learned", "activation": "gelu"}
-    return widely(masked_lm(_config(**sizes | options), vocabulary=VOCABULARY, eps=eps))
+    return widely(masked_lm(_config(**sizes | options), vocabulary=VOCABULARY))
 
 
-def our_gpt2(*, eps: float = EPS, **options: Any) -> CausalLM:
+def our_gpt2(**options: Any) -> CausalLM:
     sizes = {"positions": "learned", "activation": "gelu-tanh", "pre_norm": True}
-    return widely(causal_lm(_config(**sizes | options), vocabulary=VOCABULARY, eps=eps))
+    return widely(causal_lm(_config(**sizes | options), vocabulary=VOCABULARY))
 
 
 def our_marian(*, shared: bool = True, target_vocabulary: int = VOCABULARY, **options: Any) -> EncoderDecoder:

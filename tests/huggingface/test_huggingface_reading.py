@@ -32,8 +32,8 @@ ACTIVATIONS = ["relu", "gelu", "gelu_new", "silu"]
 @torch.no_grad()
 def test_bert_says_the_same(options: dict[str, Any], seed: int, tmp_path: Path) -> None:
     theirs = bert(**options)
-    kind, model, _, facts = read(save(theirs, tmp_path))
-    assert (kind, facts.max_length, model.training) == ("masked-lm", POSITIONS, False)
+    settings, model, _ = read(save(theirs, tmp_path))
+    assert (settings.config.type, settings.facts.max_length, model.training) == ("masked-lm", POSITIONS, False)
     tokens, lengths, mask = rows()
     expected = theirs(tokens, attention_mask=mask).logits
     assert_same(model(tokens, lengths)[mask.bool()], expected[mask.bool()])
@@ -53,8 +53,8 @@ def test_bert_says_the_same(options: dict[str, Any], seed: int, tmp_path: Path) 
 @torch.no_grad()
 def test_gpt2_says_the_same(options: dict[str, Any], seed: int, tmp_path: Path) -> None:
     theirs = gpt2(**options)
-    kind, model, _, facts = read(save(theirs, tmp_path))
-    assert (kind, facts.max_length, model.training) == ("causal-lm", POSITIONS, False)
+    settings, model, _ = read(save(theirs, tmp_path))
+    assert (settings.config.type, settings.facts.max_length, model.training) == ("causal-lm", POSITIONS, False)
     tokens, _, _ = rows()
     assert_same(model(tokens), theirs(tokens).logits)
 
@@ -73,8 +73,8 @@ def test_gpt2_says_the_same(options: dict[str, Any], seed: int, tmp_path: Path) 
 @torch.no_grad()
 def test_marian_says_the_same(options: dict[str, Any], seed: int, tmp_path: Path) -> None:
     theirs = marian(**options)
-    kind, model, tokenizers, facts = read(save(theirs, tmp_path))
-    assert (kind, facts.max_length, model.training) == ("encoder-decoder", POSITIONS, False)
+    settings, model, tokenizers = read(save(theirs, tmp_path))
+    assert (settings.config.type, settings.facts.max_length, model.training) == ("encoder-decoder", POSITIONS, False)
     source, lengths, mask = rows()
     target = torch.randint(TARGET_VOCABULARY, (3, 5))
     expected = theirs(source, attention_mask=mask, decoder_input_ids=target).logits
@@ -137,11 +137,11 @@ def test_configurations_of_old_versions_leave_defaults_out(seed: int, tmp_path: 
     config |= {"normalize_before": False, "static_position_embeddings": True, "num_beams": 7}
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "generation_config.json").unlink()
-    _, model, tokenizers, facts = read(tmp_path)
+    settings, model, tokenizers = read(tmp_path)
     source, lengths, mask = rows()
     target = torch.randint(VOCABULARY, (3, 5))
     assert_same(model(source, lengths, target), theirs(source, attention_mask=mask, decoder_input_ids=target).logits)
-    assert facts.beam == 7
+    assert settings.facts.beam == 7
     assert (tokenizers[1].begin, tokenizers[1].end) == (5, 3)
 
 

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from huggingface_models import bert, gpt2, marian
-from tokenizers import Tokenizer as Library
-from tokenizers import decoders, models, pre_tokenizers, processors
-from transformers import PreTrainedModel, PreTrainedTokenizerFast, pipeline
+from huggingface_models import SPECIAL, WORDS, bert, gpt2, marian, saved
+from transformers import pipeline
 
 from attentio.commands.main import main
 from attentio.decoding.sampling import Sampling
@@ -17,25 +15,6 @@ from attentio.runs.filler import MaskedRun
 from attentio.runs.generator import CausalRun
 from attentio.runs.load import load
 from attentio.runs.translator import Run
-
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[START]"]
-WORDS = [f"w{i}" for i in range(31 - len(SPECIAL))]
-ROLES = {"pad_token": "[PAD]", "unk_token": "[UNK]", "mask_token": "[MASK]"}
-
-
-def saved(model: PreTrainedModel, folder: Path, *, before: str = "", after: str = "") -> PreTrainedTokenizerFast:
-    """The model with a tokenizer of 31 words; `before` and `after` are put around a text."""
-    model.save_pretrained(folder)
-    core = Library(models.WordLevel({word: i for i, word in enumerate([*SPECIAL, *WORDS])}, unk_token="[UNK]"))
-    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    core.decoder = decoders.Sequence([])
-    core.post_processor = processors.TemplateProcessing(
-        single=f"{before} $A {after}".strip(), special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    roles = ROLES | {"sep_token": "[SEP]", "cls_token": "[CLS]", "eos_token": "[SEP]"}
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, **roles)
-    tokenizer.save_pretrained(folder)
-    return tokenizer
 
 
 def test_bert_fills_holes_as_the_pipeline_does(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

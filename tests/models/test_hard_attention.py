@@ -8,6 +8,7 @@ import torch
 from small_models import SOURCE_VOCABULARY, TARGET_VOCABULARY, assert_same, draw_sentences
 
 from attentio.config.schema import ModelConfig
+from attentio.data.batches import IGNORE_INDEX
 from attentio.layers import emission
 from attentio.models import presets
 from attentio.models.protocols import LatentAttention, Likelihood, StepDecoder
@@ -130,8 +131,10 @@ def test_the_loss_in_blocks_is_that_in_one(seed, monkeypatch, kind):
     """Its gradients too, and every parameter has one."""
     model, (source, lengths, target, labels) = build(kind), drawn()
     assert isinstance(model, Likelihood)
-    labels[0, -1] = labels[1, -2:] = 0  # padding
-    objective = Objective(model, label_smoothing=0.1, padding=0)
+    labels = labels.clone()  # which the target shares
+    labels[0, -1] = labels[1, -2:] = IGNORE_INDEX
+    asked = labels != IGNORE_INDEX
+    objective = Objective(model, label_smoothing=0.1, never=0)
     names, parameters = zip(*model.named_parameters(), strict=True)
 
     def loss_and_gradients():
@@ -139,13 +142,13 @@ def test_the_loss_in_blocks_is_that_in_one(seed, monkeypatch, kind):
         return loss, *torch.autograd.grad(loss, parameters)
 
     at_once = loss_and_gradients()
-    log_probs = model(source, lengths, target).gather(2, labels[:, :, None]).squeeze(2)
-    assert_same(at_once[0], -log_probs[labels != 0].sum())
+    log_probs = model(source, lengths, target).gather(2, labels.where(asked, 0)[:, :, None]).squeeze(2)
+    assert_same(at_once[0], -log_probs[asked].sum())
     assert [name for name, gradient in zip(names, at_once[1:], strict=True) if not gradient.any()] == []
     monkeypatch.setattr(emission, "NUMBERS_AT_A_TIME", 1)
     for blocks, one in zip(loss_and_gradients(), at_once, strict=True):
         assert_same(blocks, one)
-    assert_same(model(source, lengths, target).gather(2, labels[:, :, None]).squeeze(2), log_probs)
+    assert_same(model(source, lengths, target).gather(2, labels.where(asked, 0)[:, :, None]).squeeze(2), log_probs)
 
 
 @EVERY_KIND
@@ -154,7 +157,7 @@ def test_gradients_are_those_of_finite_differences(seed, kind):
     name = "decoder.transitions.score.key.weight" if kind[1] == 0 else "decoder.transitions.key.weight"
 
     def loss(weight):
-        objective = Objective(model, label_smoothing=0.0, padding=-1)
+        objective = Objective(model, label_smoothing=0.0, never=None)
         return torch.func.functional_call(objective, {f"model.{name}": weight}, (labels, source, lengths, target))
 
     weight = model.get_parameter(name).detach().clone().requires_grad_()

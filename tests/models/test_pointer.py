@@ -7,6 +7,7 @@ import torch
 from small_models import assert_same
 
 from attentio.config.schema import ModelConfig
+from attentio.data.batches import IGNORE_INDEX
 from attentio.layers.additive import AdditiveScore
 from attentio.layers.coverage import CoverageAttention
 from attentio.layers.luong import DotScore
@@ -100,13 +101,14 @@ def test_the_loss_is_of_what_is_asked_and_with_coverage_of_looking_again(seed, k
     model, (source, lengths, target, labels) = build(kind), drawn()
     assert isinstance(model, Likelihood)
     labels[int(lengths.argmax()), 0] = EXTENDED - 1  # the second token of that source
-    labels[0, -1] = 0  # padding
-    loss = Objective(model, label_smoothing=0.1, padding=0)(labels, source, lengths, target)
-    log_probs = model(source, lengths, target).gather(2, labels[:, :, None]).squeeze(2)
-    expected = -log_probs[labels != 0].sum()
+    labels[0, -1] = IGNORE_INDEX
+    loss = Objective(model, label_smoothing=0.1, never=0)(labels, source, lengths, target)
+    asked = labels != IGNORE_INDEX
+    log_probs = model(source, lengths, target).gather(2, labels.where(asked, 0)[:, :, None]).squeeze(2)
+    expected = -log_probs[asked].sum()
     if kind.get("coverage"):
         weights = model.decoder.decoder.trace(model.encode(source, lengths), target).weights
-        for row, t in (labels != 0).nonzero().tolist():
+        for row, t in asked.nonzero().tolist():
             expected = expected + torch.minimum(weights[row, t], weights[row, :t].sum(0)).sum()
     assert_same(loss, expected)
     loss.backward()

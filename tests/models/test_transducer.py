@@ -7,6 +7,7 @@ import torch
 from small_models import assert_same
 
 from attentio.config.schema import ModelConfig
+from attentio.data.batches import IGNORE_INDEX
 from attentio.layers import edits
 from attentio.layers.edits import arriving, passing
 from attentio.layers.transitions import FAR
@@ -137,8 +138,10 @@ def test_the_loss_in_blocks_is_that_in_one(seed, monkeypatch):
     assert isinstance(model, Likelihood)
     assert isinstance(model, LatentAttention)
     source[:, 0], labels[:, 0] = 3, COPIES[3]  # something is copied
-    labels[0, -1] = labels[1, -2:] = 0  # padding
-    objective = Objective(model, label_smoothing=0.1, padding=0)
+    labels = labels.clone()  # which the target shares
+    labels[0, -1] = labels[1, -2:] = IGNORE_INDEX
+    asked = labels != IGNORE_INDEX
+    objective = Objective(model, label_smoothing=0.1, never=0)
     names, parameters = zip(*model.named_parameters(), strict=True)
 
     def loss_and_gradients():
@@ -146,18 +149,18 @@ def test_the_loss_in_blocks_is_that_in_one(seed, monkeypatch):
         return loss, *torch.autograd.grad(loss, parameters)
 
     at_once = loss_and_gradients()
-    log_probs = model(source, lengths, target).gather(2, labels[:, :, None]).squeeze(2)
-    assert_same(at_once[0], -log_probs[labels != 0].sum())
+    log_probs = model(source, lengths, target).gather(2, labels.where(asked, 0)[:, :, None]).squeeze(2)
+    assert_same(at_once[0], -log_probs[asked].sum())
     assert [name for name, gradient in zip(names, at_once[1:], strict=True) if not gradient.any()] == []
     monkeypatch.setattr(edits, "NUMBERS_AT_A_TIME", 1)
     for blocks, one in zip(loss_and_gradients(), at_once, strict=True):
         assert_same(blocks, one)
-    assert_same(model(source, lengths, target).gather(2, labels[:, :, None]).squeeze(2), log_probs)
+    assert_same(model(source, lengths, target).gather(2, labels.where(asked, 0)[:, :, None]).squeeze(2), log_probs)
 
 
 def test_first_and_second_gradients_are_those_of_finite_differences(seed):
     model, (source, lengths, target, labels) = build(), drawn()
-    objective = Objective(model, label_smoothing=0.0, padding=-1)
+    objective = Objective(model, label_smoothing=0.0, never=None)
 
     def loss(weight):
         named = {"model.decoder.silent.weight": weight}

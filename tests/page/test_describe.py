@@ -172,3 +172,29 @@ def test_table_lists_and_finds_heads(seed: int) -> None:
     assert str(table).splitlines()[-1] == "and 30 more"
     assert table._repr_html_().count("<tr>") == 31
     assert table.records()[0]["kind"] == table[0].does.kind
+
+
+@pytest.mark.parametrize("use", [at.describe, lambda weights: view(weights, ["a", "b", "c"])], ids=["describe", "view"])
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        (torch.eye(3) - 0.25, r"must be at least 0, got -0\.25: are they scores"),
+        (torch.rand(2, 3, 3) + 0.4, "must sum to 1 at most, got"),
+        (torch.ones(3, 0), r"must have a query and a key at least, got shape \[1, 1, 3, 0\]"),
+        ([torch.full((1, 2, 3, 3), 0.5)], "must sum to 1 at most, got 1.5"),
+    ],
+)
+def test_tensors_that_are_no_weights_are_refused(use, weights, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        use(weights)
+
+
+def test_weights_that_a_gate_or_a_mask_made_less_are_taken() -> None:
+    gated, masked = torch.eye(3) * 0.3, torch.eye(3)
+    masked[1] = 0.0
+    nothing = torch.full((3, 3), torch.nan)
+    for weights in (gated, masked, nothing):
+        assert len(at.describe(weights)) == 1
+        assert view(weights, ["a", "b", "c"])
+    sigmoid = SeenAttention(name="a", call=0, kind="self", heads=(0,), weights=torch.ones(1, 1, 3, 3).half(), keys=3)
+    assert len(at.describe(Seen([sigmoid]))) == 1

@@ -125,7 +125,7 @@ def test_what_is_no_number_keeps_a_code_of_its_own() -> None:
 
 
 def test_scores_in_place_of_weights_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"at least 0, got -2\.0: are they scores"):
+    with pytest.raises(ValueError, match=r"at least 0, got -2: are they scores"):
         view(torch.tensor([[1.0, -2.0]]), ["a", "b"], target_tokens=["c"])
 
 

@@ -86,9 +86,7 @@ def test_pieces_within_a_word_are_replaced_within_it(seed: int) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "model", [{"local": "m"}, {"local": "p"}, {"score": "location"}, {"attention": "hard"}, {"attention": "transducer"}]
-)
+@pytest.mark.parametrize("model", [{"local": "m"}, {"local": "p"}, {"score": "location"}, {"attention": "hard"}])
 def test_attention_by_position_cannot_lose_a_key_but_its_tokens_can_be_hidden(seed: int, model: dict[str, Any]) -> None:
     run = untrained(**model)
     with pytest.raises(AttentioError, match="goes by position, so no key can be erased; hide the token instead"):

@@ -130,3 +130,22 @@ def test_constraints_are_options_of_the_command_line(toy, attentio: Callable) ->
     impossible = attentio("translate", toy.run, "--require", "z", given=b"abc\n")
     assert (impossible.code, impossible.out) == (2, "")
     assert impossible.err.startswith("attentio: the model's vocabulary does not know 'z' (character 1)")
+
+
+@pytest.mark.parametrize(
+    "words", [("--require", "abcdefghabcdefgh"), ("--sample", "--seed", "1", "--prefix", "abcdefghabcdefg")]
+)
+def test_a_line_that_cannot_have_what_it_must_is_named_and_may_be_skipped(
+    toy, attentio: Callable, words: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    given, command = b"abcabcabc\n\na\nbcabcabc\n", ("translate", toy.run, "--max-length-ratio", "1", *words)
+    said = attentio(*command, given=given)
+    assert said.code == 2
+    assert "<stdin>:3: no output for 'a' was found that has what it must have" in said.err
+    said = attentio(*command, "--bad-lines", "skip", given=given)
+    assert said.code == 0, said.err
+    assert [bool(line) for line in said.out.split("\n")] == [True, False, False, True, False]
+    assert [message for message in caplog.messages if message.startswith("skipped <stdin>:3: no output for 'a'")]
+    assert "lines that are blank or were skipped, and so are their outputs: 2" in said.err
+    alone = attentio(*command, given=b"abcabcabc\n")
+    assert alone.out.splitlines() == said.out.splitlines()[:1]

@@ -12,6 +12,7 @@ from toy_pairs import OPTIONS, as_arguments, write_words
 from toy_runs import Toy
 
 import attentio as at
+from attentio.data.batches import IGNORE_INDEX
 from attentio.text.tokenizer import PAD
 from attentio.training.distillation import Teaching
 from attentio.training.loss import Objective
@@ -47,13 +48,13 @@ def test_the_loss_is_that_of_the_labels_and_the_divergence_from_the_mean_of_the_
     student = Scores(5, 11, bias=True).double()
     teachers = [Scores(width, 11, bias=width == 3).double() for width in (3, 13)]
     inputs, labels = torch.randn(2, 4, 7).double(), torch.randint(1, 11, (2, 4))
-    labels[0, 3] = PAD
-    objective = Objective(student, label_smoothing=0.0, padding=PAD, teaching=Teaching(teachers, weight=0.3))
+    labels[0, 3] = IGNORE_INDEX
+    objective = Objective(student, label_smoothing=0.0, never=PAD, teaching=Teaching(teachers, weight=0.3))
     loss = objective(labels, inputs)
     loss.backward()
     found = [parameter.grad.clone() for parameter in student.parameters() if parameter.grad is not None]
     student.zero_grad()
-    asked = labels != PAD
+    asked = labels != IGNORE_INDEX
     ours = student.log_probs(inputs)[asked]
     with torch.no_grad():
         theirs = torch.stack([one.log_probs(inputs)[asked] for one in teachers]).mean(0).log_softmax(-1)

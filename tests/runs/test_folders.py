@@ -1,5 +1,6 @@
 """Folders are worked through whole, whoever is killed and however many work on them."""
 
+import gzip
 import os
 import random
 import subprocess
@@ -130,3 +131,12 @@ def test_folders_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     (tmp_path / "in" / "a.gz").write_bytes(b"")
     with pytest.raises(AttentioError, match="would be written to one file; rename one of them"):
         begun(tmp_path)
+
+
+def test_a_file_where_another_output_needs_a_folder_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "in", {"a": 1, "foo/bar": 2})
+    with gzip.open(tmp_path / "in" / "foo.gz", "wb") as file:
+        file.write(b"one\n")
+    with pytest.raises(AttentioError, match=r"foo\.gz would be written to .*foo, which is to be the folder of bar"):
+        jobs_of(tmp_path / "in", tmp_path / "out", {})
+    assert not (tmp_path / "out").exists()

@@ -144,6 +144,7 @@ def test_what_cannot_be_gone_on_with_is_refused_in_one_line(attentio: Callable, 
         "luong", "--training.freeze=[encodr.*]"
     )
     assert "nothing to learn" in refused("luong", "--training.freeze=['*']")
+    assert not (tmp_path / "run").exists()
     assert "attentio train PRESET --init dates-luong" in refused("dates-luong")
 
 

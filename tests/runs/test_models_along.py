@@ -129,6 +129,19 @@ def test_a_run_is_exported_with_what_was_measured_of_it(attentio: Callable, toy:
     assert "already" in attentio("export", out, "--to", "bundle").err
 
 
+def test_errors_call_it_by_its_name_and_not_by_where_it_is_installed(attentio: Callable) -> None:
+    for words in (
+        ("look", "cmudict", "cat", "--layer", "1"),
+        ("fill", "cmudict", "a [MASK]"),
+        ("look", "dates-none", "14"),
+    ):
+        said = attentio(*words)
+        assert said.code == 2
+        assert "models_along" not in said.err
+    assert said.err == "attentio: dates-none was trained without attention, so there is none to look at\n"
+    assert attentio("export", "cmudict", "--to", "bundle").err.startswith("attentio: cmudict is in that format already")
+
+
 @pytest.mark.parametrize("given", ["dates-luong", "bundle"])
 def test_nothing_is_trained_on_from_a_bundle(given: str, attentio: Callable, tmp_path: Path) -> None:
     path = along()["dates-luong"] if given == "bundle" else given

@@ -1,6 +1,7 @@
 """A score and a normalization of the user's own: trained, used, shown, compared, diagnosed; and never run unasked."""
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,6 +134,36 @@ def test_code_that_does_not_work_is_told_in_a_line(trained: Path, tmp_path: Path
     with pytest.raises(AttentioError, match=told) as raised:
         at.load(trained, allow_code=broken)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("score", "place", "told"),
+    [
+        ("return query @ key", "my_score.py:12: ", "RuntimeError"),
+        ("raise SystemExit(7)", "my_score.py:12: ", "SystemExit: 7"),
+        ("return query.sum(-1)", "my_score.py: ", "score must return a number for each query and key"),
+    ],
+)
+def test_code_that_fails_when_it_is_used_is_named(
+    trained: Path, tmp_path: Path, attentio: Callable, score: str, place: str, told: str
+) -> None:
+    broken = tmp_path / "my_score.py"
+    broken.write_text(CODE.replace("return -torch.cdist(query, self.project(key))", score))
+    said = attentio("translate", trained, "--allow-code", broken, given=b"abc\n")
+    assert said.code == 2
+    (line,) = said.err.splitlines()
+    assert line.startswith(f"attentio: {broken.parent}{os.sep}{place}")
+    assert told in line
+
+
+def test_a_refused_training_leaves_no_folder(tmp_path: Path, options: list[str], attentio: Callable) -> None:
+    run = tmp_path / "new" / "run"
+    broken = tmp_path / "my_score.py"
+    broken.write_text(CODE.replace("super().__init__()", "raise SystemExit(3)"))
+    said = attentio("train", "luong", "--run", run, "--allow-code", broken, *options)
+    assert said.code == 2
+    assert f"my_score.py:MyScore cannot be made: SystemExit: 3 ({broken}, line 8)" in said.err
+    assert not run.exists()
 
 
 def test_a_value_that_is_neither_a_name_nor_code_is_refused(attentio: Callable) -> None:

@@ -85,7 +85,6 @@ KINDS: list[dict[str, Any]] = [
     {"type": "labeller"},
     {"encoder": "transformer", "decoder": "transformer"},
     {"attention": "hard"},
-    {"attention": "transducer"},
     {"attention": "bahdanau", "copy": True},
 ]
 

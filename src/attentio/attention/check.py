@@ -7,6 +7,7 @@ from attentio.attention.compare import COMPARISONS, Dot, ScaledDot, ScoreFunctio
 from attentio.attention.entmax import NormalizeFunction
 from attentio.attention.mask_base import Mask
 from attentio.attention.subclasses import require_plain
+from attentio.errors import GivenFunctionError
 
 
 def checked_call(
@@ -160,7 +161,7 @@ def _of_the_callers(score: ScoreFunction, scores_shape: tuple[int, ...]) -> Scor
         scores = score(query.squeeze(1), key.squeeze(1)) if one_head else score(query, key)
         # Others would broadcast, and the weights would be of nobody's queries and keys.
         if scores.shape != scores_shape:
-            raise ValueError(
+            raise GivenFunctionError(
                 f"score must return a number for each query and key, {_named(scores_shape)}, got {list(scores.shape)}"
             )
         return scores.unsqueeze(1) if one_head else scores

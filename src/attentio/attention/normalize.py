@@ -7,6 +7,7 @@ from torch import Tensor
 
 from attentio.attention.entmax import NormalizeFunction
 from attentio.attention.shield import known_finite
+from attentio.errors import GivenFunctionError
 
 
 def normalize(
@@ -37,7 +38,7 @@ def _by(function: NormalizeFunction, scores: Tensor) -> Tensor:
     weights = function(exact)
     # Others would broadcast, and the weights would be of nobody's queries and keys.
     if weights.shape != scores.shape:
-        raise ValueError(
+        raise GivenFunctionError(
             f"normalize must return a weight for each score, {list(scores.shape)}, got {list(weights.shape)}"
         )
     return weights.masked_fill(forbidden, 0.0).to(scores.dtype)

@@ -4,22 +4,21 @@ import argparse
 import csv
 import json
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attentio import system
 from attentio.commands.comparison import Measured, Outcome, table, write
-from attentio.commands.numbers import Seeds
+from attentio.commands.numbers import Minutes, Seeds, Trials
+from attentio.commands.searching import run_search
+from attentio.commands.training_process import allowed, train_apart
 from attentio.commands.words import said
 from attentio.config.plain_yaml import read_yaml
-from attentio.config.read import check_name, keys_of, load_config, load_run, preset_names, to_yaml
+from attentio.config.read import check_name, keys_of, load_config, load_run, preset_names
 from attentio.config.schema import Config, ModelConfig
+from attentio.config.space import Range, range_of
 from attentio.config.uses import without_use
 from attentio.errors import AttentioError, did_you_mean, extra
 from attentio.files import is_missing
@@ -39,7 +38,8 @@ class Row(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "A FILE holds `base: PRESET_OR_YAML` and `variants: {NAME: {model.attention: luong, ..}, ..}`.\n"
+        "A FILE holds `base: PRESET_OR_YAML` and `variants: {NAME: {model.attention: luong, ..}, ..}`,\n"
+        "or `base` and `search: {training.learning_rate: 1e-4..1e-2 log, model.cell: [lstm, gru], ..}`.\n"
         f"Such files that come along, by name: {', '.join(_recipes())}.\n"
         "--key.sub value applies to every variant. The same command again resumes where it stopped."
     )
@@ -52,15 +52,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", default="runs/compare", metavar="DIR", help="where to write")
     parser.add_argument("--seeds", type=Seeds, default=1, metavar="N", help="train each variant with N seeds")
     parser.add_argument("--data", metavar="FILE", help="pairs or text to measure on (default: as configured)")
+    parser.add_argument(
+        "--search",
+        action="append",
+        default=[],
+        metavar="KEY=RANGE",
+        help="look for the best value, such as 'training.learning_rate=1e-4..1e-2 log'; again for more keys",
+    )
+    parser.add_argument("--trials", type=Trials, metavar="N", help="of a search: runs in all (default: 20)")
+    parser.add_argument("--minutes", type=Minutes, metavar="M", help="of a search: no run is begun after so many")
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from rich.console import Console
 
-    with extra("plot"):  # told now, not after hours of training
-        import matplotlib  # noqa: F401
     if not arguments.out:
         raise AttentioError("--out is empty; name a folder, or leave it out for runs/compare")
+    if searched := _searched(arguments):
+        return run_search(*searched, overrides, arguments)
+    with extra("plot"):  # told now, not after hours of training
+        import matplotlib  # noqa: F401
     rows = _rows(arguments.variants, overrides)
     _check(rows, arguments)
     console = Console(emoji=False, highlight=False)
@@ -82,6 +93,28 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         )
     console.print(said(f"wrote {', '.join(map(str, written))}"), soft_wrap=True)
     return 0
+
+
+def _searched(arguments: argparse.Namespace) -> tuple[str, dict[str, Range]] | None:
+    """What is searched from and over, if it is a search; AttentioError for options that are none of it."""
+    (given, *more), written = arguments.variants, [one.partition("=") for one in arguments.search]
+    content = read_yaml(Path(given)) if Path(given).is_file() and given.endswith((".yaml", ".yml")) else None
+    if isinstance(content, dict) and "search" in content:
+        of_file = content["search"]
+        if set(content) != {"base", "search"} or not isinstance(of_file, dict):
+            raise AttentioError(f"{given} must hold `base` (a preset or file) and `search` (key: range), nothing else")
+        given, written = str(content["base"]), [*((key, "=", among) for key, among in of_file.items()), *written]
+    space = {key: range_of(key, among) for key, _, among in written}
+    for option in ("trials", "minutes"):
+        if getattr(arguments, option) and not space:
+            raise AttentioError(f"--{option} is for --search; leave it out")
+    if not space:
+        return None
+    if more or arguments.seeds > 1 or arguments.data:
+        raise AttentioError(
+            "--search begins from one preset or file, with one seed and its own data; leave the rest out"
+        )
+    return given, space
 
 
 def _check(rows: Mapping[str, Row], arguments: argparse.Namespace) -> None:
@@ -187,16 +220,10 @@ def _train(config: Config, folder: Path, arguments: argparse.Namespace) -> list[
     measured = []
     for seed in range(config.training.seed, config.training.seed + arguments.seeds):
         place = folder if arguments.seeds == 1 else folder / f"seed-{seed}"
-        place.mkdir(parents=True, exist_ok=True)
-        asked = place / "variant.yaml"
-        asked.write_text(to_yaml(replace(config, training=replace(config.training, seed=seed))), encoding="utf-8")
-        _in_a_process("train", asked, "--run", place, "--device", arguments.device, *_allowed(arguments))
+        if code := train_apart(replace(config, training=replace(config.training, seed=seed)), place, arguments):
+            raise SystemExit(code)
         measured.append(_measure(place, place / "evaluation", arguments))
     return measured
-
-
-def _allowed(arguments: argparse.Namespace) -> list[str]:
-    return [word for file in arguments.allow_code for word in ("--allow-code", file)]
 
 
 def _measure(run: Path, folder: Path, arguments: argparse.Namespace) -> Measured:
@@ -206,7 +233,7 @@ def _measure(run: Path, folder: Path, arguments: argparse.Namespace) -> Measured
 
     data = ("--data", arguments.data) if arguments.data else ()
     if code := main(
-        ["evaluate", str(run), "--out", str(folder), "--device", arguments.device, *data, *_allowed(arguments)]
+        ["evaluate", str(run), "--out", str(folder), "--device", arguments.device, *data, *allowed(arguments)]
     ):
         raise SystemExit(code)
     report = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
@@ -256,18 +283,3 @@ def waits_for_attention(model: ModelConfig) -> bool:
     recurrent = model.type == "encoder-decoder" and model.decoder == "recurrent"
     attentional = model.attention == "luong" or ".py:" in model.attention
     return recurrent and (model.attention == "bahdanau" or (attentional and model.input_feeding))
-
-
-def _in_a_process(*words: object) -> None:
-    """Run a verb to its end. Leaves with its exit code if it fails, and after it when told to stop."""
-    with system.noted_signals() as received:
-        child = subprocess.Popen([sys.executable, "-m", "attentio", *map(str, words)])
-        while child.poll() is None and not received:
-            time.sleep(0.05)
-        for number in received:
-            system.pass_on(number, child)
-        code = child.wait()
-    if received:
-        raise SystemExit(128 + received[0])
-    if code:
-        raise SystemExit(code if code > 0 else 128 - code)

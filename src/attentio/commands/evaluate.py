@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from attentio.commands.words import said
 
 TAKES_OVERRIDES = False
 
-WRITTEN = ("scores.json", "outputs.tsv", "confusions.tsv")
+WRITTEN = ("scores.json", "outputs.tsv", "confusions.tsv", "breakdown.tsv")
 MOST_CONFUSED = 5  # that are shown
 
 
@@ -65,12 +66,21 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
     from attentio.data.part import read_held_out, read_part
     from attentio.errors import AttentioError
-    from attentio.evaluation.report import as_json, length_table, score_table, write_confusions, write_outputs
+    from attentio.evaluation.report import (
+        as_json,
+        frequency_table,
+        length_table,
+        score_table,
+        write_breakdown,
+        write_confusions,
+        write_outputs,
+    )
     from attentio.runs.build import parameters_of
     from attentio.runs.calibrated import CALIBRATION, NAME, save_calibration
     from attentio.runs.load import load
     from attentio.runs.places import outputs_folder
     from attentio.runs.tasks import options_for, task_of
+    from attentio.runs.training_data import trained_on
 
     trained = load(
         arguments.run, checkpoint=arguments.checkpoint, device=arguments.device, allow_code=arguments.allow_code
@@ -102,7 +112,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     folder = arguments.out or outputs_folder(arguments.run, "evaluation")
     if found.calibration:
         folder = folder / CALIBRATION
-    report = as_json(found.scores, found.by_source_length) | {
+    report = as_json(found.scores, found.by_source_length, found.by_frequency) | {
         "data": part.name,
         "checkpoint": arguments.checkpoint,
         "skipped_lines": len(part.skipped),
@@ -115,6 +125,9 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     if found.outputs:
         written.append(write_outputs(folder / "outputs.tsv", found.outputs))
         written.append(write_confusions(folder / "confusions.tsv", found.confusions))
+    if found.by_source_length:
+        breakdown = folder / "breakdown.tsv"
+        written.append(write_breakdown(breakdown, found.by_source_length, found.by_frequency))
 
     if found.calibration:
         facts = {"data": part.name, "beam": found.facts["beam"], "checkpoint": arguments.checkpoint}
@@ -122,6 +135,11 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
     table = Console(emoji=False, highlight=False)
     notes = [f"{part.name}: {found.summary}"]
+    if trained_on(config, part, arguments.run):
+        notes.append(
+            f"{part.name} is what {arguments.run} was trained on: "
+            "its scores tell what is remembered, not what is learnt"
+        )
     if part.skipped:
         notes.append(f"skipped {len(part.skipped):,} bad lines; the first: {part.skipped[0]}")
     for note in filter(None, [*notes, part.header, *found.notes]):
@@ -129,6 +147,9 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     table.print(score_table(found.scores, title=found.title, say=said))
     if found.by_source_length:
         table.print(length_table(found.by_source_length, say=said))
+    bins = Counter(one.symbol for one in found.by_frequency)
+    if shown := [one for one in found.by_frequency if bins[one.symbol] > 1]:  # else all were seen about as often
+        table.print(frequency_table(shown, say=said))
     if found.confusions:
         most = "; ".join(map(str, found.confusions[:MOST_CONFUSED]))
         table.print(said(f"most often confused: {most}"), markup=False, soft_wrap=True)

@@ -31,7 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "ctranslate2: an encoder-decoder of two Transformers for CTranslate2, a fast translator in C++.\n"
         "onnx: any encoder-decoder, as a graph that reads and one that takes a step of decoding."
     )
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory, made by attentio train")
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        type=Path,
+        help="a run directory; also a bundle or a model that comes along, but not for --to bundle; for ctranslate2 and "
+        "onnx also a directory of Hugging Face",
+    )
     parser.add_argument(
         "--to", choices=("huggingface", "bundle", "ctranslate2", "onnx"), required=True, help="the format"
     )
@@ -58,7 +64,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     if arguments.to == "bundle" and theirs:
         raise AttentioError(f"{path} is of Hugging Face; a bundle is made of a run directory of attentio train")
     if (theirs and arguments.to == "huggingface") or (arguments.to == "bundle" and path.is_file()):
-        raise AttentioError(f"{path} is in that format already; copy it")
+        raise AttentioError(f"{arguments.run} is in that format already; copy it")
     found = read(path, device="cpu", allow_code=arguments.allow_code)
     if arguments.to == "bundle":
         return _bundle(found, arguments.out)

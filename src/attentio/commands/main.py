@@ -9,13 +9,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any, BinaryIO, NoReturn, TextIO, cast
 
 from attentio import system
 from attentio.commands.words import said, speak
-from attentio.errors import AttentioError, did_you_mean, harmless
+from attentio.errors import AttentioError, GivenFunctionError, did_you_mean, harmless
 from attentio.version import __version__
 
 VERBS = {
@@ -79,12 +80,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as left:
         if isinstance(left.__context__, BrokenPipeError):  # rich's console leaves so
             return _output_unwanted()
+        if place := _place_in_own_code(left, argv):
+            return _tell(f"{place}: {_in_one_line(left)}", 2)
         raise
     except BaseException as error:  # a panic in Rust is no Exception
         if "--traceback" in argv:
             raise
         if isinstance(error, MemoryError) or any(words in str(error) for words in _TOO_LITTLE_MEMORY):
             return _tell(f"not enough memory ({_in_one_line(error)}); give it less at a time", 2)
+        place = _place_in_own_code(error, argv)
+        if place is None and isinstance(error, GivenFunctionError):  # which was not asked any more when it was noticed
+            place = ", ".join(_allowed(argv)) or None
+        if place:
+            return _tell(f"{place}: {_in_one_line(error)}; --traceback shows all of it", 2)
         return _tell(f"{_place(error)}: {_in_one_line(error)}; --traceback shows all of it", 1)
 
 
@@ -218,6 +226,21 @@ def _place(error: BaseException) -> str:
     package = Path(__file__).parents[1]
     frames = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(package)]
     return f"{Path(frames[-1].filename).relative_to(package.parent).as_posix()}:{frames[-1].lineno}"
+
+
+def _place_in_own_code(error: BaseException, argv: Sequence[str]) -> str | None:
+    """FILE:LINE of the innermost frame of a file that --allow-code lets run; None where the error is of none."""
+    allowed = {Path(file).resolve() for file in _allowed(argv)}
+    for frame in reversed(extract_tb(error.__traceback__)):
+        if Path(frame.filename).resolve() in allowed:
+            return f"{frame.filename}:{frame.lineno}"
+    return None
+
+
+def _allowed(argv: Sequence[str]) -> list[str]:
+    """The files that --allow-code lets run."""
+    words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--allow-code=") else [word])]
+    return [file for word, file in pairwise(words) if word == "--allow-code"]
 
 
 def _in_one_line(error: BaseException) -> str:

@@ -37,6 +37,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from rich.console import Console
 
     from attentio.config.read import load_config
+    from attentio.data.batches import IGNORE_INDEX
     from attentio.data.part import read_part
     from attentio.errors import AttentioError
     from attentio.runs.tasks import task_of
@@ -53,7 +54,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     for number in range(len(rows)):
         batch = rows.load(np.array([number]), arguments.epoch)
         read, asked = batch.inputs[0][0, 1:-1].numpy(), batch.labels[0, 1:-1].numpy()
-        row = Drawn(np.where(asked, asked, read), read, asked != 0)
+        chosen = asked != IGNORE_INDEX
+        row = Drawn(np.where(chosen, asked, read), read, chosen)
         drawn.append(row)
         if number < arguments.rows:
             console.print(_shown(row, tokenizer), soft_wrap=True)

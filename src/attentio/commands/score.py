@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="a JSON object for each line, with every token's probability"
     )
+    parser.add_argument("--bad-lines", choices=("stop", "skip"), default="stop", help="skip: leave their output empty")
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -59,10 +60,11 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         raise AttentioError(f"{arguments.run}: a labeller gives a text labels and no probability; use `attentio label`")
     lines: Iterator[tuple[int, Any]]
     if isinstance(trained, CausalRun):
-        tokenizer, lines = trained.tokenizer, read_sources(sys.stdin.buffer, "<stdin>")
+        tokenizer, lines = trained.tokenizer, read_sources(sys.stdin.buffer, "<stdin>", bad_lines=arguments.bad_lines)
     else:
-        pairs = read_pair_lines(sys.stdin.buffer, "<stdin>", featured=bool(trained.features))
-        tokenizer, lines = trained.tokenizers.target, enumerate(pairs, start=1)
+        tokenizer, featured = trained.tokenizers.target, bool(trained.features)
+        how: dict[str, Any] = {"featured": featured, "bad_lines": arguments.bad_lines}
+        lines = enumerate(read_pair_lines(sys.stdin.buffer, "<stdin>", **how), start=1)
     unknown, console = UnknownTexts(), Console(stderr=True)
     total, tokens, blank = 0.0, 0, 0
     shown = console.is_terminal and not (sys.stdin.isatty() or sys.stdout.isatty())
@@ -90,7 +92,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
             sys.stdout.flush()
     unknown.end()
     if blank:
-        print(said(f"blank lines, which have no score: {blank:,}"), file=sys.stderr)
+        print(said(f"lines that are blank or were skipped, which have no score: {blank:,}"), file=sys.stderr)
     if tokens:
         perplexity = math.exp(min(-total / tokens, 700))
         summary = f"log-probability {total:.4f} of {tokens:,} tokens in all, perplexity {perplexity:.4g}"

@@ -81,8 +81,7 @@ def train(config: Config, folder: Path, device_name: str, allow_code: Sequence[s
     from attentio.runs.begin import alone_in, prepare
     from attentio.runs.directory import Contents
     from attentio.runs.distillation import check_vocabularies, read_teachers, with_lessons
-    from attentio.runs.initial import check_known, lacking, take_weights
-    from attentio.runs.load import read
+    from attentio.runs.initial import check_known, lacking, read_origin, take_weights
     from attentio.runs.own_code import own_code, tell_changes
     from attentio.runs.sums import sums
     from attentio.runs.tasks import task_of
@@ -113,7 +112,7 @@ def train(config: Config, folder: Path, device_name: str, allow_code: Sequence[s
                 held.enter_context(alone_in(folder))
         resuming = fabric.broadcast(first and checkpoints.exists())
         with together(fabric):
-            origin = None if resuming or config.init is None else read(config.init, device="cpu", allow_code=allow_code)
+            origin = None if resuming or config.init is None else read_origin(config.init, allow_code)
             teachers = read_teachers(config, allow_code)
             if first:
                 lessons = with_lessons(config, train_part, folder, **how)
@@ -137,7 +136,8 @@ def train(config: Config, folder: Path, device_name: str, allow_code: Sequence[s
                 taken = take_weights(origin, contents)
                 if first:
                     taken.write(folder)
-                    _tell_origin(console, say, taken, lacking(config, train_part, tokenizers))
+                    _tell_origin(console, say, taken)
+                    _tell_lacking(say, config, lacking(config, train_part, tokenizers))
             if options.freeze:
                 say(f"training.freeze: {freeze(model, options.freeze):,} numbers stay as they are")
             cache = Cache(
@@ -163,6 +163,7 @@ def train(config: Config, folder: Path, device_name: str, allow_code: Sequence[s
             checkpoints,
             fabric=fabric,
             corpus=corpus,
+            never=tokenizers.target.pad,
             teaching=Teaching(models, weight=options.distill_weight) if models else None,
             facts=facts,
             validate=validate,
@@ -238,11 +239,8 @@ def _introduce(console: Any, say: Callable[[str], None], contents: "Contents", t
     say(f"vocabulary: {', '.join(sizes)}; {parameters:,} parameters; writing to {contents.path}")
 
 
-def _tell_origin(console: Any, say: Callable[[str], None], taken: "Initial", lacking: list[str]) -> None:
-    """Which weights are those of the model that training begins with, and why the others are not.
-
-    lacking: symbols of the training data that the vocabulary does not know.
-    """
+def _tell_origin(console: Any, say: Callable[[str], None], taken: "Initial") -> None:
+    """Which weights are those of the model that training begins with, and why the others are not."""
     from rich.table import Table
 
     say(f"begins with the weights of {taken.origin}")
@@ -259,10 +257,16 @@ def _tell_origin(console: Any, say: Callable[[str], None], taken: "Initial", lac
         say(f"and {len(rows) - MOST_SHOWN:,} more, in init.json")
     if taken.symbols:
         say(f"new in the vocabulary: {_listed(taken.symbols)}")
-    if lacking:
-        say(f"not in the vocabulary, which is kept: {_listed(lacking)}; --text.extend true adds them")
     for note in taken.otherwise:
         say(note)
+
+
+def _tell_lacking(say: Callable[[str], None], config: Config, symbols: list[str]) -> None:
+    """Which symbols of the training data the vocabulary does not know."""
+    if symbols and config.text.source.tokenizer == "pretrained":
+        say(f"not in the vocabulary, which is kept: {_listed(symbols)}")
+    elif symbols:
+        say(f"not in the vocabulary, which is kept: {_listed(symbols)}; --text.extend true adds them")
 
 
 def _listed(symbols: Sequence[str]) -> str:

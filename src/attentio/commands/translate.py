@@ -5,6 +5,7 @@ import itertools
 import secrets
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,9 @@ from attentio.commands.numbers import Beam, Count, LengthPenalty, MaxLengthRatio
 from attentio.commands.words import said
 
 if TYPE_CHECKING:
+    from attentio.config.schema import BadLines
     from attentio.decoding.sampling import Sampling
+    from attentio.errors import AttentioError
 
 TAKES_OVERRIDES = False
 
@@ -144,15 +147,15 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     with Progress(console=console, transient=True, redirect_stdout=False, disable=not shown) as bar:
         task = bar.add_task(said("translating"), total=None)
         while chunk := list(itertools.islice(lines, at_a_time)):
-            texts = [text for _, text in chunk if text]
+            numbers, texts = [number for number, text in chunk if text], [text for _, text in chunk if text]
             options: dict[str, Any] = {
                 "max_length_ratio": arguments.max_length_ratio,
                 "attention": arguments.json and trained.config.model.copy,  # which tells what is copied
                 "constraints": constraints,
+                "unmet": partial(_unmet, numbers, bad_lines=arguments.bad_lines),
                 "progress": lambda done: bar.advance(task, done),
             }
             if sampling:
-                numbers = [number for number, text in chunk if text]
                 drawn: dict[str, Any] = {"samples": n_best, "seed": seed, "numbers": numbers}
                 found = iter(trained.sample(texts, sampling, **drawn, **options))
             else:
@@ -160,7 +163,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
                 found = iter(trained.candidates(texts, **searched, **options))
             for number, text in chunk:
                 candidates = next(found) if text else []
-                blank += not text
+                blank += not candidates
                 if candidates:
                     unknown.note(candidates[0].unknown, f"line {number}")
                 cut += sum(not one.finished for one in candidates)
@@ -189,6 +192,15 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         told = f"{few:,} lines have fewer than {n_best} outputs that differ; a larger --beam may find more"
         print(said(told), file=sys.stderr)
     return 0
+
+
+def _unmet(numbers: Sequence[int], place: int, error: "AttentioError", *, bad_lines: "BadLines") -> None:
+    """Tell of a line that has no output as it must be, by its number."""
+    from attentio.data.lines import bad_line
+    from attentio.errors import AttentioError
+
+    told = str(error)
+    bad_line(AttentioError(f"<stdin>:{numbers[place]}: {told}"), bad_lines)
 
 
 def _sampling(arguments: argparse.Namespace) -> "Sampling | None":

@@ -30,6 +30,7 @@ from attentio.errors import AttentioError
 BadLines = Literal["stop", "skip"]
 DocumentUnit = Literal["line", "file"]
 TokenizerKind = Literal["char", "whitespace", "bpe", "unigram"]
+SideTokenizer = Literal["char", "whitespace", "bpe", "unigram", "pretrained"]
 ModelType = Literal["encoder-decoder", "masked-lm", "causal-lm", "labeller"]
 Decay = Literal["constant", "linear", "cosine", "inverse-sqrt"]
 Columns = list[str]
@@ -106,13 +107,14 @@ class SideConfig:
     """How one side's text becomes tokens.
 
     tokenizer: `char` for characters, `whitespace` for words between spaces, `bpe` and `unigram` for pieces that are
-        learnt from the text. `--text.source.tokenizer whitespace`
+        learnt from the text, `pretrained` for the one of a Hugging Face directory that `init` names.
+        `--text.source.tokenizer whitespace`
     vocab_size: entries of the vocabulary; needed for bpe and unigram.
         `--text.source.tokenizer bpe --text.source.vocab_size 8000`
     jamo: Hangul syllables are taken apart, and put together on output. `--text.source.jamo true`
     """
 
-    tokenizer: TokenizerKind = "char"
+    tokenizer: SideTokenizer = "char"
     vocab_size: int | None = whole(1, 10**6)(None)
     jamo: bool = False
 
@@ -150,6 +152,7 @@ class TransformerConfig:
         heads. `--model.transformer.key_value_heads 1`
     feed_forward: features inside the feed-forward layers (d_ff). `--model.transformer.feed_forward 2048`
     norm: LayerNorm, or RMSNorm, which does not subtract the mean. `--model.transformer.norm rms`
+    eps: what a norm adds to the variance. `--model.transformer.eps 1e-6`
     pre_norm: norms stand before each sub-layer, and once at the end; otherwise after each residual sum.
         `--model.transformer.pre_norm true`
     activation: of the feed-forward layers. `--model.transformer.activation gelu`
@@ -162,6 +165,8 @@ class TransformerConfig:
     window: tokens that a position sees on each side of itself (before itself, in a decoder); null for all.
         `--model.transformer.window 64`
     tied: embedding and output layer share their weight. `--model.transformer.tied false`
+    scale_embedding: of an encoder-decoder, embeddings are multiplied by sqrt(width) (Vaswani et al. 2017, section 3.4).
+        `--model.transformer.scale_embedding false`
     """
 
     width: int = size(256)
@@ -169,6 +174,7 @@ class TransformerConfig:
     key_value_heads: int | None = size(None)
     feed_forward: int = whole(1, 2**18)(1024)
     norm: Literal["layer", "rms"] = "layer"
+    eps: float = probability(1e-5)
     pre_norm: bool = False
     activation: Literal["relu", "gelu", "gelu-tanh", "silu", "swiglu"] = "relu"
     positions: Literal["sinusoidal", "learned", "rotary", "alibi", "t5", "none"] = "sinusoidal"
@@ -176,6 +182,7 @@ class TransformerConfig:
     max_length: int = tokens(512)
     window: int | None = whole(0, 2**24)(None)
     tied: bool = True
+    scale_embedding: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -403,8 +410,9 @@ class Config:
     """A whole training run.
 
     name: of the run; `runs/NAME` is its directory. `--name mine`
-    init: a trained run, a bundle, or a model that comes along: the weights that training begins with. Its tokenizers
-        are kept, and `model` and `text` are its own, but for what the command line says. `--init dates-luong`
+    init: a trained run, a bundle, a model that comes along, or a directory of Hugging Face: the weights that training
+        begins with. Its tokenizers are kept, and `model` and `text` are its own, but for what the command line says.
+        `--init dates-luong`
     teacher: trained runs, with commas between them, whose probabilities or outputs are learnt; see `training.distill`.
         `--teacher dates-luong,dates-bahdanau`
     """

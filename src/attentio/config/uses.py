@@ -142,6 +142,7 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ("training.label_smoothing", lambda config: not config.model.has_own_likelihood, _WITH_LOGITS),
     ("model.reach", lambda config: config.model.score == "location", "model.score location"),
     ("model.transformer.", lambda config: "transformer" in _parts(config), "Transformers"),
+    ("model.transformer.scale_embedding", _pairs, "model.type encoder-decoder"),
     (
         "model.transformer.max_length",
         lambda config: config.model.transformer.positions == "learned",

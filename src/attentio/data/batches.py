@@ -13,20 +13,25 @@ from torch.nn.utils.rnn import pad_sequence
 from attentio.data.kept import Arrays, Cache, Stored, joined, mapped
 from attentio.data.pairs import Pair
 from attentio.data.spool import Spool
-from attentio.text.tokenizer import BOS, EOS, PAD, Tokenizer
+from attentio.errors import AttentioError
+from attentio.text.protocol import AnyTokenizer
+from attentio.text.tokenizer import BOS, EOS, PAD
 
 _POOL_BATCHES = 50
+
+IGNORE_INDEX = -1
+"""The label where nothing is asked for. No id means that: in a vocabulary from elsewhere 0 may be an ordinary token."""
 
 
 class PairBatch(NamedTuple):
     """Padded token ids of some pairs.
 
     indices: which pairs.
-    source: tokens, EOS, then PAD.
-    source_lengths: real tokens of each row, EOS included.
-    target_input: BOS, tokens, then PAD: what the decoder reads.
-    target_output: tokens, EOS, then PAD: what it is to say, position by position.
-    target_lengths: real tokens of each row of either, EOS (or BOS) included.
+    source: tokens, the end, then PAD.
+    source_lengths: real tokens of each row, the end included.
+    target_input: the begin, tokens, then PAD: what the decoder reads.
+    target_output: tokens, the end, then PAD: what it is to say, position by position.
+    target_lengths: real tokens of each row of either, the end (or the begin) included.
     """
 
     indices: Int[np.ndarray, "batch"]
@@ -43,49 +48,73 @@ class PairBatch(NamedTuple):
 
     @property
     def labels(self) -> Int[Tensor, "batch target"]:
-        """What is to be predicted, PAD where nothing is."""
-        return self.target_output
+        """What is to be predicted, IGNORE_INDEX where nothing is."""
+        places = torch.arange(self.target_output.shape[1], device=self.target_output.device)
+        return self.target_output.where(places < self.target_lengths[:, None], IGNORE_INDEX)
 
     @property
     def size(self) -> int:
-        """Target tokens, EOS included."""
+        """Target tokens, the end included."""
         return int(self.target_lengths.sum())
 
 
-class EncodedPairs:
-    """Pairs as token ids, held in two flat arrays, of files where they are many; each side ends in EOS.
+class Around(NamedTuple):
+    """The ids around a pair: at the end of its source, at the begin and at the end of its target."""
 
-    source_lengths, target_lengths: tokens of each pair, EOS included, [pairs].
+    source_end: int = EOS
+    begin: int = BOS
+    end: int = EOS
+
+    @classmethod
+    def of(cls, source: AnyTokenizer, target: AnyTokenizer) -> "Around":
+        """As the tokenizers have them; AttentioError where they have not all of them."""
+        if source.end is None or target.begin is None or target.end is None:
+            raise AttentioError("pairs need an end token of the source, and a begin and an end token of the target")
+        return cls(source.end, target.begin, target.end)
+
+
+OURS = Around()
+"""Of the tokenizers that are trained here."""
+
+
+class EncodedPairs:
+    """Pairs as token ids, held in two flat arrays, of files where they are many; each side ends in its end token.
+
+    source_lengths, target_lengths: tokens of each pair, the end included, [pairs].
     """
 
-    def __init__(self, *, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> None:
-        """Take the token ids of each side, without BOS and EOS."""
+    def __init__(
+        self, *, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], around: Around = OURS
+    ) -> None:
+        """Take the token ids of each side, without begin and end. around: what stands there."""
         if len(sources) != len(targets):
             raise ValueError(f"sources and targets must be equally many, got {len(sources)} and {len(targets)}")
-        self._hold(joined(_ARRAYS, [_piece(sources, targets)]))
+        self._hold(joined(_ARRAYS, [_piece(sources, targets, around)]), around)
 
     @classmethod
     def encode(
         cls,
         pairs: Iterable[Pair],
-        source_tokenizer: Tokenizer,
-        target_tokenizer: Tokenizer,
+        source_tokenizer: AnyTokenizer,
+        target_tokenizer: AnyTokenizer,
         *,
         cache: Cache | None = None,
     ) -> "EncodedPairs":
         """Encode the text of the pairs. cache: where the ids of pairs that are many (`Spool`) are kept, in files."""
         encoded = cls.__new__(cls)
         tokenizers = (source_tokenizer, target_tokenizer)
+        around = Around.of(*tokenizers)
         if cache is not None and isinstance(pairs, Spool):
             made_of = ("pairs", pairs.digest, *(tokenizer.to_json() for tokenizer in tokenizers))
             files = cache.files(made_of, _ARRAYS, _pieces(cache.track(pairs, len(pairs)), *tokenizers))
             lengths = {f"{side}_lengths": mapped(files / f"{side}_lengths", np.int32) for side in ("source", "target")}
-            encoded._hold({side: Stored(files / side, np.int32) for side in ("sources", "targets")} | lengths)
+            encoded._hold({side: Stored(files / side, np.int32) for side in ("sources", "targets")} | lengths, around)
         else:
-            encoded._hold(joined(_ARRAYS, _pieces(pairs, *tokenizers)))
+            encoded._hold(joined(_ARRAYS, _pieces(pairs, *tokenizers)), around)
         return encoded
 
-    def _hold(self, arrays: Mapping[str, Any]) -> None:
+    def _hold(self, arrays: Mapping[str, Any], around: Around) -> None:
+        self._begin = around.begin
         self._sources = _Ragged(arrays["sources"], arrays["source_lengths"])
         self._targets = _Ragged(arrays["targets"], arrays["target_lengths"])
         self.source_lengths = self._sources.lengths
@@ -95,15 +124,15 @@ class EncodedPairs:
         return len(self.source_lengths)
 
     def source(self, index: int) -> list[int]:
-        """The source of one pair, its EOS included."""
+        """The source of one pair, its end included."""
         return self._sources.row(index)
 
     def batch(self, indices: Int[np.ndarray, "batch"]) -> PairBatch:
         """The pairs with these numbers, each side padded to the longest of them."""
         source, target_output = self._sources.padded(indices), self._targets.padded(indices)
-        target_input = np.full_like(target_output, PAD)
-        target_input[:, 0] = BOS
-        target_input[:, 1:] = np.where(target_output[:, :-1] == EOS, PAD, target_output[:, :-1])
+        said_before = np.arange(1, target_output.shape[1]) < self.target_lengths[indices, None]
+        target_input = np.full_like(target_output, self._begin)
+        target_input[:, 1:] = np.where(said_before, target_output[:, :-1], PAD)
         return PairBatch(
             indices=indices,
             source=torch.from_numpy(source),
@@ -131,23 +160,23 @@ class PairBatches:
 
 
 _ARRAYS = {"sources": np.int32, "source_lengths": np.int32, "targets": np.int32, "target_lengths": np.int32}
-"""The ids of each side, one pair after the other, an EOS at the end of each; and how many each has."""
+"""The ids of each side, one pair after the other, an end token after each; and how many each has."""
 _AT_ONCE = 2**14  # pairs
 _MARKED = 64  # of so many rows, the place of the first is remembered
 
 
-def _pieces(pairs: Iterable[Pair], source_tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> Iterator[Arrays]:
-    rest = iter(pairs)
+def _pieces(pairs: Iterable[Pair], source_tokenizer: AnyTokenizer, target_tokenizer: AnyTokenizer) -> Iterator[Arrays]:
+    rest, around = iter(pairs), Around.of(source_tokenizer, target_tokenizer)
     while some := list(islice(rest, _AT_ONCE)):
         sources, targets = zip(*some, strict=True)
-        yield _piece(source_tokenizer.encode_all(sources), target_tokenizer.encode_all(targets))
+        yield _piece(source_tokenizer.encode_all(sources), target_tokenizer.encode_all(targets), around)
 
 
-def _piece(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> Arrays:
+def _piece(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], around: Around) -> Arrays:
     return {
-        "sources": np.fromiter((token for row in sources for token in (*row, EOS)), np.int32),
+        "sources": np.fromiter((token for row in sources for token in (*row, around.source_end)), np.int32),
         "source_lengths": np.fromiter((len(row) + 1 for row in sources), np.int32),
-        "targets": np.fromiter((token for row in targets for token in (*row, EOS)), np.int32),
+        "targets": np.fromiter((token for row in targets for token in (*row, around.end)), np.int32),
         "target_lengths": np.fromiter((len(row) + 1 for row in targets), np.int32),
     }
 

@@ -8,10 +8,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from attentio.data.batches import epoch_batches, pad_rows
+from attentio.data.batches import IGNORE_INDEX, epoch_batches, pad_rows
 from attentio.data.pairs import Pair
 from attentio.text.protocol import AnyTokenizer
-from attentio.text.tokenizer import PAD
 
 
 class WordRow(NamedTuple):
@@ -24,8 +23,8 @@ class WordRow(NamedTuple):
 class LabelledBatch(NamedTuple):
     """Rows whose labels are asked for.
 
-    inputs: token ids, then PAD, [batch, positions]; and the real tokens of each row, [batch].
-    labels: the ids of the labels where they are asked for, PAD elsewhere. size: real tokens.
+    inputs: token ids, then padding, [batch, positions]; and the real tokens of each row, [batch].
+    labels: the ids of the labels where they are asked for, IGNORE_INDEX elsewhere. size: real tokens.
     """
 
     inputs: tuple[Int[Tensor, "batch positions"], Int[Tensor, "batch"]]
@@ -87,11 +86,11 @@ class LabelledTexts:
         for rows, wanted in zip(of_texts, labels.encode_all(pair.target for pair in pairs), strict=True):
             if not each_word:
                 ids = rows[0].ids
-                self._rows.append((ids, [*wanted[:1], *[PAD] * (len(ids) - 1)]))
+                self._rows.append((ids, [*wanted[:1], *[IGNORE_INDEX] * (len(ids) - 1)]))
                 continue
             left = iter(wanted)
             for ids, starts in rows:
-                asked = [PAD] * len(ids)
+                asked = [IGNORE_INDEX] * len(ids)
                 for start in starts:
                     asked[start] = next(left)
                 self._rows.append((ids, asked))
@@ -108,4 +107,5 @@ class LabelledTexts:
         """The rows with these numbers."""
         ids, labels = zip(*(self._rows[i] for i in indices), strict=True)
         lengths = torch.from_numpy(self.lengths[indices])
-        return LabelledBatch((pad_rows(ids), lengths), pad_rows(labels), int(lengths.sum()))
+        asked = pad_rows(labels, padding=IGNORE_INDEX)
+        return LabelledBatch((pad_rows(ids), lengths), asked, int(lengths.sum()))

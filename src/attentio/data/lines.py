@@ -99,39 +99,53 @@ def checked_sources(
                 if check is not None:
                     check(text, where)
         except AttentioError as error:
-            if bad_lines == "stop":
-                raise
-            _log.warning("skipped %s", error)
+            bad_line(error, bad_lines)
             text = ""
         yield number, text if trimmed(text) else ""
 
 
-def read_pair_lines(stream: Iterable[bytes], name: str, *, featured: bool = False) -> Iterator[tuple[str, str]]:
+def bad_line(error: AttentioError, bad_lines: BadLines) -> None:
+    """Stop at a bad line with its error, or go on and log it."""
+    if bad_lines == "stop":
+        raise error
+    _log.warning("skipped %s", error)
+
+
+def read_pair_lines(
+    stream: Iterable[bytes], name: str, *, featured: bool = False, bad_lines: BadLines = "stop"
+) -> Iterator[tuple[str, str]]:
     """Source and target of each line of a stream, one tab between them; "" and "" of a blank one.
 
-    AttentioError for a line of something else.
+    AttentioError for a line of something else, which with `bad_lines="skip"` is as a blank one and logged.
 
     stream, name: as of `read_sources`. featured: a third column has the features of the source.
     """
+    for number, line in enumerate(bounded_lines(stream), start=1):
+        try:
+            pair = _pair(line, f"{name}:{number}", featured)
+        except AttentioError as error:
+            bad_line(error, bad_lines)
+            pair = ("", "")
+        yield pair
+
+
+def _pair(line: bytes, where: str, featured: bool) -> tuple[str, str]:
     expected, remedy = 2, "write source, one tab, target"
     if featured:
         expected, remedy = 3, "write source, one tab, target, one tab, features"
-    for number, line in enumerate(bounded_lines(stream), start=1):
-        where = f"{name}:{number}"
-        text = decode_line(line, where)
-        if not trimmed(text):
-            yield "", ""
-            continue
-        columns = text.split("\t")
-        if len(columns) != expected:
-            raise AttentioError(f"{where}: {len(columns)} column(s) where {expected} are expected; {remedy}")
-        source, target, *features = columns
-        check_text(source, f"{where}: source")
-        check_text(target, f"{where}: target")
-        for each in features:
-            check_text(each.replace(";", " "), f"{where}: features")
-            source = joined(source, each)
-        yield source, target
+    text = decode_line(line, where)
+    if not trimmed(text):
+        return "", ""
+    columns = text.split("\t")
+    if len(columns) != expected:
+        raise AttentioError(f"{where}: {len(columns)} column(s) where {expected} are expected; {remedy}")
+    source, target, *features = columns
+    check_text(source, f"{where}: source")
+    check_text(target, f"{where}: target")
+    for each in features:
+        check_text(each.replace(";", " "), f"{where}: features")
+        source = joined(source, each)
+    return source, target
 
 
 def decode_line(line: bytes, where: str) -> str:

@@ -15,15 +15,15 @@ from attentio.data.kept import Arrays, Cache, joined, release
 from attentio.data.masking import corrupt, draws
 from attentio.data.spool import Spool
 from attentio.text.protocol import AnyTokenizer
-from attentio.text.tokenizer import PAD, Tokenizer
+from attentio.text.tokenizer import PAD
 
 
 class MaskedBatch(NamedTuple):
     """Rows with holes.
 
-    inputs: token ids BOS .. EOS with holes, then PAD, [batch, positions]; and the real tokens of each row, [batch].
-    labels: the ids asked for, PAD where nothing is.
-    size: real tokens, BOS and EOS included.
+    inputs: ids begin .. end with holes, then padding, [batch, positions]; and the real tokens of each row, [batch].
+    labels: the ids asked for, IGNORE_INDEX where nothing is.
+    size: real tokens, begin and end included.
     """
 
     inputs: tuple[Int[Tensor, "batch positions"], Int[Tensor, "batch"]]
@@ -32,12 +32,12 @@ class MaskedBatch(NamedTuple):
 
 
 class MaskedTexts:
-    """Documents cut into rows of at most `block` tokens, BOS and EOS of each row included.
+    """Documents cut into rows of at most `block` tokens, begin and end of each row included.
 
     The holes of a row are drawn anew in each epoch, from the seed, the epoch and the number of the row alone: not
     from the batch it stands in. So one epoch (0, say) is a fixed set of questions, for validation.
 
-    lengths: tokens of each row, BOS and EOS included, [rows].
+    lengths: tokens of each row, begin and end included, [rows].
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class MaskedTexts:
 
         Args:
             documents: text.
-            tokenizer: one with MASK.
+            tokenizer: one with a mask, a begin and an end token.
             masking: how to corrupt.
             block: longest row, in tokens; at least 3.
             batch_tokens: a batch has at most this many, padding included; see `batches.epoch_batches`.
@@ -65,11 +65,13 @@ class MaskedTexts:
         if tokenizer.mask is None:
             raise ValueError("tokenizer must have a mask id: train it with mask=True")
         if block < 3:
-            raise ValueError(f"block must be at least 3, for BOS, a token and EOS, got {block}")
+            raise ValueError(f"block must be at least 3, for a begin, a token and an end, got {block}")
         self._tokenizer, self._mask_id = tokenizer, tokenizer.mask
         self._masking, self._batch_tokens, self._seed = masking, batch_tokens, seed
+        # Of no length, so that nothing reads it, but never an ordinary token, which might be asked for.
+        self._padding = PAD if PAD in tokenizer.special_ids else tokenizer.mask
         self._ordinary = np.setdiff1d(np.arange(tokenizer.size), sorted(tokenizer.special_ids))
-        if cache is not None and isinstance(documents, Spool) and isinstance(tokenizer, Tokenizer):
+        if cache is not None and isinstance(documents, Spool):
             made_of = ("masked texts", documents.digest, tokenizer.to_json())
             arrays = cache.arrays(made_of, _ARRAYS, _pieces(cache.track(documents, len(documents)), tokenizer))
         else:
@@ -97,7 +99,7 @@ class MaskedTexts:
         columns = np.arange(lengths.max())
         real = (columns > 0) & (columns < lengths[:, None] - 1)
         places = (self._starts[indices, None] + columns - 1)[real]
-        tokens = np.full(real.shape, PAD, dtype=np.int64)
+        tokens = np.full(real.shape, self._padding, dtype=np.int64)
         tokens[:, 0] = self._tokenizer.begin
         tokens[np.arange(len(indices)), lengths - 1] = self._tokenizer.end
         tokens[real] = self._tokens[places]

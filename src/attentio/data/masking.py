@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from attentio.config.schema import MaskingConfig
-from attentio.text.tokenizer import PAD
+from attentio.data.batches import IGNORE_INDEX
 
 _LONGEST_SPAN = 10  # in words
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / the golden ratio
@@ -14,7 +14,7 @@ _DRAWS = 4  # random numbers per token: where (two of them), what happens there,
 
 
 class Corrupted(NamedTuple):
-    """inputs: what the model reads. labels: what is asked for; PAD where nothing is."""
+    """inputs: what the model reads. labels: what is asked for; IGNORE_INDEX where nothing is."""
 
     inputs: Int[np.ndarray, "rows positions"]
     labels: Int[np.ndarray, "rows positions"]
@@ -87,7 +87,7 @@ def corrupt(
     replaced = np.where(action < masking.mask, mask_id, ordinary[(other * len(ordinary)).astype(np.int64)])
     return Corrupted(
         inputs=np.where(chosen & (action < masking.mask + masking.random), replaced, tokens),
-        labels=np.where(chosen, tokens, PAD),
+        labels=np.where(chosen, tokens, IGNORE_INDEX),
     )
 
 

@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from attentio.data.batches import IGNORE_INDEX
 from attentio.data.kept import Arrays, Cache, joined, release
 from attentio.data.spool import Spool
-from attentio.text.tokenizer import PAD, Tokenizer
+from attentio.text.protocol import AnyTokenizer
+from attentio.text.tokenizer import PAD
 
 
 class PackedBatch(NamedTuple):
@@ -19,7 +21,7 @@ class PackedBatch(NamedTuple):
 
     inputs: token ids; the number of the segment in its row, from 0, and -1 at padding; and the position in the
         segment, from 0; each [batch, positions].
-    labels: the token after each, PAD at padding.
+    labels: the token after each, IGNORE_INDEX at padding.
     size: real tokens.
     """
 
@@ -31,10 +33,11 @@ class PackedBatch(NamedTuple):
 class PackedTexts:
     """Documents laid end to end and cut into rows of exactly `block` tokens; the last row is padded.
 
-    A document is BOS tokens EOS. What is laid is BOS tokens, each with the token after it as its label, so
-    that EOS, which nothing follows, is a label only. Hence every token of a document but BOS is predicted
-    exactly once in an epoch. A document that a row cuts goes on in another row as a segment of its own, which
-    begins with the last token predicted before the cut: the first prediction there has one token to go by.
+    A document is begin tokens end, and without a begin token the end stands for it. What is laid is begin tokens, each
+    with the token after it as its label, so that the end, which nothing follows, is a label only. Hence every token of
+    a document but the begin is predicted exactly once in an epoch. A document that a row cuts goes on in another row
+    as a segment of its own, which begins with the last token predicted before the cut: the first prediction there has
+    one token to go by.
 
     Documents are shuffled before they are laid, and rows after that, from the seed and the epoch.
     """
@@ -42,7 +45,7 @@ class PackedTexts:
     def __init__(
         self,
         documents: Iterable[str],
-        tokenizer: Tokenizer,
+        tokenizer: AnyTokenizer,
         *,
         block: int,
         batch_tokens: int,
@@ -103,7 +106,7 @@ class PackedTexts:
                 padded(laid - laid[:, :1], -1),
                 padded(places - np.maximum(begins, row_starts), 0),
             ),
-            labels=padded(self._tokens[tokens + 1], PAD),
+            labels=padded(self._tokens[tokens + 1], IGNORE_INDEX),
             size=int(real.sum()),
         )
         release(self._tokens)
@@ -119,15 +122,16 @@ class PackedTexts:
 
 
 _ARRAYS = {"tokens": np.int32, "inputs": np.int32}
-"""Documents as BOS tokens EOS, one after the other; and how many of each are inputs: all but EOS."""
+"""Documents as begin tokens end, one after the other; and how many of each are inputs: all but the end."""
 _AT_ONCE = 2**12  # documents
 
 
-def _pieces(documents: Iterable[str], tokenizer: Tokenizer) -> Iterator[Arrays]:
+def _pieces(documents: Iterable[str], tokenizer: AnyTokenizer) -> Iterator[Arrays]:
     rest = iter(documents)
+    begin = tokenizer.end if tokenizer.begin is None else tokenizer.begin
     while some := list(islice(rest, _AT_ONCE)):
         encoded = tokenizer.encode_all(some)
         yield {
-            "tokens": np.fromiter((i for ids in encoded for i in (tokenizer.begin, *ids, tokenizer.end)), np.int32),
+            "tokens": np.fromiter((i for ids in encoded for i in (begin, *ids, tokenizer.end)), np.int32),
             "inputs": np.fromiter((len(ids) + 1 for ids in encoded), np.int32),
         }

@@ -40,6 +40,8 @@ def survey(config: Config, train: Part, dev: Part) -> Survey:
     for what, side, texts in _sides(config, parts):
         known, asked = looked = [_look(each, side) for each in texts]
         rows.append((f"{what}: mean and most characters", *(f"{one.mean:,.1f}, {one.most:,}" for one in looked)))
+        if side.tokenizer == "pretrained":  # whose entries are not those of the training data
+            continue
         kind = "words" if side.tokenizer == "whitespace" else "letters"
         lacking = sorted(asked.symbols - known.symbols)
         rows.append((f"{what}: {kind} that train lacks", "", f"{len(lacking):,}"))

@@ -9,11 +9,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from attentio.data.batches import pad_rows
+from attentio.data.batches import IGNORE_INDEX, pad_rows
 from attentio.devices import as_float64
 from attentio.errors import AttentioError
 from attentio.models.protocols import Likelihood, Trainable
-from attentio.text.tokenizer import PAD
 
 LANGUAGE_METRICS: Mapping[str, str] = MappingProxyType(
     {
@@ -25,9 +24,6 @@ LANGUAGE_METRICS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-IGNORE_INDEX = -1
-"""The label where nothing is predicted, in batches made here: an imported vocabulary may have an ordinary token 0."""
-
 _ROWS = 512  # of logits at a time: they are much wider than the features
 
 
@@ -36,7 +32,7 @@ class LabelledBatch(Protocol):
     """Inputs with what is to be predicted.
 
     inputs: what the model's `features` takes.
-    labels: the id to be predicted at each position, the `ignore_index` of `score_tokens` where nothing is.
+    labels: the id to be predicted at each position, IGNORE_INDEX where nothing is.
     """
 
     @property
@@ -85,8 +81,8 @@ class TokenScores(NamedTuple):
 
 
 @torch.inference_mode()
-def score_tokens(model: Trainable, batches: Iterable[LabelledBatch], *, ignore_index: int = PAD) -> TokenScores:
-    """What the model makes of every label of the batches but `ignore_index`, which is PAD in those of a corpus.
+def score_tokens(model: Trainable, batches: Iterable[LabelledBatch]) -> TokenScores:
+    """What the model makes of every label of the batches.
 
     The model must be in eval mode.
 
@@ -98,7 +94,7 @@ def score_tokens(model: Trainable, batches: Iterable[LabelledBatch], *, ignore_i
     device = model.output.weight.device
     for batch in batches:
         labels = batch.labels.to(device)
-        predicted = labels != ignore_index
+        predicted = labels != IGNORE_INDEX
         inputs = [each.to(device) for each in batch.inputs]
         if isinstance(model, Likelihood):  # its log-probabilities are logits too
             features, output = model.forward(*inputs), None
@@ -116,7 +112,7 @@ def score_tokens(model: Trainable, batches: Iterable[LabelledBatch], *, ignore_i
 
 
 class Predictions(NamedTuple):
-    """A `LabelledBatch` made here. labels: IGNORE_INDEX where nothing is predicted."""
+    """A `LabelledBatch` made here."""
 
     inputs: tuple[Int[Tensor, "..."], ...]
     labels: Int[Tensor, "batch positions"]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from rich.table import Table
 from rich.text import Text
 
+from attentio.evaluation.by_frequency import FrequencyBin
 from attentio.evaluation.by_length import LengthBin
 from attentio.evaluation.calibration import Calibration
 from attentio.evaluation.confusions import Confusion
@@ -40,6 +41,7 @@ class Evaluation:
     summary: str
     scores: list[Score]
     by_source_length: list[LengthBin] = field(default_factory=list)
+    by_frequency: list[FrequencyBin] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
@@ -47,11 +49,13 @@ class Evaluation:
     calibration: Calibration | None = None
 
 
-def as_json(scores: Sequence[Score], length_bins: Sequence[LengthBin] = ()) -> dict[str, Any]:
+def as_json(
+    scores: Sequence[Score], length_bins: Sequence[LengthBin] = (), frequency_bins: Sequence[FrequencyBin] = ()
+) -> dict[str, Any]:
     """The report as plain dictionaries, lists, strings and numbers.
 
-    Keys: "scores", a list of scores with the fields of `Score`, and "by_source_length", a list of bins with
-    the fields of `LengthBin`.
+    Keys: "scores", a list of scores with the fields of `Score`; "by_source_length" and "by_frequency", lists of bins
+    with the fields of `LengthBin` and of `FrequencyBin`.
     """
     return {
         "scores": [each._asdict() for each in scores],
@@ -63,6 +67,11 @@ def as_json(scores: Sequence[Score], length_bins: Sequence[LengthBin] = ()) -> d
                 "score": each.score._asdict(),
             }
             for each in length_bins
+        ],
+        "by_frequency": [
+            {name: getattr(each, name) for name in ("symbol", "fewest", "most", "count")}
+            | {"score": each.score._asdict()}
+            for each in frequency_bins
         ],
     }
 
@@ -116,6 +125,19 @@ def write_confusions(path: Path, found: Sequence[Confusion]) -> Path:
     return _write(path, [Confusion._fields, *(tuple(map(str, each[:4])) for each in found)])
 
 
+def write_breakdown(path: Path, lengths: Sequence[LengthBin], frequencies: Sequence[FrequencyBin]) -> Path:
+    """Tab-separated, with a header: by what sequences are told apart, from where to where, how many, their score."""
+    bins = [("source tokens", each.shortest, each.longest, each.count, each.score) for each in lengths]
+    bins += [
+        (f"times of the rarest {each.symbol}", each.fewest, each.most, each.count, each.score) for each in frequencies
+    ]
+    rows: list[tuple[str, ...]] = [("by", "from", "to", "sequences", "metric", "value", "margin")]
+    for by, first, last, count, found in bins:
+        margin = "" if found.margin is None else f"{found.margin:.4f}"
+        rows.append((by, str(first), str(last), str(count), found.name, f"{found.value:.4f}", margin))
+    return _write(path, rows)
+
+
 def _write(path: Path, rows: Sequence[Sequence[str]]) -> Path:
     path.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
     return path
@@ -129,6 +151,25 @@ def length_table(length_bins: Sequence[LengthBin], *, say: Callable[[str], str] 
     for name in dict.fromkeys(each.score.name for each in length_bins):
         table.add_column(name, justify="right")
     for each in length_bins:
-        span = f"{each.shortest}" if each.shortest == each.longest else f"{each.shortest}-{each.longest}"
-        table.add_row(span, str(each.count), f"{each.score.value:.2f}")
+        table.add_row(_span(each.shortest, each.longest), str(each.count), f"{each.score.value:.2f}")
     return table
+
+
+def frequency_table(bins: Sequence[FrequencyBin], *, say: Callable[[str], str] = str) -> Table:
+    """One row a bin, the rarest first. say: see `score_table`."""
+    table = Table(title=say("quality by the rarest symbol"), title_justify="left")
+    table.add_column(say("rarest"))
+    table.add_column(say("times in training"), justify="right")
+    table.add_column(say("sequences"), justify="right")
+    for name in dict.fromkeys(each.score.name for each in bins):
+        table.add_column(name, justify="right")
+    table.add_column("± 95%", justify="right")
+    for each in bins:
+        off = "" if each.score.margin is None else f"{each.score.margin:.2f}"
+        span = _span(each.fewest, each.most)
+        table.add_row(say(each.symbol), span, str(each.count), f"{each.score.value:.2f}", off)
+    return table
+
+
+def _span(first: int, last: int) -> str:
+    return f"{first:,}" if first == last else f"{first:,}-{last:,}"

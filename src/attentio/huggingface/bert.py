@@ -62,14 +62,14 @@ def tensors(model: MaskedLM) -> Tensors:
     return found
 
 
-def build(theirs: Theirs) -> MaskedLM:
-    """Our model of the shape that `config.json` says, its weights yet to be filled in.
+def model_config(theirs: Theirs) -> ModelConfig:
+    """What `config.json` says, as our configuration has it.
 
     Raises:
         AttentioError: something that our model does not have, or a value that cannot be.
     """
     theirs.must_be(is_decoder=False, add_cross_attention=False, position_embedding_type="absolute")
-    ours = ModelConfig(
+    return ModelConfig(
         type="masked-lm",
         encoder_layers=theirs.count("num_hidden_layers"),
         dropout=theirs.number("hidden_dropout_prob", 0.1),
@@ -77,13 +77,18 @@ def build(theirs: Theirs) -> MaskedLM:
             width=theirs.count("hidden_size"),
             heads=theirs.count("num_attention_heads"),
             feed_forward=theirs.count("intermediate_size"),
+            eps=theirs.number("layer_norm_eps", 1e-12),
             activation=theirs.activation("hidden_act"),
             positions="learned",
             max_length=theirs.count("max_position_embeddings"),
             tied=theirs.flag("tie_word_embeddings", True),
         ),
     )
-    return masked_lm(ours, vocabulary=theirs.count("vocab_size"), eps=theirs.number("layer_norm_eps", 1e-12))
+
+
+def build(theirs: Theirs) -> MaskedLM:
+    """Our model of the shape that `config.json` says, its weights yet to be filled in; raises as `model_config`."""
+    return masked_lm(model_config(theirs), vocabulary=theirs.count("vocab_size"))
 
 
 def fill(model: MaskedLM, found: Tensors, source: str) -> None:

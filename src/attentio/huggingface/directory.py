@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from attentio.config.schema import ModelType
+from attentio.config.schema import ModelConfig, ModelType
 from attentio.errors import AttentioError
 from attentio.files import check_regular, read_json
 from attentio.huggingface import CONFIG, bert, gpt2, marian
@@ -25,7 +25,7 @@ from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.masked_lm import MaskedLM
 from attentio.text import pretrained, sentencepiece
 from attentio.text.pretrained import PretrainedTokenizer
-from attentio.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
+from attentio.text.tokenizer import Tokenizer
 
 _WEIGHTS, _GENERATION = "model.safetensors", "generation_config.json"
 _TARGET = "target"
@@ -57,16 +57,47 @@ class Facts(NamedTuple):
     beam: int
 
 
+class Settings(NamedTuple):
+    """What the JSON files of a directory say.
+
+    config, of_decoder: of the model, as our configuration has it; that of a decoder may have other sizes.
+    shared: whether both sides of a translator have one embedding.
+    """
+
+    config: ModelConfig
+    of_decoder: ModelConfig
+    shared: bool
+    facts: Facts
+
+
 class Pretrained(NamedTuple):
     """A model that was read, ready for use (evaluation mode, float32).
 
     tokenizers: one, or that of the source and that of the target.
     """
 
-    kind: ModelType
+    settings: Settings
     model: MaskedLM | CausalLM | EncoderDecoder
     tokenizers: tuple[PretrainedTokenizer, ...]
-    facts: Facts
+
+
+def read_settings(folder: Path) -> Settings:
+    """What `config.json` and `generation_config.json` say; raises as `read`."""
+    theirs, generation = _theirs(folder), _generation(folder)
+    kind = _kind(theirs)
+    architecture = ARCHITECTURES[kind].module
+    try:
+        config = of_decoder = architecture.model_config(theirs)
+        shared = kind == "encoder-decoder" and marian.shares(theirs)
+        if kind == "encoder-decoder":
+            of_decoder = marian.model_config(theirs, "decoder")
+    except ValueError as error:  # a value that is out of all bounds
+        raise _damaged(folder, error) from None
+    facts = Facts(
+        max_length=theirs.count("n_positions" if kind == "causal-lm" else "max_position_embeddings"),
+        beam=Theirs(generation, str(folder / _GENERATION)).count("num_beams", 1),
+    )
+    return Settings(config, of_decoder, shared, facts)
 
 
 def read(folder: Path) -> Pretrained:
@@ -76,30 +107,18 @@ def read(folder: Path) -> Pretrained:
         AttentioError: another architecture, an option that ours does not have, a missing or damaged file, or tensors
             that do not fit `config.json`.
     """
-    content = read_json(folder / CONFIG)
-    kind = _BY_MODEL_TYPE.get(str(content.get("model_type")))
-    if kind is None:
-        raise AttentioError(
-            f"{folder / CONFIG}: model_type {content.get('model_type')!r} cannot be read; "
-            f"what can be read is {', '.join(_BY_MODEL_TYPE)}"
-        )
+    settings, theirs, generation = read_settings(folder), _theirs(folder), _generation(folder)
+    kind = settings.config.type
     architecture = ARCHITECTURES[kind].module
-    theirs = Theirs(content, str(folder / CONFIG))
     tensors = _read_weights(folder, ARCHITECTURES[kind].theirs)
     with torch.random.fork_rng(devices=[]):  # the first weights are not kept, so no random number is used up
         try:
             with torch.device("meta"):  # sizes without memory
                 _check_size(architecture.build(theirs), tensors, folder)
             model = architecture.build(theirs)
-        except ValueError as error:  # sizes that do not go together, or are out of all bounds
-            said = str(error)
-            raise AttentioError(said if said.startswith(str(folder)) else f"{folder / CONFIG}: {said}") from None
+        except ValueError as error:  # sizes that do not go together
+            raise _damaged(folder, error) from None
     architecture.fill(model, tensors, str(folder / _WEIGHTS))
-    generation = content | (read_json(folder / _GENERATION) if (folder / _GENERATION).is_file() else {})
-    facts = Facts(
-        max_length=theirs.count("n_positions" if kind == "causal-lm" else "max_position_embeddings"),
-        beam=Theirs(generation, str(folder / _GENERATION)).count("num_beams", 1),
-    )
     tokenizers = _read_tokenizers(folder, kind, generation)
     for tokenizer, vocabulary in zip(tokenizers, architecture.vocabularies(model), strict=True):
         if tokenizer.size > vocabulary:
@@ -112,12 +131,38 @@ def read(folder: Path) -> Pretrained:
                 f"{folder}: sequences begin with {tokenizer.begin} and end with {tokenizer.end}, which are not among "
                 f"the {vocabulary} entries of the model; copy generation_config.json again"
             )
-    return Pretrained(kind, model.eval(), tokenizers, facts)
+        tokenizer.rows = vocabulary
+    return Pretrained(settings, model.eval(), tokenizers)
+
+
+def _theirs(folder: Path) -> Theirs:
+    return Theirs(read_json(folder / CONFIG), str(folder / CONFIG))
+
+
+def _generation(folder: Path) -> dict[str, Any]:
+    """How outputs are searched for: what `generation_config.json` says, and older versions in `config.json`."""
+    path = folder / _GENERATION
+    return read_json(folder / CONFIG) | (read_json(path) if path.is_file() else {})
+
+
+def _kind(theirs: Theirs) -> ModelType:
+    kind = _BY_MODEL_TYPE.get(str(theirs.content.get("model_type")))
+    if kind is None:
+        raise AttentioError(
+            f"{theirs.source}: model_type {theirs.content.get('model_type')!r} cannot be read; "
+            f"what can be read is {', '.join(_BY_MODEL_TYPE)}"
+        )
+    return kind
+
+
+def _damaged(folder: Path, error: ValueError) -> AttentioError:
+    said = str(error)
+    return AttentioError(said if said.startswith(str(folder)) else f"{folder / CONFIG}: {said}")
 
 
 def write(
     model: MaskedLM | CausalLM | EncoderDecoder,
-    tokenizers: Sequence[Tokenizer],
+    tokenizers: Sequence[Tokenizer | PretrainedTokenizer],
     folder: Path,
     *,
     beam: int = 1,
@@ -134,10 +179,13 @@ def write(
     kind = next(kind for kind, each in ARCHITECTURES.items() if isinstance(model, each.ours))
     architecture = ARCHITECTURES[kind].module
     config, tensors = architecture.config(model), architecture.tensors(model)
-    special = {"pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS}
-    generation: dict[str, Any] = {**special, "suppress_tokens": [PAD, BOS, UNK]}
+    target = tokenizers[-1]
+    begin, end = target.end if target.begin is None else target.begin, target.end
+    roles = {"pad_token_id": target.pad, "bos_token_id": begin, "eos_token_id": end}
+    special: dict[str, Any] = {role: token for role, token in roles.items() if token is not None}
+    generation: dict[str, Any] = {**special, "suppress_tokens": sorted({*target.special_ids} - {end})}
     if kind == "encoder-decoder":
-        special |= {"decoder_start_token_id": BOS, "forced_eos_token_id": EOS}
+        special |= {"decoder_start_token_id": begin, "forced_eos_token_id": end}
         length = {"max_length": marian.POSITIONS // 2, "num_beams": beam, "length_penalty": length_penalty}
         generation |= special | length
     max_length = config.get("n_positions") or config["max_position_embeddings"]

@@ -49,15 +49,15 @@ def tensors(model: CausalLM) -> Tensors:
     return to_theirs(model, _entries(model))
 
 
-def build(theirs: Theirs) -> CausalLM:
-    """Our model of the shape that `config.json` says, its weights yet to be filled in.
+def model_config(theirs: Theirs) -> ModelConfig:
+    """What `config.json` says, as our configuration has it.
 
     Raises:
         AttentioError: something that our model does not have, or a value that cannot be.
     """
     theirs.must_be(add_cross_attention=False, scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False)
     width = theirs.count("n_embd")
-    ours = ModelConfig(
+    return ModelConfig(
         type="causal-lm",
         decoder_layers=theirs.count("n_layer"),
         dropout=theirs.number("resid_pdrop", 0.1),
@@ -65,6 +65,7 @@ def build(theirs: Theirs) -> CausalLM:
             width=width,
             heads=theirs.count("n_head"),
             feed_forward=theirs.count("n_inner", 4 * width),
+            eps=theirs.number("layer_norm_epsilon", 1e-5),
             activation=theirs.activation("activation_function"),
             pre_norm=True,
             positions="learned",
@@ -72,7 +73,11 @@ def build(theirs: Theirs) -> CausalLM:
             tied=theirs.flag("tie_word_embeddings", True),
         ),
     )
-    return causal_lm(ours, vocabulary=theirs.count("vocab_size"), eps=theirs.number("layer_norm_epsilon", 1e-5))
+
+
+def build(theirs: Theirs) -> CausalLM:
+    """Our model of the shape that `config.json` says, its weights yet to be filled in; raises as `model_config`."""
+    return causal_lm(model_config(theirs), vocabulary=theirs.count("vocab_size"))
 
 
 def fill(model: CausalLM, found: Tensors, source: str) -> None:

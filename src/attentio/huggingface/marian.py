@@ -1,6 +1,5 @@
 """MarianMTModel and `EncoderDecoder` of two Transformers."""
 
-import math
 from typing import Any
 
 from attentio.config.schema import ModelConfig, TransformerConfig
@@ -63,8 +62,9 @@ def tensors(model: EncoderDecoder) -> Tensors:
     return found
 
 
-def build(theirs: Theirs) -> EncoderDecoder:
-    """Our model of the shape that `config.json` says, its weights yet to be filled in.
+def model_config(theirs: Theirs, side: str = "encoder") -> ModelConfig:
+    """What `config.json` says, as our configuration has it. side: whose heads and feed-forward layers are meant, as
+    those of the decoder may have other sizes.
 
     Raises:
         AttentioError: something that our model does not have, or a value that cannot be.
@@ -75,35 +75,39 @@ def build(theirs: Theirs) -> EncoderDecoder:
         add_final_layer_norm=False,
         static_position_embeddings=True,
     )
-    width, vocabulary = theirs.count("d_model"), theirs.count("vocab_size")
-    tied = theirs.flag("tie_word_embeddings", True)
-    # transformers shares nothing where it may not tie the output layer.
-    shared = theirs.flag("share_encoder_decoder_embeddings", True) and tied
+    return ModelConfig(
+        encoder="transformer",
+        decoder="transformer",
+        encoder_layers=theirs.count("encoder_layers"),
+        decoder_layers=theirs.count("decoder_layers"),
+        dropout=theirs.number("dropout", 0.1),
+        transformer=TransformerConfig(
+            width=theirs.count("d_model"),
+            heads=theirs.count(f"{side}_attention_heads"),
+            feed_forward=theirs.count(f"{side}_ffn_dim"),
+            activation=theirs.activation("activation_function"),
+            tied=theirs.flag("tie_word_embeddings", True),
+            scale_embedding=theirs.flag("scale_embedding", False),
+        ),
+    )
 
-    def ours(side: str) -> ModelConfig:
-        return ModelConfig(
-            encoder_layers=theirs.count("encoder_layers"),
-            decoder_layers=theirs.count("decoder_layers"),
-            dropout=theirs.number("dropout", 0.1),
-            transformer=TransformerConfig(
-                width=width,
-                heads=theirs.count(f"{side}_attention_heads"),
-                feed_forward=theirs.count(f"{side}_ffn_dim"),
-                activation=theirs.activation("activation_function"),
-                tied=tied,
-            ),
-        )
 
-    encoder = transformer_encoder(ours("encoder"), vocabulary=vocabulary)
+def build(theirs: Theirs) -> EncoderDecoder:
+    """Our model of the shape that `config.json` says, its weights yet to be filled in; raises as `model_config`."""
+    vocabulary, shared = theirs.count("vocab_size"), shares(theirs)
+    encoder = transformer_encoder(model_config(theirs), vocabulary=vocabulary)
     decoder = transformer_decoder(
-        ours("decoder"),
+        model_config(theirs, "decoder"),
         vocabulary=vocabulary if shared else theirs.count("decoder_vocab_size", vocabulary),
-        memory_features=width,
+        memory_features=theirs.count("d_model"),
         tokens=encoder.embedding.tokens if shared else None,
     )
-    scale = math.sqrt(width) if theirs.flag("scale_embedding", False) else 1.0
-    encoder.embedding.scale = decoder.embedding.scale = scale
     return EncoderDecoder(encoder, decoder)
+
+
+def shares(theirs: Theirs) -> bool:
+    """Whether both sides have one embedding: transformers shares nothing where it may not tie the output layer."""
+    return theirs.flag("share_encoder_decoder_embeddings", True) and theirs.flag("tie_word_embeddings", True)
 
 
 def fill(model: EncoderDecoder, found: Tensors, source: str) -> None:

@@ -17,15 +17,12 @@ from attentio.models.normalization import normalization
 from attentio.models.own import NO_CODE, OwnCode
 from attentio.models.transformer import TransformerDecoder, TransformerEncoder
 
-EPS = 1e-5
-"""What a norm adds to the variance, but where a model that was trained elsewhere says otherwise."""
-
 
 def transformer_encoder(config: ModelConfig, *, vocabulary: int, own: OwnCode = NO_CODE) -> TransformerEncoder:
     """The encoder of Vaswani et al. 2017, section 3."""
     width = config.transformer.width
     encoder = TransformerEncoder(
-        _embedding(config, nn.Embedding(vocabulary, width), scale=math.sqrt(width)),
+        _embedding(config, nn.Embedding(vocabulary, width), scale=_scale(config)),
         _stack(config, own, config.encoder_layers, causal=False),
     )
     _initialise(encoder.stack)
@@ -46,7 +43,7 @@ def transformer_decoder(
     tokens = tokens or nn.Embedding(vocabulary, width)
     output = Linear(width, vocabulary)
     decoder = TransformerDecoder(
-        _embedding(config, tokens, scale=math.sqrt(width)),
+        _embedding(config, tokens, scale=_scale(config)),
         _stack(config, own, config.decoder_layers, causal=True, memory_features=memory_features),
         output,
     )
@@ -60,16 +57,16 @@ def transformer_decoder(
     return decoder
 
 
-def masked_lm(config: ModelConfig, *, vocabulary: int, eps: float = EPS, own: OwnCode = NO_CODE) -> MaskedLM:
+def masked_lm(config: ModelConfig, *, vocabulary: int, own: OwnCode = NO_CODE) -> MaskedLM:
     """BERT (Devlin et al. 2019): post-norm, a norm after the embedding too, first weights of deviation 0.02."""
     sizes, layers = config.transformer, config.encoder_layers
     tokens, output = nn.Embedding(vocabulary, sizes.width), Linear(sizes.width, vocabulary)
-    first_norm = None if sizes.pre_norm else make_norm(sizes.norm, sizes.width, eps)
+    first_norm = None if sizes.pre_norm else _norm(config)
     model = MaskedLM(
         _embedding(config, tokens, scale=1.0, norm=first_norm),
-        _stack(config, own, layers, causal=False, eps=eps),
+        _stack(config, own, layers, causal=False),
         activation="gelu" if sizes.activation == "swiglu" else sizes.activation,
-        norm=make_norm(sizes.norm, sizes.width, eps),
+        norm=_norm(config),
         output=output,
     )
     _initialise_language_model(model, layers)
@@ -82,22 +79,32 @@ def labeller(config: ModelConfig, *, vocabulary: int, labels: int, own: OwnCode 
     """The encoder of `masked_lm` with an output layer of its own."""
     sizes, layers = config.transformer, config.encoder_layers
     tokens, output = nn.Embedding(vocabulary, sizes.width), Linear(sizes.width, labels)
-    first_norm = None if sizes.pre_norm else make_norm(sizes.norm, sizes.width, EPS)
+    first_norm = None if sizes.pre_norm else _norm(config)
     stack = _stack(config, own, layers, causal=False)
     model = Labeller(_embedding(config, tokens, scale=1.0, norm=first_norm), stack, output, dropout=config.dropout)
     _initialise_language_model(model, layers)
     return model
 
 
-def causal_lm(config: ModelConfig, *, vocabulary: int, eps: float = EPS, own: OwnCode = NO_CODE) -> CausalLM:
+def causal_lm(config: ModelConfig, *, vocabulary: int, own: OwnCode = NO_CODE) -> CausalLM:
     """GPT-2 (Radford et al. 2019) where pre-norm, learned positions and gelu-tanh are chosen; no output bias."""
     sizes, layers = config.transformer, config.decoder_layers
     tokens, output = nn.Embedding(vocabulary, sizes.width), Linear(sizes.width, vocabulary, bias=False)
-    model = CausalLM(_embedding(config, tokens, scale=1.0), _stack(config, own, layers, causal=True, eps=eps), output)
+    model = CausalLM(_embedding(config, tokens, scale=1.0), _stack(config, own, layers, causal=True), output)
     _initialise_language_model(model, layers)
     if sizes.tied:
         output.weight = tokens.weight
     return model
+
+
+def _scale(config: ModelConfig) -> float:
+    """Of the embeddings of an encoder-decoder."""
+    return math.sqrt(config.transformer.width) if config.transformer.scale_embedding else 1.0
+
+
+def _norm(config: ModelConfig) -> nn.Module:
+    sizes = config.transformer
+    return make_norm(sizes.norm, sizes.width, sizes.eps)
 
 
 def _embedding(
@@ -119,7 +126,6 @@ def _stack(
     *,
     causal: bool,
     memory_features: int | None = None,
-    eps: float = EPS,
 ) -> TransformerStack:
     sizes = config.transformer
     blocks = [
@@ -135,7 +141,7 @@ def _stack(
             norm=sizes.norm,
             pre_norm=sizes.pre_norm,
             dropout=config.dropout,
-            eps=eps,
+            eps=sizes.eps,
         )
         for _ in range(layers)
     ]
@@ -144,7 +150,7 @@ def _stack(
         relative = RelativePositions(sizes.heads, causal=causal, std=sizes.width**-0.5)
     return TransformerStack(
         blocks,
-        final_norm=make_norm(sizes.norm, sizes.width, eps) if sizes.pre_norm else None,
+        final_norm=_norm(config) if sizes.pre_norm else None,
         causal=causal,
         window=sizes.window,
         rotary=RotaryPositions(sizes.width // sizes.heads) if sizes.positions == "rotary" else None,

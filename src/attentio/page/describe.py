@@ -166,7 +166,7 @@ def describe(
             rules about tokens are left out: separator, same token, induction.
 
     Raises:
-        ValueError: tokens and weights do not belong together.
+        ValueError: tokens and weights do not belong together, or the weights are none, as for `view`.
 
     >>> at.describe(torch.eye(6).roll(-1, 1).tril(), "to be or not to be".split())
     attention  layer  head  what it does  share  evenness  sink

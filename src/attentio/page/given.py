@@ -19,9 +19,39 @@ Given = Seen | Weights | Sequence[Any]
 def calls_of(given: Given, *, crossing: bool) -> Sequence[SeenAttention]:
     """The calls; of weights, one a layer. crossing: whether their queries are another sequence than their keys.
 
+    Weights are from 0 on, and those of a query sum to 1 at most: to less behind a gate or where keys were taken out, to
+    0 where none may be attended to. Weights of a capture may sum to anything, as a model may normalize as it likes.
+
     Raises:
-        ValueError: nothing was seen, or the weights have other axes.
+        ValueError: nothing was seen, or the weights have other axes, or are none.
     """
+    calls = _calls(given, crossing=crossing)
+    for call in calls:
+        _check(call, captured=isinstance(given, Seen))
+    return calls
+
+
+MOST = 1.01
+"""Of a row of weights, whose numbers may be rounded to bfloat16 or float16."""
+
+
+def _check(call: SeenAttention, *, captured: bool) -> None:
+    weights = call.weights
+    if 0 in weights.shape:
+        raise ValueError(f"weights of {call.name!r} must have a query and a key at least, got shape {[*weights.shape]}")
+    if (weights < 0).any():
+        raise ValueError(
+            f"weights of {call.name!r} must be at least 0, got {float(weights.min()):.4g}: are they scores?"
+        )
+    sums = weights.float().nansum(-1)
+    if not captured and (sums > MOST).any():
+        raise ValueError(
+            f"the weights of a query of {call.name!r} must sum to 1 at most, got {float(sums.max()):.4g}: are they "
+            "scores, weights after dropout, or transposed?"
+        )
+
+
+def _calls(given: Given, *, crossing: bool) -> Sequence[SeenAttention]:
     kind: Literal["self", "cross"] = "cross" if crossing else "self"
     if isinstance(given, Seen):
         if not given:

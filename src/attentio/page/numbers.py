@@ -41,17 +41,8 @@ _CODES = {
 
 
 def codes_of(weights: Tensor, coding: Coding) -> Codes:
-    """uint16 or uint8 codes of float16 weights, in their shape.
-
-    Raises:
-        ValueError: a weight is below 0.
-    """
-    array = weights.numpy()
-    if (array < 0).any():
-        raise ValueError(
-            f"weights must be attention weights, at least 0, got {array[array < 0].flat[0]}: are they scores?"
-        )
-    return _CODES[coding][array.view(np.uint16)]
+    """uint16 or uint8 codes of float16 weights, all from 0 on, in their shape."""
+    return _CODES[coding][weights.numpy().view(np.uint16)]
 
 
 class Kept(NamedTuple):

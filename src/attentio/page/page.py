@@ -62,8 +62,8 @@ def view(
         megabytes: what the weights may take in the page, before they are compressed.
 
     Raises:
-        ValueError: tokens, alternatives, walks, evidence and weights do not belong together, weights are below 0, or
-            the language is another.
+        ValueError: tokens, alternatives, walks, evidence and weights do not belong together, the weights are none
+            (below 0, or those of a query sum to more than 1), or the language is another.
         AttentioError: the weights are too many; the message says how to choose.
 
     >>> at.view(torch.full((2, 3, 3), 1 / 3), ["to", "be", "or"], title="Two heads", language="ko", megabytes=1.0)

@@ -1,6 +1,7 @@
 """A run directory begun, or taken up again where training stopped."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,11 +15,12 @@ from attentio.data.part import HELD_OUT, Part
 from attentio.errors import AttentioError
 from attentio.files import read_json
 from attentio.runs.build import Tokenizers
+from attentio.runs.distillation import LESSONS
 from attentio.runs.examples import examples_of
 from attentio.runs.sums import check_sums
 from attentio.runs.tasks import task_of
-from attentio.text.tokenizer import Tokenizer
 from attentio.training.checkpoint import Checkpoints
+from attentio.training.records import METRICS
 
 MAY_CHANGE = {
     f"training.{key}"
@@ -29,12 +31,19 @@ MAY_CHANGE = {
 So it may in those of `data`, which say where the data are: what they hold is compared itself.
 """
 
+_WORTH_KEEPING = (METRICS, LESSONS)
+"""What training has written, and what teachers have made."""
+
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """The run directory, created if need be and held against a second process until the end."""
+    """The run directory, created if need be and held against a second process until the end.
+
+    One that was created is removed again where a mistake ends it before training begins.
+    """
     from filelock import FileLock, Timeout
 
+    there = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock", timeout=0).acquire()
@@ -42,8 +51,13 @@ def alone_in(folder: Path) -> Iterator[None]:
         raise AttentioError(f"another process is training in {folder}; wait, or choose another --run") from None
     except OSError as error:
         raise AttentioError(f"cannot write to {folder}: {error.strerror}; choose another --run") from None
-    with lock:
-        yield
+    try:
+        with lock:
+            yield
+    except AttentioError:
+        if not there and not any((folder / name).exists() for name in _WORTH_KEEPING):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def prepare(
@@ -55,7 +69,7 @@ def prepare(
     resuming: bool,
     lessons: Part | None = None,
     known: Tokenizers[Any] | None = None,
-) -> Tokenizers[Tokenizer]:
+) -> Tokenizers[Any]:
     """Write what the later commands need before training starts, or check that it still holds.
 
     lessons: what is learnt from, where it is not the training data themselves.
@@ -66,7 +80,7 @@ def prepare(
     task, facts = task_of(config), {"train": train.facts(), "dev": dev.facts()}
     if resuming:
         _check_config(folder, config)
-        _check_data(folder, facts)
+        _check_data(folder, facts, config)
         check_sums(folder, config, Checkpoints(folder).load("last"))
         tokenizers = task.blueprint.load_tokenizers(folder / "tokenizer", config)
     else:
@@ -95,7 +109,11 @@ def _check_config(folder: Path, config: Config) -> None:
         )
 
 
-def _check_data(folder: Path, facts: dict[str, dict[str, Any]]) -> None:
+_HOW_READ = ("separator", "columns", "header", "document", "bad_lines")
+"""Keys of `data` that say how a file is read."""
+
+
+def _check_data(folder: Path, facts: dict[str, dict[str, Any]], config: Config) -> None:
     try:
         content = read_json(folder / "data.json")
         known = {part: content[part]["sha256"] for part in facts}
@@ -103,4 +121,10 @@ def _check_data(folder: Path, facts: dict[str, dict[str, Any]]) -> None:
         raise AttentioError(f"{folder / 'data.json'} is damaged; choose another --run to begin anew") from None
     for part, fact in facts.items():
         if known[part] != fact["sha256"]:
+            begun = load_run(folder).data
+            if read_otherwise := [key for key in _HOW_READ if getattr(begun, key) != getattr(config.data, key)]:
+                raise AttentioError(
+                    f"{folder} was begun with another data.{', data.'.join(read_otherwise)}, with which "
+                    f"{fact['name']} held other texts; set it back, or choose another --run"
+                )
             raise AttentioError(f"{fact['name']} has changed since {folder} was begun; choose another --run")

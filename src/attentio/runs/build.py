@@ -10,14 +10,14 @@ from torch import nn
 
 from attentio.config.schema import Config, ModelConfig, SideConfig
 from attentio.errors import AttentioError
-from attentio.files import parse_json
+from attentio.files import parse_json, read_json
 from attentio.memory import check_memory, fits
 from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.features import read_features
 from attentio.models.labeller import Labeller
 from attentio.models.masked_lm import MaskedLM
-from attentio.models.own import NO_CODE, OwnCode
+from attentio.models.own import NO_CODE, OwnCode, OwnCodeError
 from attentio.models.pointer import with_pointer
 from attentio.models.presets import (
     Encoder,
@@ -36,6 +36,7 @@ from attentio.runs.archive import TOKENIZERS
 from attentio.runs.user_code import told
 from attentio.text.copying import Copying, ids_of_the_same
 from attentio.text.featured import FeaturedTokenizer
+from attentio.text.pretrained import tokenizer_of
 from attentio.text.protocol import AnyTokenizer
 from attentio.text.tokenizer import Tokenizer
 
@@ -49,26 +50,35 @@ class Tokenizers(Generic[AnyT]):
     """Of the two sides; the same one twice where the vocabulary is shared, and for a language model.
 
     Where sources have features, those are known to the source's alone: `source.plain` is then what is shared.
+
+    shared: whether ids mean the same on both sides, as of one tokenizer, or of two of Marian's, so that the sides can
+    share their embedding.
     """
 
     source: AnyT
     target: AnyT
+    shared: bool = False
 
-    def save(self: "Tokenizers[Tokenizer]", folder: Path) -> None:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shared", self.shared or self.target is self.source.plain)
+
+    def save(self, folder: Path) -> None:
         """Write one file for each different tokenizer."""
         folder.mkdir(exist_ok=True)
-        self.source.save(folder / "source.json")
+        (folder / "source.json").write_text(self.source.to_json(), encoding="utf-8")
         if self.target is not self.source.plain:
-            self.target.save(folder / "target.json")
-
-
-def _sides(read: list[Tokenizer]) -> Tokenizers[Tokenizer]:
-    """Of the tokenizers that were read, of the source or of source and target."""
-    return Tokenizers(read[0], read[-1].plain)
+            (folder / "target.json").write_text(self.target.to_json(), encoding="utf-8")
 
 
 def learn_tokenizer(side: SideConfig, texts: Iterable[str], *, mask: bool = False) -> Tokenizer:
-    """Learn the vocabulary of the training text of one side."""
+    """Learn the vocabulary of the training text of one side.
+
+    Raises AttentioError where it is said to be there already, and is not.
+    """
+    if side.tokenizer == "pretrained":
+        raise AttentioError(
+            "text.source.tokenizer pretrained is the one that comes with --init; give it, or another kind"
+        )
     return Tokenizer.train(texts, kind=side.tokenizer, vocab_size=side.vocab_size, jamo=side.jamo, mask=mask)
 
 
@@ -83,22 +93,30 @@ class Blueprint(NamedTuple):
     pairs: bool
     build: Callable[[ModelConfig, Tokenizers, OwnCode], Any]
 
-    def load_tokenizers(self, folder: Path, config: Config) -> Tokenizers[Tokenizer]:
+    def load_tokenizers(self, folder: Path, config: Config) -> Tokenizers[AnyTokenizer]:
         """Read what `Tokenizers.save` wrote for this configuration; AttentioError for a file missing or damaged."""
-        shared = config.text.shared or not self.pairs
-        names = ("source.json", "source.json" if shared else "target.json")
+        names = (
+            ["source.json", "target.json"]
+            if self._has_two(config, (folder / "target.json").is_file())
+            else ["source.json"]
+        )
         try:
-            loaded = {name: FeaturedTokenizer.load(folder / name) for name in names}
+            loaded = [tokenizer_of(read_json(folder / name), folder / name) for name in names]
         except AttentioError as error:
             raise AttentioError(f"{error}; if there is no copy of the run, train again") from None
-        return _sides([loaded[name] for name in dict.fromkeys(names)])
+        return Tokenizers(loaded[0], loaded[-1].plain, shared=config.text.shared)
 
-    def tokenizers_in(self, entries: Mapping[str, bytes], config: Config, path: Path) -> Tokenizers[Tokenizer]:
+    def tokenizers_in(self, entries: Mapping[str, bytes], config: Config, path: Path) -> Tokenizers[AnyTokenizer]:
         """Those of a bundle, whose entries these are; AttentioError for one missing or damaged."""
-        names = TOKENIZERS[:1] if config.text.shared or not self.pairs else TOKENIZERS
+        names = TOKENIZERS if self._has_two(config, TOKENIZERS[1] in entries) else TOKENIZERS[:1]
         if missing := [name for name in names if name not in entries]:
             raise AttentioError(f"{path}: {missing[0]} is missing, which its config.yaml asks for; copy it again")
-        return _sides([FeaturedTokenizer.of(parse_json(entries[name], path / name), path / name) for name in names])
+        loaded = [tokenizer_of(parse_json(entries[name], path / name), path / name) for name in names]
+        return Tokenizers(loaded[0], loaded[-1].plain, shared=config.text.shared)
+
+    def _has_two(self, config: Config, second_is_there: bool) -> bool:
+        """Whether a run has two tokenizers; with one vocabulary only where the sides' text is split in two ways."""
+        return self.pairs and (second_is_there or not config.text.shared)
 
     def build_model(self, config: ModelConfig, tokenizers: Tokenizers, *, seed: int, own: OwnCode = NO_CODE) -> Any:
         """A fresh model, its first weights a function of the seed.
@@ -115,10 +133,8 @@ class Blueprint(NamedTuple):
             return self.build(config, tokenizers, own)
         except ValueError as error:
             raise AttentioError(f"model: {error}") from None
-        except Exception as error:
-            if own.parts:
-                raise AttentioError(f"{', '.join(own.parts)} cannot be made: {told(error)}") from None
-            raise
+        except OwnCodeError as failed:
+            raise AttentioError(f"{failed} cannot be made: {told(failed.__cause__ or failed)}") from None
 
 
 def _more_than(config: ModelConfig, tokenizers: Tokenizers) -> int:
@@ -185,7 +201,7 @@ LABELLER = Blueprint("labeller", True, _labeller)
 def _with_decoder(config: ModelConfig, tokenizers: Tokenizers, encoder: Encoder, own: OwnCode) -> EncoderDecoder:
     if config.decoder == "transformer":
         shared = None
-        one_vocabulary = tokenizers.target is tokenizers.source.plain and config.transformer.tied
+        one_vocabulary = tokenizers.shared and config.transformer.tied
         if one_vocabulary and isinstance(encoder, TransformerEncoder):
             shared = encoder.embedding.tokens
         decoder = transformer_decoder(

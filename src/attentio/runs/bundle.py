@@ -18,7 +18,6 @@ from attentio.config.schema import Config
 from attentio.errors import AttentioError
 from attentio.runs.archive import CARD, CONFIG, TOKENIZERS, WEIGHTS, pack, unpack
 from attentio.runs.build import Tokenizers
-from attentio.text.tokenizer import Tokenizer
 
 
 class Bundle(NamedTuple):
@@ -50,11 +49,8 @@ def read_config(path: Path) -> Config:
 def write(path: Path, config: Config, tokenizers: Tokenizers[Any], model: nn.Module, card: Mapping[str, Any]) -> None:
     """Write a bundle. card: what people are told of the model.
 
-    Raises AttentioError for tokenizers that are not of attentio, and for weights that half precision cannot hold.
+    Raises AttentioError for weights that half precision cannot hold.
     """
-    for one in (tokenizers.source, tokenizers.target):
-        if not isinstance(one, Tokenizer):
-            raise AttentioError("the model comes from elsewhere, and so does its tokenizer; a bundle holds runs only")
     halves = {name: parameter.detach().half().contiguous() for name, parameter in model.named_parameters()}
     if large := [name for name, tensor in halves.items() if not tensor.isfinite().all()]:
         raise AttentioError(f"the weights {large[0]} are beyond 65,504, the most that half precision holds")

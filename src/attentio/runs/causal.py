@@ -16,6 +16,7 @@ from attentio.runs.directory import Contents
 from attentio.runs.fields import Fields, Question
 from attentio.runs.generator import CausalRun
 from attentio.runs.vocabulary import random_ids
+from attentio.text.protocol import AnyTokenizer
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -53,7 +54,7 @@ def learn(config: Config, train: Part) -> "Tokenizers[Tokenizer]":
 
 
 def corpus(
-    config: Config, part: Part, tokenizers: "Tokenizers[Tokenizer]", *, seed: int, cache: "Cache | None" = None
+    config: Config, part: Part, tokenizers: Tokenizers[AnyTokenizer], *, seed: int, cache: "Cache | None" = None
 ) -> "Corpus":
     from attentio.data.packing import PackedTexts
 
@@ -83,14 +84,14 @@ def validation(contents: Contents, dev: Part, say: Callable[[str], None]) -> "Ca
 
 def evaluate(run: CausalRun, part: Part, bar: "Progress") -> "Evaluation":
     """How well every token is predicted: each document by itself, in windows that overlap where it is long."""
-    from attentio.evaluation.language import IGNORE_INDEX, next_tokens, score_tokens
+    from attentio.evaluation.language import next_tokens, score_tokens
     from attentio.evaluation.metrics import Score
 
     started = time.perf_counter()
     block, batch_tokens = run.config.text.block, run.config.training.batch_tokens
     batches = next_tokens(run.rows(part.items), block=block, batch_tokens=batch_tokens)
     windows = bar.track(batches, description="tokens", total=None)
-    found = score_tokens(run.model, windows, ignore_index=IGNORE_INDEX)  # type: ignore[arg-type]
+    found = score_tokens(run.model, windows)  # type: ignore[arg-type]
     size = sum(len(document.encode()) for document in part.items)
     scores = [
         Score("perplexity", found.perplexity, False, None),

@@ -16,11 +16,11 @@ from attentio.errors import AttentioError
 from attentio.layers.local import LocalAttention
 from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
+from attentio.models.hard import HardDecoder
 from attentio.models.labeller import Labeller
 from attentio.models.masked_lm import MaskedLM
 from attentio.models.memory import Memory
 from attentio.models.pointer import PointerDecoder
-from attentio.models.protocols import LatentAttention
 from attentio.models.recurrent import RecurrentDecoder
 from attentio.runs.build import Tokenizers
 from attentio.runs.fields import LONGEST_TEXT, Fields
@@ -155,7 +155,7 @@ class ReadOtherwise(nn.Module):
     def __init__(self, model: EncoderDecoder, ids: Sequence[int], *, erased: int | None = None) -> None:
         super().__init__()
         if erased is not None:
-            _check_erasable(model)
+            _check_erasable(model.decoder)
         self.model, self.ids, self.erased = model, [*ids], erased
 
     def encode(self, source: Int[Tensor, "batch source"], lengths: Int[Tensor, "batch"]) -> Memory:
@@ -178,12 +178,13 @@ class ReadOtherwise(nn.Module):
         return self.model.step(token, state, **options)
 
 
-def _check_erasable(model: EncoderDecoder) -> None:
-    decoder = model.decoder.decoder if isinstance(model.decoder, PointerDecoder) else model.decoder
+def _check_erasable(decoder: nn.Module) -> None:
+    if isinstance(decoder, PointerDecoder):
+        decoder = decoder.decoder
     if not isinstance(decoder, RecurrentDecoder):
         return
     attention = decoder.attention
-    if attention is None and not isinstance(model, LatentAttention):
+    if attention is None and not isinstance(decoder, HardDecoder):
         raise AttentioError("the model has no attention, so there is nothing to erase from it; hide the token instead")
     reach = None if attention is None or attention.score is None else attention.score.reach
     if attention is None or isinstance(attention, LocalAttention) or reach is not None:

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from attentio.config.read import load_run
-from attentio.config.schema import Config, DataConfig, DecodingConfig, ModelConfig, TextConfig
+from attentio.config.schema import Config, DataConfig, DecodingConfig, SideConfig, TextConfig
 from attentio.devices import device_called
 from attentio.errors import AttentioError
 from attentio.huggingface import is_directory
@@ -21,6 +21,9 @@ from attentio.runs.places import resolve
 from attentio.runs.sums import check_sums
 from attentio.training.average import mean_of
 from attentio.training.checkpoint import POINTERS, Checkpoint, Checkpoints
+
+if TYPE_CHECKING:
+    from attentio.huggingface.directory import Settings
 
 
 class Contents(NamedTuple):
@@ -53,14 +56,15 @@ def load_directory(
     Raises AttentioError for what is none of these, that holds a model of another type, or whose files are
     missing, truncated or altered.
     """
-    path, device, averaged = resolve(path), device_called(device), _averaged(checkpoint)
+    called, path = Path(path), resolve(path)  # a model that comes along is told by its name, not by where it is
+    device, averaged = device_called(device), _averaged(checkpoint)
     taken = {blueprint.type: blueprint for blueprint in blueprints}
     if not path.is_dir() or is_directory(path):
         if checkpoint != "best":
-            raise AttentioError(f"{path} holds one set of weights and no checkpoints; leave checkpoint out")
-        contents = _pretrained(path) if path.is_dir() else _bundled(path, taken, allow_code)
-        _check_type(path, contents.config, taken)
-        return contents._replace(model=contents.model.to(device))
+            raise AttentioError(f"{called} holds one set of weights and no checkpoints; leave checkpoint out")
+        contents = _pretrained(path) if path.is_dir() else _bundled(path, called, taken, allow_code)
+        _check_type(called, contents.config, taken)
+        return contents._replace(path=called, model=contents.model.to(device))
     if not (path / "config.yaml").is_file():
         raise AttentioError(f"{path} is not a run directory: it has no config.yaml; `attentio train` makes one")
     config = load_run(path)
@@ -103,11 +107,11 @@ def _checked(path: Path, config: Config, saved: Checkpoint, model: nn.Module) ->
     return weights
 
 
-def _bundled(path: Path, taken: Mapping[str, Blueprint], allow_code: Files) -> Contents:
+def _bundled(path: Path, called: Path, taken: Mapping[str, Blueprint], allow_code: Files) -> Contents:
     found = bundle.read(path)
     config = found.config
-    _check_type(path, config, taken)
-    blueprint, own = taken[config.model.type], own_code(config.model, allow_code, str(path))
+    _check_type(called, config, taken)
+    blueprint, own = taken[config.model.type], own_code(config.model, allow_code, str(called))
     tokenizers = blueprint.tokenizers_in(found.entries, config, path)
     with torch.random.fork_rng(devices=[]):
         with torch.device("meta"):  # sizes without memory: what a stranger's file asks for may be huge
@@ -129,19 +133,28 @@ def _check_type(path: Path, config: Config, taken: Iterable[str]) -> None:
 
 
 def _pretrained(path: Path) -> Contents:
-    """A model from elsewhere, with a configuration that says how to use it and nothing of how it was made."""
+    """A model from elsewhere."""
     from attentio.huggingface.directory import read
 
     found = read(path)
     check_finite(found.model, str(path))
-    config = Config(
-        name=path.name,
+    sides = Tokenizers(found.tokenizers[0], found.tokenizers[-1], shared=found.settings.shared)
+    return Contents(path, configured(path.name, found.settings), sides, found.model)
+
+
+def configured(name: str, settings: "Settings") -> Config:
+    """The configuration of a model from elsewhere: how to use it, and nothing of how it was made."""
+    side = SideConfig(tokenizer="pretrained")
+    return Config(
+        name=name,
         data=DataConfig(train=""),
-        text=TextConfig(block=found.facts.max_length, normalize="none"),  # its tokenizer does what it wants done
-        model=ModelConfig(type=found.kind),
-        decoding=DecodingConfig(beam=found.facts.beam),
+        # Its tokenizer does what it wants done to a text.
+        text=TextConfig(
+            source=side, target=side, shared=settings.shared, block=settings.facts.max_length, normalize="none"
+        ),
+        model=settings.config,
+        decoding=DecodingConfig(beam=settings.facts.beam),
     )
-    return Contents(path, config, Tokenizers(found.tokenizers[0], found.tokenizers[-1]), found.model)
 
 
 def check_finite(model: nn.Module, source: str) -> None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from attentio.evaluation.language import TokenScores
     from attentio.evaluation.metrics import Score
     from attentio.evaluation.report import Evaluation
-    from attentio.text.tokenizer import Tokenizer
     from attentio.training.loop import Corpus, Validation
 
 _SNIPPET = """\
@@ -29,7 +28,7 @@ _SNIPPET = """\
     {verb}("{text}")"""
 
 
-def keep(config: Config, train: Part, known: "Tokenizers[Tokenizer]") -> "Tokenizers[Tokenizer]":
+def keep(config: Config, train: Part, known: Tokenizers[Any]) -> Tokenizers[Any]:
     """The vocabulary of a model that training begins with, and what it lacks of the data for `text.extend`."""
     one = known.source.extended(train.items) if config.text.extend else known.source
     return Tokenizers(one, one)

@@ -81,9 +81,7 @@ def jobs_of(folder: Path, output: Path, made_with: Mapping[str, Any]) -> list[Jo
             found.append(Job(path, target, output / _STATE / name, {**_facts(path), **made_with}))
     if not found:
         raise AttentioError(f"{folder}: no files in it; give the folder that holds them")
-    targets = [job.target for job in found]
-    if doubled := [job.source for job in found if targets.count(job.target) > 1]:
-        raise AttentioError(f"{doubled[0]} and {doubled[1]} would be written to one file; rename one of them")
+    _check_apart(found)
     for job in found:
         _begin(job)
     return found
@@ -115,6 +113,21 @@ def work(
                             system.replace_text(job.part(number), "".join(f"{each}\n" for each in outputs))
                     each_part()
             _join(job)
+
+
+def _check_apart(jobs: Sequence[Job]) -> None:
+    """AttentioError where two outputs are one file, or one is a file where another needs a folder."""
+    written: dict[Path, Path] = {}
+    for job in jobs:
+        if (other := written.setdefault(job.target, job.source)) != job.source:
+            raise AttentioError(f"{other} and {job.source} would be written to one file; rename one of them")
+    for job in jobs:
+        for folder in job.target.parents:
+            if folder in written:
+                raise AttentioError(
+                    f"{written[folder]} would be written to {folder}, which is to be the folder of {job.source.name}; "
+                    "rename one of them"
+                )
 
 
 def _begin(job: Job) -> None:

@@ -1,6 +1,7 @@
 """The weights that a training begins with, taken from a trained model by name and shape."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,14 +12,17 @@ from torch import Tensor
 from attentio import system
 from attentio.config.read import leaves
 from attentio.config.schema import Config
+from attentio.data.batches import IGNORE_INDEX
 from attentio.data.part import Part
+from attentio.data.spool import TextsOf
 from attentio.errors import AttentioError
 from attentio.runs.build import Tokenizers
 from attentio.runs.directory import Contents
+from attentio.runs.load import read
+from attentio.runs.own_code import Files
 from attentio.runs.tasks import task_of
 from attentio.text.featured import FeaturedTokenizer
 from attentio.text.protocol import AnyTokenizer
-from attentio.text.tokenizer import EOS, PAD
 
 if TYPE_CHECKING:
     from attentio.training.loop import Corpus
@@ -51,6 +55,13 @@ class Initial(NamedTuple):
         """Into the run directory."""
         content = json.dumps(self._asdict(), indent=1, ensure_ascii=False)
         system.replace_text(folder / REPORT, content + "\n")
+
+
+def read_origin(init: str, allow_code: Files) -> Contents:
+    """The model that training begins with; AttentioError where it lacks a token that its kind of model needs."""
+    found = read(init, device="cpu", allow_code=allow_code)
+    task_of(found.config).run_class.of(found)
+    return found
 
 
 def take_weights(origin: Contents, contents: Contents) -> Initial:
@@ -104,8 +115,19 @@ def added(known: Tokenizers[AnyTokenizer], extended: Tokenizers[AnyTokenizer]) -
 
 def lacking(config: Config, train: Part, tokenizers: Tokenizers[AnyTokenizer]) -> list[str]:
     """The symbols of the training data that the vocabularies do not know."""
+    if config.text.source.tokenizer == "pretrained":  # which takes no more of them
+        return list(dict.fromkeys(_unknown(train, tokenizers)))
     extending = replace(config, text=replace(config.text, extend=True))
     return added(tokenizers, task_of(config).keep(extending, train, tokenizers))
+
+
+def _unknown(train: Part, tokenizers: Tokenizers[AnyTokenizer]) -> Iterator[str]:
+    """What of the training data becomes an unknown token, in order."""
+    pairs = train.unit == "pairs"
+    for place, tokenizer in enumerate([tokenizers.source, tokenizers.target][: 1 + pairs]):
+        for text in TextsOf(train.items, place) if pairs else train.items:
+            for start, stop in tokenizer.unknown_spans(text):
+                yield text[start:stop]
 
 
 def check_known(corpus: "Corpus", tokenizers: Tokenizers[AnyTokenizer], whose: str) -> None:
@@ -114,8 +136,9 @@ def check_known(corpus: "Corpus", tokenizers: Tokenizers[AnyTokenizer], whose: s
     whose: the model that the vocabulary is of.
     """
     labels = corpus.load(corpus.epoch_batches(0)[0], 0).labels
-    asked = labels[(labels != PAD) & (labels != EOS)]
-    unknown = int(torch.eq(asked, -1 if tokenizers.target.unknown is None else tokenizers.target.unknown).sum())
+    target = tokenizers.target
+    asked = [label for label in labels.flatten().tolist() if label not in (IGNORE_INDEX, target.end)]
+    unknown = asked.count(target.unknown)
     if 2 * unknown > len(asked):
         raise AttentioError(
             f"the vocabulary of {whose} does not know {100 * unknown // len(asked)}% of what is to be learnt; "

@@ -112,7 +112,7 @@ def evaluate(run: MaskedRun, part: Part, bar: "Progress", *, pseudo_perplexity: 
 
 def _one_by_one(run: MaskedRun, part: Part, count: int, bar: "Progress") -> "TokenScores":
     """Every token of some documents, masked alone."""
-    from attentio.evaluation.language import IGNORE_INDEX, masked_one_by_one, score_tokens
+    from attentio.evaluation.language import masked_one_by_one, score_tokens
 
     chosen = np.random.default_rng(0).permutation(len(part.items))[:count]
     batches = masked_one_by_one(
@@ -122,7 +122,7 @@ def _one_by_one(run: MaskedRun, part: Part, count: int, bar: "Progress") -> "Tok
         batch_tokens=run.config.training.batch_tokens,
     )
     copies = bar.track(batches, description="one by one", total=None)
-    return score_tokens(run.model, copies, ignore_index=IGNORE_INDEX)  # type: ignore[arg-type]
+    return score_tokens(run.model, copies)  # type: ignore[arg-type]
 
 
 def to_watch(contents: Contents, dev: Part, count: int) -> "Fixed":

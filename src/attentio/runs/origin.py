@@ -19,12 +19,28 @@ _NOT_OF_TOKENIZERS = ("text.normalize", "text.block", "text.extend")
 
 
 def config_of(run: str) -> Config:
-    """The configuration of a run directory, a bundle or a model that comes along; AttentioError for anything else."""
+    """The configuration of a run directory, a bundle, a model that comes along or a directory of Hugging Face.
+
+    Raises AttentioError for anything else, and for a model from elsewhere that is none of those that are trained here.
+    """
     path = resolve(run)
+    if is_directory(path):
+        from attentio.huggingface.directory import read_settings
+        from attentio.runs.directory import configured
+
+        settings = read_settings(path)
+        if settings.of_decoder != settings.config:
+            raise AttentioError(
+                f"{path}: heads or feed-forward layers of its decoder are of other sizes than those of its encoder; "
+                "it can be used, but what is trained here has the same on both sides"
+            )
+        return configured(path.name, settings)
     if path.is_file():
         return config_in(unpack(path, CONFIG)[CONFIG].decode("utf-8", "replace"), path / CONFIG)
-    if is_directory(path) or not (path / CONFIG).is_file():
-        raise AttentioError(f"{path} is neither a run directory nor a bundle; give what attentio has trained")
+    if not (path / CONFIG).is_file():
+        raise AttentioError(
+            f"{path} is neither a run directory, a bundle nor a directory of Hugging Face; give one of these"
+        )
     return load_run(path)
 
 

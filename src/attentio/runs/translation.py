@@ -17,11 +17,12 @@ from attentio.runs.build import ENCODER_DECODER, Tokenizers, learn_tokenizer
 from attentio.runs.directory import Contents
 from attentio.runs.fields import NUMBERS_PER_TOKEN, Fields, Question
 from attentio.runs.outputs import AttentionPicture, Translation
+from attentio.runs.training_data import seen_symbols
 from attentio.runs.translator import Run
 from attentio.runs.vocabulary import random_ids
 from attentio.text.copying import Copying
 from attentio.text.featured import FeaturedTokenizer
-from attentio.text.features import BETWEEN, WithoutFeatures, joined
+from attentio.text.features import BETWEEN, WithoutFeatures, joined, parted
 from attentio.text.unknown import told
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
     from attentio.data.batches import EncodedPairs
     from attentio.data.kept import Cache
-    from attentio.data.pairs import Pair
+    from attentio.data.pairs import Example, Pair
+    from attentio.evaluation.by_frequency import FrequencyBin
     from attentio.evaluation.report import Evaluation
     from attentio.runs.changed import Change, Changed
     from attentio.runs.inspected import Inspected
@@ -52,6 +54,9 @@ WIDEST_BEAM = 50
 WATCHED_AMONG = 1000
 """Pairs of dev among which those are found whose attention is kept over the training."""
 
+FEWEST_TOLD_APART = 20
+"""Sources of an evaluation; of fewer it says nothing which symbols are rare."""
+
 DEV_LOSS = "dev_loss"
 """Nats a token, teacher-forced and without label smoothing."""
 
@@ -70,18 +75,20 @@ def learn(config: Config, train: Part) -> "Tokenizers[Tokenizer]":
     if config.text.shared:
         source = target = learn_tokenizer(config.text.source, TextsOf(texts, 0, 1))
     else:
-        sides = (config.text.source, config.text.target)
-        source, target = (learn_tokenizer(side, TextsOf(texts, place)) for place, side in enumerate(sides))
+        source = learn_tokenizer(config.text.source, TextsOf(texts, 0))
+        target = learn_tokenizer(config.text.target, TextsOf(texts, 1))
     return Tokenizers(FeaturedTokenizer.of_pairs(source, train.items) if train.featured else source, target)
 
 
-def keep(config: Config, train: Part, known: "Tokenizers[Tokenizer]") -> "Tokenizers[Tokenizer]":
+def keep(config: Config, train: Part, known: Tokenizers[Any]) -> Tokenizers[Any]:
     source, target = known.source.plain, known.target
     features = known.source.features if isinstance(known.source, FeaturedTokenizer) else ()
     if features and not train.featured:
         raise AttentioError(
             f"the model that is kept was trained with features, and {train.name} has none; give data.features"
         )
+    if train.featured and config.text.source.tokenizer == "pretrained":
+        raise AttentioError("a tokenizer from elsewhere knows no features of sources; leave data.features out")
     texts = _texts(train)
     if config.text.extend and target is source:
         source = target = source.extended(TextsOf(texts, 0, 1))
@@ -90,7 +97,7 @@ def keep(config: Config, train: Part, known: "Tokenizers[Tokenizer]") -> "Tokeni
     if features and not config.text.extend:
         return known
     featured = FeaturedTokenizer.of_pairs(source, train.items, known=features) if train.featured else source
-    return Tokenizers(featured, target)
+    return Tokenizers(featured, target, shared=known.shared)
 
 
 def _texts(train: Part) -> Iterable[Sequence[str]]:
@@ -99,7 +106,7 @@ def _texts(train: Part) -> Iterable[Sequence[str]]:
 
 
 def corpus(
-    config: Config, part: Part, tokenizers: "Tokenizers[Tokenizer]", *, seed: int, cache: "Cache | None" = None
+    config: Config, part: Part, tokenizers: Tokenizers[Any], *, seed: int, cache: "Cache | None" = None
 ) -> "Corpus":
     from attentio.data.batches import PairBatches
 
@@ -108,7 +115,7 @@ def corpus(
 
 
 def _encoded(
-    config: Config, pairs: "Sequence[Pair]", tokenizers: "Tokenizers[Any]", *, cache: "Cache | None" = None
+    config: Config, pairs: "Sequence[Pair]", tokenizers: Tokenizers[Any], *, cache: "Cache | None" = None
 ) -> "EncodedPairs":
     """As the model reads and says them: with `model.copy`, their unknown symbols too."""
     from attentio.data.batches import EncodedPairs
@@ -207,7 +214,9 @@ def evaluate(
     metrics: list[str] | None = None,
     calibrate: bool = False,
 ) -> "Evaluation":
-    """Quality of free decoding, also by the length of the sources. calibrate: also the outputs' confidence."""
+    """Quality of free decoding, also by the length of the sources, and by how often their symbols, and those of the
+    targets, were seen in training. calibrate: also the outputs' confidence.
+    """
     from attentio.data.pairs import group_references
     from attentio.evaluation.by_length import by_source_length
     from attentio.evaluation.calibration import calibrate as fitted
@@ -249,6 +258,12 @@ def evaluate(
         for each, one in zip(examples, outputs, strict=True)
     ]
     notes = _notes(run, len(part.items), len(examples), unknown, (cut, longer), ratio)
+    by_rarest: list[FrequencyBin] = []
+    try:
+        if len(examples) >= FEWEST_TOLD_APART:
+            by_rarest = _by_frequency(run, examples, texts, metric=metrics[0], **how)
+    except AttentioError as error:
+        notes.append(f"not told apart by what was rare in training: {error}")
     calibration = None
     if calibrate:
         calibration = fitted([one.log_prob for one in outputs], [each.right for each in said])
@@ -262,6 +277,7 @@ def evaluate(
         summary=f"{len(examples):,} sources, beam {beam}, {seconds:.1f} s",
         scores=score(texts, references, metrics=metrics, margins=True, **how),
         by_source_length=by_source_length(lengths, texts, references, metric=metrics[0], **how),
+        by_frequency=by_rarest,
         facts={
             "sources": len(examples),
             "beam": beam,
@@ -276,6 +292,24 @@ def evaluate(
         outputs=said,
         confusions=confusions(texts, references, units=config.units),
     )
+
+
+def _by_frequency(run: Run, examples: "Sequence[Example]", outputs: Sequence[str], **how: Any) -> "list[FrequencyBin]":
+    """Scores by the rarest symbol of the source, and by that of the target: of several, of the one with the least rare.
+
+    Raises AttentioError where that is not known of the training data.
+    """
+    from attentio.evaluation.by_frequency import by_frequency, times_of_rarest
+
+    source, target = seen_symbols(run.config, run.path)
+    references = [one.references for one in examples]
+    sources = [parted(one.source)[0] if run.features else one.source for one in examples]
+    of_sources = [times_of_rarest(each, source.times, source.split) for each in sources]
+    of_targets = [max(times_of_rarest(each, target.times, target.split) for each in several) for several in references]
+    return [
+        *by_frequency(of_sources, outputs, references, symbol=source.symbol, **how),
+        *by_frequency(of_targets, outputs, references, symbol=target.symbol, **how),
+    ]
 
 
 def _notes(run: Run, lines: int, sources: int, unknown: list[str], limited: tuple[int, int], ratio: float) -> list[str]:

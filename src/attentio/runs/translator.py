@@ -64,7 +64,7 @@ class Run(OneKind):
     [Translation('2026-03-14', score ..., attention [11, 14])]
     >>> found = run.candidates(
     ...     ["14 March 2026"], n_best=2, beam=4, length_penalty=0.6, max_length_ratio=2.0, batch_size=8,
-    ...     attention=False, constraints=at.Constraints(prefix="2"), progress=print,
+    ...     attention=False, constraints=at.Constraints(prefix="2"), unmet=print, progress=print,
     ...     each_step=lambda: None,
     ... )
     1
@@ -72,7 +72,7 @@ class Run(OneKind):
     Translation('2026-03-14', score ...)
     >>> run.sample(
     ...     ["14 March 2026"], at.Sampling(top_p=0.9), samples=2, seed=1, numbers=[7], max_length_ratio=2.0,
-    ...     batch_size=8, attention=False, constraints=at.Constraints(prefix="2"), progress=print,
+    ...     batch_size=8, attention=False, constraints=at.Constraints(prefix="2"), unmet=print, progress=print,
     ...     each_step=lambda: None,
     ... )
     1
@@ -207,6 +207,7 @@ class Run(OneKind):
         batch_size: int | None = None,
         attention: bool = True,
         constraints: Constraints | None = None,
+        unmet: Callable[[int, AttentioError], None] | None = None,
         progress: Callable[[int], None] = lambda done: None,
         each_step: Callable[[], None] = lambda: None,
     ) -> list[list[Translation]]:
@@ -215,9 +216,11 @@ class Run(OneKind):
         Options that are None are as configured. attention: whether the outputs carry it, which takes time.
         progress: told how many more texts are done, as they are.
         constraints: what the outputs must be like.
+        unmet: told the place of each text that has no output which meets them, from 0, and the error; such a text gets
+            no outputs. None raises the error.
         each_step: called before each step of decoding; what it raises ends the call.
 
-        Raises AttentioError for a text that has no output which meets the constraints.
+        Raises AttentioError for a text that has no output which meets the constraints, unless `unmet` is told.
         """
         limits = (constraints or Constraints()).of(self.tokenizers.target, self.read)
         decoding = self._decoding(
@@ -231,11 +234,11 @@ class Run(OneKind):
         for indices, hypotheses in self._search(sources, decoding, n_best, attention, each_step, limits):
             for index, best in zip(indices, hypotheses, strict=True):
                 if not best:
-                    raise self._unmet(texts[index], max_length_ratio)
+                    self._tell_unmet(unmet, index, texts[index], max_length_ratio)
                 found[index] = self._distinct(best, texts[index], sources[index])
             progress(len(indices))
         # Other pieces of a text that is there already took places: among all that the beam ends with there may be more.
-        short = [index for index, best in enumerate(found) if len(best) < n_best < decoding.beam]
+        short = [index for index, best in enumerate(found) if 0 < len(best) < n_best < decoding.beam]
         again = [sources[index] for index in short]
         for indices, hypotheses in self._search(again, decoding, decoding.beam, attention, each_step, limits):
             for i, best in zip(indices, hypotheses, strict=True):
@@ -254,6 +257,7 @@ class Run(OneKind):
         batch_size: int | None = None,
         attention: bool = True,
         constraints: Constraints | None = None,
+        unmet: Callable[[int, AttentioError], None] | None = None,
         progress: Callable[[int], None] = lambda done: None,
         each_step: Callable[[], None] = lambda: None,
     ) -> list[list[Translation]]:
@@ -277,8 +281,12 @@ class Run(OneKind):
         seed = secrets.randbits(63) if seed is None else seed
         found: list[list[Translation]] = [[] for _ in texts]
         for indices, state, limits in self._started(sources, decoding):
-            if int(limits.min()) < len(asked.prefix):
-                raise self._unmet(texts[indices[int(limits.argmin())]], max_length_ratio)
+            too_short = {
+                index for index, most in zip(indices, limits.tolist(), strict=True) if most < len(asked.prefix)
+            }
+            for index in sorted(too_short):
+                self._tell_unmet(unmet, index, texts[index], max_length_ratio)
+            limits = limits.clamp(min=len(asked.prefix))  # what is drawn of the others is left out
             first = torch.full_like(limits[:, None], self.begin).expand(-1, samples)
             steps = []
             with torch.inference_mode():
@@ -300,7 +308,8 @@ class Run(OneKind):
             drawn = joined(steps, limits, length_penalty=decoding.length_penalty)
             drawn = self._looked_back(drawn, [sources[index] for index in indices])
             for index, hypotheses in zip(indices, drawn, strict=True):
-                found[index] = self._translations(hypotheses, texts[index], sources[index])
+                if index not in too_short:
+                    found[index] = self._translations(hypotheses, texts[index], sources[index])
             progress(len(indices))
         return found
 
@@ -412,11 +421,16 @@ class Run(OneKind):
             **vars(self.config.decoding) | {key: value for key, value in asked.items() if value is not None}
         )
 
-    def _unmet(self, text: str, max_length_ratio: float | None) -> AttentioError:
-        return AttentioError(
+    def _tell_unmet(
+        self, unmet: Callable[[int, AttentioError], None] | None, place: int, text: str, ratio: float | None
+    ) -> None:
+        error = AttentioError(
             f"no output for {text[:40]!r} was found that has what it must have; an output may have "
-            f"{self.length_limit(max_length_ratio)}; --max-length-ratio lets it have more"
+            f"{self.length_limit(ratio)}; --max-length-ratio lets it have more"
         )
+        if unmet is None:
+            raise error
+        unmet(place, error)
 
     def _read_all(self, texts: Sequence[str]) -> list[str]:
         if isinstance(texts, str):

@@ -5,7 +5,7 @@ The file is data: a pipeline of parts the library knows. Nothing in it is execut
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,12 @@ from tokenizers import pre_tokenizers, processors
 
 from attentio.errors import AttentioError
 from attentio.files import LARGEST, check_regular, read_json
+from attentio.text.featured import FeaturedTokenizer
 from attentio.text.tokenizer import BOS, EOS, MASK_TOKEN, PAD, SPECIAL_TOKENS, SURROGATE, UNK, Tokenizer
 from attentio.text.words import word_starts
+
+KIND = "pretrained"
+"""Of the file that a run directory has of one."""
 
 ABSENT = "\ufffe"
 """No character: begins the entries that a tokenizer never makes of text, though a model may say them."""
@@ -33,6 +37,7 @@ class PretrainedTokenizer:
     begin, end, pad, unknown, mask: the ids of the special tokens, None for those that it does not have. `begin` and
     `end` are what the tokenizer itself puts around a text; where it puts nothing after it, `end` is the end token
     that it declares.
+    rows: of its model, which may have more than there are entries; no text becomes one of those.
     """
 
     def __init__(
@@ -44,9 +49,10 @@ class PretrainedTokenizer:
         pad: int | None,
         unknown: int | None,
         mask: int | None,
+        rows: int = 0,
     ) -> None:
         self.begin, self.end, self.pad, self.unknown, self.mask = begin, end, pad, unknown, mask
-        self.core = core
+        self.core, self.rows = core, rows
         special = {i: token.content for i, token in core.get_added_tokens_decoder().items() if token.special}
         self._special = frozenset(special)
         self._reserved = re.compile("|".join(map(re.escape, special.values())) or r"(?!)")
@@ -90,16 +96,54 @@ class PretrainedTokenizer:
             mask=declared["mask"],
         )
 
+    @classmethod
+    def of(cls, content: Mapping[str, Any], path: Path) -> "PretrainedTokenizer":
+        """The tokenizer that a JSON object describes, as in the file `path`, which `to_json` wrote.
+
+        Raises:
+            AttentioError: it is damaged, or something else.
+        """
+        not_ours = AttentioError(f"{path}: not a tokenizer file of attentio; give the file that training wrote")
+        roles = {name: content.get(name) for name in _FIELDS}
+        if content.keys() != {"kind", "tokenizer", *_FIELDS}:
+            raise not_ours
+        if not all((type(i) is int and i >= 0) or (i is None and name != "rows") for name, i in roles.items()):
+            raise not_ours
+        try:
+            core = tokenizers.Tokenizer.from_str(json.dumps(content["tokenizer"]))
+        except Exception as error:  # the class that the library raises
+            raise not_ours from error
+        found = cls(core=core, **roles)  # type: ignore[arg-type]
+        if any(i is not None and i >= found.size for name, i in roles.items() if name != "rows"):
+            raise not_ours
+        return found
+
+    def to_json(self) -> str:
+        """What a run directory keeps of it: all that `of` needs."""
+        content = {"kind": KIND, **{name: getattr(self, name) for name in _FIELDS}}
+        return json.dumps(content | {"tokenizer": json.loads(self.core.to_str())}, ensure_ascii=False, indent=1) + "\n"
+
+    def extended(self, texts: Iterable[str]) -> "PretrainedTokenizer":
+        """AttentioError: its entries and their pieces go together, so that it takes no more of them."""
+        raise AttentioError("text.extend: the tokenizer comes from elsewhere and is kept as it is; leave it out")
+
+    @property
+    def plain(self) -> "PretrainedTokenizer":
+        """Itself: it knows no features of sources."""
+        return self
+
     @property
     def size(self) -> int:
-        """The number of entries, the special ones included."""
-        return self.core.get_vocab_size()
+        """The number of entries, the special ones included, and all rows that its model has."""
+        return max(self.core.get_vocab_size(), self.rows)
 
     @property
     def special_ids(self) -> frozenset[int]:
-        """The ids that stand for no text: those the tokenizer declares special and those that have a role here."""
+        """The ids that stand for no text: those the tokenizer declares special, those that have a role here, and the
+        rows beyond its entries."""
         roles = (self.begin, self.end, self.pad, self.unknown, self.mask)
-        return self._special | {i for i in roles if i is not None}
+        beyond = range(self.core.get_vocab_size(), self.size)
+        return self._special.union((i for i in roles if i is not None), beyond)
 
     def encode(self, text: str) -> list[int]:
         """The token ids of the text, without `begin` and `end`.
@@ -153,6 +197,8 @@ class PretrainedTokenizer:
         pieces = []
         for i in ids:
             piece = self.core.id_to_token(i)
+            if piece is None and 0 <= i < self.size:
+                piece = f"<{i}>"
             if piece is None:
                 raise ValueError(f"ids must be in the vocabulary, got {i}")
             pieces.append(piece.removeprefix(ABSENT))
@@ -176,26 +222,68 @@ class PretrainedTokenizer:
                 raise AttentioError(f"half of a surrogate pair, no character, in the text {text[:40]!r}; remove it")
 
 
-def check(tokenizer: Tokenizer) -> None:
+_FIELDS = ("begin", "end", "pad", "unknown", "mask", "rows")
+"""What `to_json` keeps beside the pipeline."""
+
+
+def tokenizer_of(content: dict[str, Any], path: Path) -> Tokenizer | PretrainedTokenizer:
+    """The tokenizer that a file of a run directory holds, of either kind; AttentioError for a damaged one."""
+    of = PretrainedTokenizer.of if content.get("kind") == KIND else FeaturedTokenizer.of
+    return of(content, path)
+
+
+def check(tokenizer: Tokenizer | PretrainedTokenizer) -> None:
     """Whether `write` can write it.
 
     Raises:
         AttentioError: a tokenizer of Hangul jamo; no part of the library takes syllables, and only those, apart.
     """
-    if tokenizer.jamo:
+    if isinstance(tokenizer, Tokenizer) and tokenizer.jamo:
         raise AttentioError("a tokenizer with jamo: true cannot be written as tokenizer.json; train with jamo: false")
 
 
-def write(tokenizer: Tokenizer, folder: Path, *, begin: bool, end: bool, max_length: int) -> None:
-    """Write one of ours as `tokenizer.json` and `tokenizer_config.json`, so that transformers encodes as it does.
+def write(tokenizer: Tokenizer | PretrainedTokenizer, folder: Path, *, begin: bool, end: bool, max_length: int) -> None:
+    """Write one as `tokenizer.json` and `tokenizer_config.json`, so that transformers encodes as it does.
 
-    begin, end: whether BOS stands before and EOS after every text, as the model was trained.
+    begin, end: whether a begin token stands before and an end token after every text, as the model was trained.
     max_length: most tokens that the model takes.
 
     Raises:
         AttentioError: see `check`.
     """
     check(tokenizer)
+    if isinstance(tokenizer, Tokenizer):
+        core, names = _as_theirs(tokenizer, begin=begin, end=end)
+    else:
+        core, names = _as_it_came(tokenizer, end=end)
+    core.save(str(folder / "tokenizer.json"))
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_input_names": ["input_ids", "attention_mask"],
+        "model_max_length": max_length,
+        "clean_up_tokenization_spaces": False,
+        **names,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _as_it_came(tokenizer: PretrainedTokenizer, *, end: bool) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
+    """The pipeline of one from elsewhere, and its special tokens by the names of their roles."""
+    core = tokenizers.Tokenizer.from_str(tokenizer.core.to_str())
+    first, last = ("cls", "sep") if tokenizer.mask is not None else ("bos", "eos")
+    roles = {"pad": tokenizer.pad, "unk": tokenizer.unknown, "mask": tokenizer.mask}
+    roles |= {first: tokenizer.begin, last: tokenizer.end}
+    names = {f"{role}_token": core.id_to_token(i) for role, i in roles.items() if i is not None}
+    if end and tokenizer.end is not None and not _surroundings(core)[1]:  # Marian's, which its own program puts there
+        last_token = core.id_to_token(tokenizer.end)
+        core.post_processor = processors.TemplateProcessing(
+            single=f"$A {last_token}", special_tokens=[(last_token, tokenizer.end)]
+        )
+    return core, {name: token for name, token in names.items() if token is not None}
+
+
+def _as_theirs(tokenizer: Tokenizer, *, begin: bool, end: bool) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
+    """The pipeline of one of ours, and its special tokens by the names of their roles."""
     core = tokenizers.Tokenizer.from_str(tokenizer.core.to_str())
     symbols = {"pad_token": PAD, "unk_token": UNK, "bos_token": BOS, "eos_token": EOS}
     names = {key: SPECIAL_TOKENS[i] for key, i in symbols.items()}
@@ -212,15 +300,7 @@ def write(tokenizer: Tokenizer, folder: Path, *, begin: bool, end: bool, max_len
     core.post_processor = processors.TemplateProcessing(
         single=f"{before}$A{after}", special_tokens=[(SPECIAL_TOKENS[i], i) for i in (BOS, EOS)]
     )
-    core.save(str(folder / "tokenizer.json"))
-    config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_input_names": ["input_ids", "attention_mask"],
-        "model_max_length": max_length,
-        "clean_up_tokenization_spaces": False,
-        **names,
-    }
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    return core, names
 
 
 def _declared(core: tokenizers.Tokenizer, folder: Path) -> dict[str, int | None]:

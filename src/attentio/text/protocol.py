@@ -8,8 +8,9 @@ from typing import Protocol, runtime_checkable
 class AnyTokenizer(Protocol):
     """Turns text into token ids and back.
 
-    begin, end, unknown, mask: the ids of these special tokens, None for those that the vocabulary does not have.
-    size: the number of entries, the special ones included. special_ids: the ids that stand for no text.
+    begin, end, pad, unknown, mask: the ids of these special tokens, None for those that the vocabulary does not have.
+    plain: of texts alone, without features of sources. size: the number of entries, the special ones included.
+    special_ids: the ids that stand for no text.
     """
 
     @property
@@ -17,9 +18,13 @@ class AnyTokenizer(Protocol):
     @property
     def end(self) -> int | None: ...
     @property
+    def pad(self) -> int | None: ...
+    @property
     def unknown(self) -> int | None: ...
     @property
     def mask(self) -> int | None: ...
+    @property
+    def plain(self) -> "AnyTokenizer": ...
     @property
     def size(self) -> int: ...
     @property
@@ -55,4 +60,12 @@ class AnyTokenizer(Protocol):
 
     def settled(self, text: str) -> str:
         """The decoded text without an end that the tokens to come may still change."""
+        ...
+
+    def extended(self, texts: Iterable[str]) -> "AnyTokenizer":
+        """One with further entries, for what this one does not know; AttentioError where it takes none."""
+        ...
+
+    def to_json(self) -> str:
+        """What its file in a run directory holds."""
         ...

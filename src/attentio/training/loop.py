@@ -14,6 +14,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from attentio.config.schema import Recipe
+from attentio.data.batches import IGNORE_INDEX
 from attentio.errors import AttentioError, extra
 from attentio.text.tokenizer import PAD
 from attentio.training.average import WeightAverage
@@ -59,7 +60,7 @@ class Progress:
 
 @runtime_checkable
 class TrainingBatch(Protocol):
-    """inputs: given to the model's `features`. labels: the ids to predict, PAD where nothing is asked.
+    """inputs: given to the model's `features`. labels: the ids to predict, IGNORE_INDEX where nothing is asked.
     size: real tokens, for the speed that is shown."""
 
     @property
@@ -90,6 +91,7 @@ class Trainer:
     batches for each of them, dealt in turn, and is that of one process which takes all. Rank 0 validates and saves.
 
     corpus: the batches. validate: model -> Validation; of rank 0. teaching: what is learnt besides the labels.
+    never: the id of no label, to which `label_smoothing` gives nothing, None where each may be one.
     facts: what every checkpoint holds besides the progress.
     record: takes each row of numbers. should_stop: asked after every update; True saves and leaves.
     watch: called with the number of updates, before the first one and at each validation, while the model is as it is
@@ -105,6 +107,7 @@ class Trainer:
         fabric: Fabric,
         corpus: Corpus,
         validate: Callable[[nn.Module], Validation],
+        never: int | None = PAD,
         teaching: Teaching | None = None,
         facts: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
@@ -117,7 +120,7 @@ class Trainer:
         groups = [{"params": products, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
         # Fabric's wrapper of the objective holds precision and, on several devices, the exchange of gradients.
-        objective = Objective(model, label_smoothing=recipe.label_smoothing, padding=PAD, teaching=teaching)
+        objective = Objective(model, label_smoothing=recipe.label_smoothing, never=never, teaching=teaching)
         self.objective, self.optimizer = fabric.setup(objective, optimizer)  # moves the model to its device
         self.average = WeightAverage(model, recipe.average) if recipe.average else None
         self.progress = Progress()
@@ -174,7 +177,7 @@ class Trainer:
         counts, mine = (1, mine) if mine else (0, group[:1])
         batches = [self.fabric.to_device(self.corpus.load(indices, progress.epoch)) for indices in mine]
         tokens, size = self._summed(
-            counts * sum(int((batch.labels != PAD).sum()) for batch in batches),
+            counts * sum(int((batch.labels != IGNORE_INDEX).sum()) for batch in batches),
             counts * sum(batch.size for batch in batches),
         )
         tokens, size = max(1, int(tokens)), int(size)

@@ -32,6 +32,8 @@ COLUMNS = (
     "seconds",
 )
 
+METRICS = "metrics.csv"
+
 
 class Records:
     """Appends a row to `metrics.csv` and a point to each TensorBoard curve in `tensorboard/`.
@@ -45,7 +47,7 @@ class Records:
     """
 
     def __init__(self, folder: Path, metrics: Sequence[str], *, after: int = 0) -> None:
-        self.path = folder / "metrics.csv"
+        self.path = folder / METRICS
         self.columns = (*COLUMNS, *metrics)
         kept = self._kept(after) if self.path.exists() else []
         beside = self.path.with_suffix(".csv.new")
