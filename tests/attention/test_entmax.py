@@ -6,6 +6,7 @@ from attention_oracle import additive, attend_by_hand, entmax, inputs, scaled_do
 from torch.autograd import gradcheck, gradgradcheck
 
 import attentio as at
+from attentio.attention.entmax_loops import in_loops
 
 ALPHAS = {"sparsemax": (at.Sparsemax(), 2.0), "1.5": (at.Entmax(), 1.5)}
 ALPHAS |= {f"{alpha}": (at.Entmax(alpha), alpha) for alpha in (1.05, 1.8)}
@@ -66,6 +67,39 @@ def test_equal_and_far_scores_are_weighed_as_they_should_be(name):
     assert normalize(torch.tensor([float("nan"), 1.0])).isnan().all()
     many = torch.zeros(100_003)
     torch.testing.assert_close(normalize(many).sum(), torch.tensor(1.0), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("name", ALPHAS)
+def test_the_compiled_loops_make_the_weights_and_gradients_of_plain_torch(seed, name):
+    normalize, _ = ALPHAS[name]
+    scores = (3 * torch.randn(2, 3, 37)).masked_fill(torch.rand(2, 3, 37) < 0.2, -torch.inf).requires_grad_()
+    assert in_loops(scores)
+    exact = scores.detach().double().requires_grad_()
+    upstream, other = torch.randn(2, 3, 37), torch.randn(2, 3, 37)
+    found, expected = normalize(scores), normalize(exact)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-6)
+    for weights, given, up, direction in (
+        (found, scores, upstream, other),
+        (expected, exact, upstream.double(), other.double()),
+    ):
+        (first,) = torch.autograd.grad((weights * up).sum(), given, create_graph=True)
+        (second,) = torch.autograd.grad((first * direction.where(given.detach().isfinite(), 0.0)).sum(), given)
+        given.found = first.detach().double(), second.double()
+    torch.testing.assert_close(scores.found[0], exact.found[0], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(scores.found[1], exact.found[1], rtol=1e-2, atol=1e-2)
+    (plain,) = torch.autograd.grad((normalize(scores) * upstream).sum(), scores)
+    torch.testing.assert_close(plain.double(), exact.found[0], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["sparsemax", "1.5", "1.8"])
+def test_strange_scores_stay_in_their_rows(name):
+    nan, inf = float("nan"), float("inf")
+    scores = torch.tensor([[nan, 1.0, -inf], [inf, 1.0, 0.0], [-inf, -inf, -inf], [2.0, -inf, -inf]])
+    weights = ALPHAS[name][0](scores)
+    assert weights[0, :2].isnan().all()
+    assert weights[1].isnan().all()
+    assert weights[0, 2] == 0
+    assert weights[2:].tolist() == [[0, 0, 0], [1, 0, 0]]
 
 
 def test_half_precision_is_summed_in_float32(seed):

@@ -1,8 +1,9 @@
-"""Normalizations that may give a key exactly no weight: sparsemax and entmax, in plain torch operations.
+"""Normalizations that may give a key exactly no weight: sparsemax and entmax.
 
     weights[j] = [(alpha - 1) scores[j] - tau]_+ ^ (1 / (alpha - 1)),    tau such that they sum to 1
 
-alpha = 2 is sparsemax; towards alpha = 1 it becomes softmax. A threshold is found without gradients, and two steps of
+alpha = 2 is sparsemax; towards alpha = 1 it becomes softmax. On the CPU, in float32, compiled loops make them
+(`entmax_loops`); elsewhere plain torch operations, in which a threshold is found without gradients, and two steps of
 Newton's method from there, which are differentiated, make the derivatives of the first, second and third order those
 of the equation that defines it.
 """
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from attentio.attention.entmax_loops import in_loops, weights_in_loops
 
 NormalizeFunction = Callable[[Tensor], Tensor]
 """A normalization: scores [batch, heads, q, k], -inf at keys that are forbidden, to weights of the same shape, each row
@@ -83,6 +86,10 @@ def alpha_of(function: NormalizeFunction | None) -> float | None:
 
 
 def _weights(scores: Tensor, alpha: float) -> Tensor:
+    return weights_in_loops(scores, alpha) if in_loops(scores) else _plain(scores, alpha)
+
+
+def _plain(scores: Tensor, alpha: float) -> Tensor:
     # The largest score decides nothing but where tau lies: between -1 and 0 once it is 0 itself.
     x = (alpha - 1) * (scores - scores.detach().amax(dim=-1, keepdim=True))
     tau = _threshold(x.detach(), alpha)

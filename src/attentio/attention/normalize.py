@@ -5,7 +5,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from attentio.attention.entmax import NormalizeFunction
+from attentio.attention.entmax import NormalizeFunction, alpha_of
+from attentio.attention.entmax_loops import in_loops
 from attentio.attention.shield import known_finite
 from attentio.errors import GivenFunctionError
 
@@ -33,6 +34,8 @@ def _by(function: NormalizeFunction, scores: Tensor) -> Tensor:
     """Another function's weights, by the same rules."""
     if scores.shape[-1] == 0:
         return scores
+    if alpha_of(function) is not None and in_loops(scores):  # which keep to these rules themselves
+        return function(scores)
     forbidden = scores.detach() == float("-inf")
     exact = scores.masked_fill(empty_rows(scores), 0.0).to(torch.promote_types(scores.dtype, torch.float32))
     weights = function(exact)
