@@ -15,7 +15,7 @@ from attentio.config.read import load_run
 from attentio.data.pairs import group_references, read_pairs
 from attentio.data.part import read_part
 from attentio.evaluation.report import read_outputs
-from attentio.runs import translator
+from attentio.runs import searcher
 from attentio.runs.training_data import trained_on
 from attentio.runs.translator import Run
 from attentio.text.tokenizer import BOS, EOS
@@ -137,7 +137,7 @@ def test_sources_that_the_model_does_not_know_are_counted(toy, attentio: Callabl
 def test_outputs_cut_off_are_counted_and_can_be_longer(
     toy, attentio: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(translator, "EXTRA_OUTPUT_TOKENS", 0)
+    monkeypatch.setattr(searcher, "EXTRA_OUTPUT_TOKENS", 0)
     data = tmp_path / "two.tsv"
     data.write_text("abcd\tdcba\nfedc\tcdef\n")
     options = "--data", data, "--out", tmp_path, "--max-length-ratio"

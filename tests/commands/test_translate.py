@@ -9,7 +9,7 @@ import pytest
 from toy_pairs import reverse
 
 from attentio.commands import translate
-from attentio.runs import translator
+from attentio.runs import searcher
 from attentio.runs.translator import Run
 
 WORDS = ["abc", "fedcba", "gg", "hade", "bcefgh", "cab"]
@@ -148,7 +148,7 @@ def test_outputs_cut_off_are_counted_and_can_be_longer(
 ) -> None:
     whole = attentio("translate", toy.run, given=lines("abcd", "fedc"))
     assert whole.err == ""
-    monkeypatch.setattr(translator, "EXTRA_OUTPUT_TOKENS", 0)
+    monkeypatch.setattr(searcher, "EXTRA_OUTPUT_TOKENS", 0)
     cut = attentio("translate", toy.run, "--max-length-ratio", "0.5", given=lines("abcd", "fedc"))
     assert [len(line) for line in cut.out.splitlines()] == [2, 2]
     limit = "0.5 tokens for each of its source, and 0 more"

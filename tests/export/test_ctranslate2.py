@@ -101,8 +101,8 @@ def test_an_output_there_does_not_depend_on_the_limits_of_others(seed: int) -> N
 def test_what_it_has_no_positions_for_is_searched_for_here(seed: int) -> None:
     run = transformer()
     there = run.in_ctranslate2()
-    there._elsewhere.positions = 14
-    there._elsewhere._translator = None  # which would be an error to ask
+    there.searcher.engine.positions = 14
+    there.searcher.engine._translator = None  # which would be an error to ask
     texts = ["abcdefgh"]  # whose output may have 14 tokens, and the end
     assert there.translate(texts, beam=1)[0].tokens == run.translate(texts, beam=1)[0].tokens
 

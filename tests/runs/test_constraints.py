@@ -10,7 +10,7 @@ from untrained_runs import untrained
 import attentio as at
 from attentio.decoding.search import gnmt_penalty
 from attentio.errors import AttentioError
-from attentio.runs import translator
+from attentio.runs import searcher
 from attentio.runs.directory import Contents
 from attentio.runs.ensemble import ensemble_of
 from attentio.text.tokenizer import Tokenizer
@@ -51,7 +51,7 @@ CASES = [
 def test_the_best_outputs_are_those_of_trying_all(
     seed: int, kind: dict[str, Any] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(translator, "EXTRA_OUTPUT_TOKENS", 4)
+    monkeypatch.setattr(searcher, "EXTRA_OUTPUT_TOKENS", 4)
     run = run_of(kind)
     everything = ["".join(letters) for size in range(5) for letters in itertools.product("abcd", repeat=size)]
     scored = dict(zip(everything, run.score([("d", text) for text in everything]), strict=True))

@@ -17,7 +17,7 @@ from untrained_runs import SMALL, untrained
 import attentio as at
 from attentio.commands.main import main
 from attentio.errors import AttentioError
-from attentio.runs import translator
+from attentio.runs import searcher
 from attentio.runs.outputs import Translation
 from attentio.runs.translator import Run
 from attentio.text.tokenizer import BOS, EOS, Tokenizer
@@ -138,7 +138,7 @@ def test_the_outputs_for_a_text_differ_and_keep_their_best_scores() -> None:
 def test_an_output_says_whether_the_model_ended_it(toy, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run.load(toy.run)
     ((whole,),) = run.candidates(["abcd"])
-    monkeypatch.setattr(translator, "EXTRA_OUTPUT_TOKENS", 0)
+    monkeypatch.setattr(searcher, "EXTRA_OUTPUT_TOKENS", 0)
     ((cut,),) = run.candidates(["abcd"], max_length_ratio=0.5)
     assert cut.tokens == [*whole.tokens[:2], "</s>"]
     assert whole.finished

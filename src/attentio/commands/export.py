@@ -113,7 +113,8 @@ def _onnx(found: "Contents", path: Path, out: Path | None) -> int:
     from attentio.export.onnx import write
     from attentio.export.tokenizers import write_tokenizers
     from attentio.runs.places import outputs_folder
-    from attentio.runs.translator import EXTRA_OUTPUT_TOKENS, Run
+    from attentio.runs.searcher import EXTRA_OUTPUT_TOKENS
+    from attentio.runs.translator import Run
 
     (source, target), out = _sides(found), out or outputs_folder(path, "onnx")
     ours = Run.of(found)

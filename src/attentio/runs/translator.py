@@ -2,31 +2,23 @@
 
 import copy
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from attentio.config.schema import Config, DecodingConfig
-from attentio.data.batches import length_sorted_batches, pad_rows
-from attentio.decoding.constraints import TokenConstraints
 from attentio.decoding.drawn import generator_of, joined
 from attentio.decoding.sampling import Sampling, sample
-from attentio.decoding.search import Hypothesis, search
+from attentio.decoding.search import Hypothesis
 from attentio.errors import AttentioError
 from attentio.layers.bfloat16 import in_bfloat16
-from attentio.layers.packed import PackedWeights
-from attentio.layers.positions import LearnedPositions
-from attentio.memory import check_memory
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.ensemble import Ensemble
-from attentio.models.pointer import PointerEncoderDecoder
-from attentio.models.protocols import LatentAttention
-from attentio.models.transformer import TransformerDecoder
 from attentio.runs.build import ENCODER_DECODER, Tokenizers
 from attentio.runs.card import described, described_in_html
 from attentio.runs.constraints import Constraints
@@ -34,6 +26,7 @@ from attentio.runs.directory import Contents, load_directory
 from attentio.runs.one_kind import OneKind
 from attentio.runs.outputs import Scored, Translation
 from attentio.runs.own_code import Files
+from attentio.runs.searcher import Searcher
 from attentio.runs.vocabulary import needed, suppressed_ids
 from attentio.text.copying import Copying
 from attentio.text.featured import FeaturedTokenizer
@@ -47,11 +40,7 @@ if TYPE_CHECKING:
     from attentio.export.ctranslate2 import Type
     from attentio.runs.aligned import Aligned
     from attentio.runs.changed import Change, Changed
-    from attentio.runs.ctranslate2_search import CTranslate2Search
     from attentio.runs.inspected import Inspected
-
-EXTRA_OUTPUT_TOKENS = 10
-"""What every output may have on top of max_length_ratio times the tokens of its source."""
 
 
 class Run(OneKind):
@@ -112,7 +101,7 @@ class Run(OneKind):
         if config.model.copy and isinstance(tokenizers.source, Tokenizer) and isinstance(tokenizers.target, Tokenizer):
             self.copying = Copying(tokenizers.source, tokenizers.target)
         self.suppressed = suppressed_ids(tokenizers.target, self.words, but=self.end)
-        self._elsewhere: CTranslate2Search | None = None
+        self.searcher = Searcher(self.model, self.members, self.begin, self.end, self.suppressed)
 
     @classmethod
     def load(
@@ -152,7 +141,8 @@ class Run(OneKind):
         if self.features:
             raise AttentioError(f"{self.path} is trained with features, which CTranslate2 has not; search without it")
         run = copy.copy(self)
-        run._elsewhere = CTranslate2Search(self.model, self.tokenizers, self.suppressed, end=self.end, type=type)
+        engine = CTranslate2Search(self.model, self.tokenizers, self.suppressed, end=self.end, type=type)
+        run.searcher = replace(self.searcher, engine=engine)
         return run
 
     def in_bfloat16(self) -> "Run":
@@ -166,6 +156,7 @@ class Run(OneKind):
         members = [in_bfloat16(member, but=member.output) for member in self.members]
         run = copy.copy(self)
         run.members, run.model = members, Ensemble(members) if isinstance(self.model, Ensemble) else members[0]
+        run.searcher = replace(self.searcher, model=run.model, members=members)
         return run
 
     def __repr__(self) -> str:
@@ -231,7 +222,7 @@ class Run(OneKind):
         texts = self._read_all(texts)
         sources = self._source_ids(texts)
         found: list[list[Translation]] = [[] for _ in texts]
-        for indices, hypotheses in self._search(sources, decoding, n_best, attention, each_step, limits):
+        for indices, hypotheses in self.searcher.search(sources, decoding, n_best, attention, each_step, limits):
             for index, best in zip(indices, hypotheses, strict=True):
                 if not best:
                     self._tell_unmet(unmet, index, texts[index], max_length_ratio)
@@ -240,7 +231,7 @@ class Run(OneKind):
         # Other pieces of a text that is there already took places: among all that the beam ends with there may be more.
         short = [index for index, best in enumerate(found) if 0 < len(best) < n_best < decoding.beam]
         again = [sources[index] for index in short]
-        for indices, hypotheses in self._search(again, decoding, decoding.beam, attention, each_step, limits):
+        for indices, hypotheses in self.searcher.search(again, decoding, decoding.beam, attention, each_step, limits):
             for i, best in zip(indices, hypotheses, strict=True):
                 found[short[i]] = self._distinct(best, texts[short[i]], again[i])[:n_best]
         return found
@@ -280,7 +271,7 @@ class Run(OneKind):
         numbers = numbers or range(1, len(texts) + 1)
         seed = secrets.randbits(63) if seed is None else seed
         found: list[list[Translation]] = [[] for _ in texts]
-        for indices, state, limits in self._started(sources, decoding):
+        for indices, state, limits in self.searcher.started(sources, decoding):
             too_short = {
                 index for index, most in zip(indices, limits.tolist(), strict=True) if most < len(asked.prefix)
             }
@@ -306,7 +297,7 @@ class Run(OneKind):
                     steps.append(step)
                     each_step()
             drawn = joined(steps, limits, length_penalty=decoding.length_penalty)
-            drawn = self._looked_back(drawn, [sources[index] for index in indices])
+            drawn = self.searcher.looked_back(drawn, [sources[index] for index in indices])
             for index, hypotheses in zip(indices, drawn, strict=True):
                 if index not in too_short:
                     found[index] = self._translations(hypotheses, texts[index], sources[index])
@@ -316,13 +307,17 @@ class Run(OneKind):
     def most_tokens(self, text: str) -> int:
         """Tokens of a text and of the longest output that it may have, the ends counted."""
         source = torch.tensor([len(ids) for ids in self._source_ids([self.read_source(text)])])
-        return int(source + self.longest(source, self.config.decoding.max_length_ratio)) + 1
+        return int(source + self.searcher.longest(source, self.config.decoding.max_length_ratio)) + 1
+
+    def longest(self, lengths: Int[Tensor, "batch"], ratio: float) -> Int[Tensor, "batch"]:
+        """Most tokens of each output, its end not counted, for sources of these lengths, their ends counted."""
+        return self.searcher.longest(lengths, ratio)
 
     def length_limit(self, max_length_ratio: float | None = None) -> str:
         """How many tokens an output may have, in words. max_length_ratio: None for the configured one."""
-        ratio = self.config.decoding.max_length_ratio if max_length_ratio is None else max_length_ratio
-        limits = "" if self._positions is None else f", but {self._positions} at most, the positions that were learnt"
-        return f"{ratio:g} tokens for each of its source, and {EXTRA_OUTPUT_TOKENS} more{limits}"
+        return self.searcher.length_limit(
+            self.config.decoding.max_length_ratio if max_length_ratio is None else max_length_ratio
+        )
 
     def inspect(
         self, text: str, *, beam: int | None = None, each_step: Callable[[], None] = lambda: None
@@ -368,7 +363,7 @@ class Run(OneKind):
         found = []
         for model in (ReadOtherwise(self.model, ids), ReadOtherwise(self.model, read, erased=erased)):
             run = copy.copy(self)
-            run.model, run._elsewhere = cast(Any, model), None
+            run.searcher = replace(self.searcher, model=cast(Any, model), engine=None)
             ((output,),) = run.candidates([text], beam=beam, attention=False, each_step=each_step)
             found.append((model, output))
         before, after = found
@@ -451,119 +446,6 @@ class Run(OneKind):
     def _tokenizers_of(self, text: str) -> Tokenizers[AnyTokenizer]:
         """What the ids of a source and of its target stand for."""
         return self.tokenizers if self.copying is None else Tokenizers(*self.copying.of(text))
-
-    def _search(
-        self,
-        sources: Sequence[Sequence[int]],
-        decoding: DecodingConfig,
-        n_best: int,
-        attention: bool,
-        each_step: Callable[[], None],
-        constraints: TokenConstraints,
-    ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
-        """Translate the sources, the longest first; yields the numbers of each batch and its outputs."""
-        numbers = list(range(len(sources)))
-        if self._elsewhere is not None and not constraints.needs_history:
-            for there, outputs in self._search_elsewhere(
-                self._elsewhere, sources, decoding, n_best, attention, each_step
-            ):
-                yield there, outputs
-                numbers = sorted({*numbers} - {*there})
-        here = [sources[number] for number in numbers]
-        for indices, state, limits in self._started(here, decoding, banks=constraints.banks):
-            with torch.inference_mode():
-                hypotheses = search(
-                    self.model,
-                    state,
-                    max_lengths=limits,
-                    begin=self.begin,
-                    end=self.end,
-                    forbidden=self.suppressed,
-                    beam=decoding.beam,
-                    length_penalty=decoding.length_penalty,
-                    n_best=n_best,
-                    need_weights=attention,
-                    constraints=constraints,
-                    each_step=each_step,
-                )
-            yield (
-                [numbers[index] for index in indices],
-                self._looked_back(hypotheses, [here[index] for index in indices]),
-            )
-
-    def _search_elsewhere(
-        self,
-        engine: "CTranslate2Search",
-        sources: Sequence[Sequence[int]],
-        decoding: DecodingConfig,
-        n_best: int,
-        attention: bool,
-        each_step: Callable[[], None],
-    ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
-        """As `_search`, for the sources that have room there."""
-        lengths = torch.tensor([len(source) for source in sources], dtype=torch.long)
-        limits = self.longest(lengths, decoding.max_length_ratio)
-        fit = (torch.maximum(lengths, limits + 1) <= engine.positions).nonzero().squeeze(1)
-        for indices in length_sorted_batches(lengths[fit].numpy(), batch_size=decoding.batch_size):
-            each_step()
-            chosen = fit[indices].tolist()
-            asked = [sources[number] for number in chosen], limits[chosen].tolist()
-            yield chosen, engine(*asked, decoding, n_best=n_best, need_weights=attention)
-
-    def _looked_back(self, found: list[list[Hypothesis]], sources: Sequence[Sequence[int]]) -> list[list[Hypothesis]]:
-        """With what only the whole output tells: of an attention that is a random variable, and of copying."""
-        pairs = [(source, one) for source, several in zip(sources, found, strict=True) for one in several]
-        if not pairs or pairs[0][1].weights is None:
-            return found
-        from attentio.runs.aligned import attention_between, copied
-
-        read, said = [source for source, _ in pairs], [[*one.tokens, self.end] for _, one in pairs]
-        if isinstance(self.model, PointerEncoderDecoder):
-            shares = iter(copied(self.model, read, said, self.begin))
-            return [[one._replace(copied=next(shares)) for one in several] for several in found]
-        if isinstance(self.model, LatentAttention):
-            weights = iter(attention_between(self.model, read, said, self.begin))
-            return [
-                [one._replace(weights=next(weights)[: len(one.tokens) + 1]) for one in several] for several in found
-            ]
-        return found
-
-    def _started(
-        self, sources: Sequence[Sequence[int]], decoding: DecodingConfig, *, banks: int = 1
-    ) -> Iterator[tuple[list[int], Any, Int[Tensor, "batch"]]]:
-        """The sources in batches, the longest first: their numbers, the state after reading them, the length limits."""
-        device = next(self.model.parameters()).device
-        all_lengths = np.array([len(source) for source in sources], dtype=np.int64)
-        batches = length_sorted_batches(all_lengths, batch_size=decoding.batch_size)
-        packed = PackedWeights()
-        if batches:
-            self._check_memory(len(batches[0]), decoding.beam * banks)
-        for indices in batches:
-            padded = pad_rows([sources[index] for index in indices]).to(device)
-            lengths = torch.from_numpy(all_lengths[indices]).to(device)
-            with torch.inference_mode():
-                state = self.model.start(self.model.encode(padded, lengths), packed=packed)
-            yield indices.tolist(), state, self.longest(lengths, decoding.max_length_ratio)
-
-    def _check_memory(self, texts: int, beam: int) -> None:
-        """AttentioError where the probabilities of one step alone are too many."""
-        check_memory(
-            (len(self.members) + 1) * 4 * texts * beam * self.words,  # logits, and log-probabilities
-            f"a beam of {beam} for {texts:,} texts at a time, with {self.words:,} entries in the vocabulary,",
-            "give a smaller beam (--beam) or decoding.batch_size",
-        )
-
-    @property
-    def _positions(self) -> int | None:
-        """Most tokens of any output, its end not counted, where the decoder has learnt so many positions."""
-        decoders = [one.decoder for one in self.members if isinstance(one.decoder, TransformerDecoder)]
-        learnt = [one.embedding.positions for one in decoders if isinstance(one.embedding.positions, LearnedPositions)]
-        return min((one.table.num_embeddings - 1 for one in learnt), default=None)
-
-    def longest(self, lengths: Int[Tensor, "batch"], ratio: float) -> Int[Tensor, "batch"]:
-        """Most tokens of each output, its end not counted, for sources of these lengths, their ends counted."""
-        longest = ((lengths - 1) * ratio).long() + EXTRA_OUTPUT_TOKENS
-        return longest if self._positions is None else longest.clamp(max=self._positions)
 
     def _distinct(self, hypotheses: Sequence[Hypothesis], text: str, source: list[int]) -> list[Translation]:
         """The outputs for a text, each text once: the same may be said in other pieces, with a lower score."""
