@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,8 +52,9 @@ def test_importing_the_package_does_not_wait_for_torch() -> None:
     subprocess.run([sys.executable, "-c", check], check=True)
 
 
-def test_the_module_is_the_command_and_tells_its_version() -> None:
-    said = subprocess.run([sys.executable, "-m", "attentio", "--version"], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("command", [[sys.executable, "-m", "attentio"], [Path(sys.executable).with_name("attentio")]])
+def test_the_module_is_the_command_and_tells_its_version(command: list[Any]) -> None:
+    said = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
     assert said.stdout == f"attentio {version('attentio')}\n"
 
 
