@@ -21,6 +21,7 @@ READ = [Pair("walk\tV;PST", "walked"), Pair("go\tV", "go")]
         ("a.tsv", "walk\t V;PST;\twalked\ngo\tV\tgo\n", None, "2"),
         ("a.csv", "id,form,lemma,tags\n1,walked,walk,V;PST\n2,go,go,V\n", ["lemma", "form"], "tags"),
         ("a.csv", "target,tags,source\nwalked,V;PST,walk\ngo,V,go\n", None, "tags"),
+        ("a.tsv", "lemma\ttags\tform\nwalk\tV;PST\twalked\ngo\tV\tgo\n", None, "tags"),
         ("a.csv", '"walk","walked","V;PST"\n"go","go","V"\n', None, "3"),
         ("a.tsv", "lemma\tform\tfeatures\nwalk\twalked\tV;PST\ngo\tgo\tV\n", None, "3"),
         (
@@ -47,6 +48,12 @@ def test_beside_two_files_a_third_has_them(tmp_path: Path, monkeypatch: pytest.M
         read_pairs("s,t,short", features="3")
     with pytest.raises(AttentioError, match=r"data\.features asks for a third"):
         read_pairs("s,t", features="3")
+
+
+def test_fields_of_json_have_no_numbers(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"source": "walk", "target": "walked", "f": "V;PST"}\n')
+    with pytest.raises(AttentioError, match=r"a\.jsonl:1: its columns have names.* as data\.features"):
+        read_pairs(str(tmp_path / "a.jsonl"), features="3")
 
 
 def test_each_file_may_have_a_tag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,6 +139,9 @@ def test_what_cannot_be_gone_on_with_is_refused_in_one_line(attentio: Callable, 
     assert "text.source.tokenizer is as dates-luong has it" in refused(
         "luong", "--init", "dates-luong", "--text.source.tokenizer", "whitespace"
     )
+    as_kept = ("--text.source.tokenizer", "char", "--training.freeze=[encodr.*]")
+    for key in ("--init", "--teacher"):
+        assert "encodr" in refused("luong", key, "dates-luong", *as_kept)
     assert "text.extend does nothing here" in refused("luong", "--text.extend", "true")
     assert "training.freeze: no parameter of the model is called 'encodr.*'" in refused(
         "luong", "--training.freeze=[encodr.*]"

@@ -16,6 +16,9 @@ from attentio.text.normal import normalized
 _LOOKED_AT = 1000
 """Lines that show what separates the columns of a .csv file."""
 
+SIDES = ["source", "target"]
+"""Columns, or fields, where no others are named."""
+
 _MOST_NAMED = 20
 """Columns that are named of those that are there."""
 
@@ -23,13 +26,15 @@ _DOUBLED = 'put quotes around a whole text, and write twice ("") those within it
 _NAMES = {separator: name for name, separator in SEPARATORS.items()}
 
 
-def column_rows(path: Path, separator: str, columns: Columns | None = None) -> Iterator[Row]:
+def column_rows(
+    path: Path, separator: str, columns: Columns | None = None, features: str | None = None
+) -> Iterator[Row]:
     """The texts of each row, or what is wrong with it, an AttentioError.
 
     separator: a name or character of `data.separator`. `auto` is a tab; in a .csv file, whatever makes two columns of
-    most of the first lines, or all of `columns`.
-    columns: which, by their names in the first row, which is then no row, or numbers from 1; None for the only two. A
-        third holds features.
+    most of the first lines, or all of `columns` and `features`.
+    columns: which, by their names in the first row, which is then no row, or numbers from 1; None for the only two.
+    features: a third column, likewise. Without `columns` the others are those called source and target, or the first two.
 
     Raises:
         AttentioError: as `file_lines`; it is not clear what separates; a quote is never closed; no column has the name.
@@ -37,15 +42,15 @@ def column_rows(path: Path, separator: str, columns: Columns | None = None) -> I
     is_csv = path.name.lower().removesuffix(".gz").endswith(".csv")
     chosen = SEPARATORS.get(separator, separator)
     if separator == "auto":
-        chosen = _sniffed(path, columns) if is_csv else "\t"
+        chosen = _sniffed(path, columns, features) if is_csv else "\t"
     quoted = chosen != "\t" or (is_csv and separator == "auto")
-    names = has_names(columns)
+    names = has_names(columns, features)
     places = None
     for number, (where, found) in enumerate(_quoted(path, chosen) if quoted else _plain(path)):
         if number == 0 and isinstance(found, list) and [text.lower() for text in found] == ["sep=", ""]:
             continue  # Excel's, which names the separator
-        if columns and places is None:
-            places = _places(columns, _whole(found, where), where)
+        if (columns or features) and places is None:
+            places = _places(columns, features, _whole(found, where), where)
             if names:
                 continue
         try:
@@ -54,29 +59,34 @@ def column_rows(path: Path, separator: str, columns: Columns | None = None) -> I
             yield Row(error, where)
 
 
-def has_names(columns: Columns | None) -> bool:
+def has_names(columns: Columns | None, features: str | None) -> bool:
     """Whether columns are called by names, which the first row must have."""
-    return not all(column.isdecimal() for column in columns or ())
+    return not all(column.isdecimal() for column in (*(columns or ()), features or "1"))
 
 
-def _places(columns: Columns, header: list[str], where: str) -> list[int]:
-    """Where in a row the columns stand, from 0."""
+def _places(columns: Columns | None, features: str | None, header: list[str], where: str) -> list[int]:
+    """Where in a row source, target and features stand, from 0."""
     names = [normalized(text, "nfc") for text in header]
-    places = []
-    for column in columns:
-        if not column.isdecimal():
-            name = normalized(column, "nfc")
-            if names.count(name) > 1:
-                raise AttentioError(f"{where}: {names.count(name)} columns are called {name!r}; give their numbers")
-            if name not in names:
-                there = ", ".join(map(repr, names[:_MOST_NAMED]))
-                raise AttentioError(
-                    f"{where}: no column is called {name!r}; there are {there}{did_you_mean(name, names)}"
-                )
-            places.append(names.index(name))
-        else:
-            places.append(int(column) - 1)
-    return places
+    places = [_place(column, names, where) for column in columns or ()]
+    if features is None:
+        return places
+    of_features = _place(features, names, where)
+    if not places and not features.isdecimal() and {*SIDES} <= {*names}:
+        places = [_place(side, names, where) for side in SIDES]
+    others = [place for place in range(max(3, len(names))) if place != of_features]
+    return [*(places or others[:2]), of_features]
+
+
+def _place(column: str, names: list[str], where: str) -> int:
+    if column.isdecimal():
+        return int(column) - 1
+    name = normalized(column, "nfc")
+    if names.count(name) > 1:
+        raise AttentioError(f"{where}: {names.count(name)} columns are called {name!r}; give their numbers")
+    if name not in names:
+        there = ", ".join(map(repr, names[:_MOST_NAMED]))
+        raise AttentioError(f"{where}: no column is called {name!r}; there are {there}{did_you_mean(name, names)}")
+    return names.index(name)
 
 
 def _whole(found: list[str] | AttentioError, where: str) -> list[str]:
@@ -151,7 +161,7 @@ def _decoded(path: Path, number: int, line: bytes) -> str:
     return decode_line(line, f"{path}:{number}") + "\n"
 
 
-def _sniffed(path: Path, columns: Columns | None) -> str:
+def _sniffed(path: Path, columns: Columns | None, features: str | None) -> str:
     """What separates the columns of a .csv file; AttentioError where two things may."""
     lines = []
     for number, line in enumerate(islice(file_lines(path), _LOOKED_AT), start=1):
@@ -160,7 +170,7 @@ def _sniffed(path: Path, columns: Columns | None) -> str:
     if lines and (named := re.fullmatch("(?i)sep=(.)\n", lines[0])):  # as Excel writes it
         return named[1]
     rows = {separator: _rows(lines, separator) for separator in (",", ";", "\t")}
-    shares = {separator: _share(found, columns) for separator, found in rows.items()}
+    shares = {separator: _share(found, columns, features) for separator, found in rows.items()}
     most = max(shares.values())
     if most <= 0.5:  # what makes the most columns is what is told about
         return max(rows, key=lambda separator: sum(map(len, rows[separator])))
@@ -171,14 +181,14 @@ def _sniffed(path: Path, columns: Columns | None) -> str:
     return best[0]
 
 
-def _share(rows: list[list[str]], columns: Columns | None) -> float:
+def _share(rows: list[list[str]], columns: Columns | None, features: str | None) -> float:
     """Of the rows, how many have the two columns."""
     if not rows:
         return 0.0
-    if columns is None:
+    if columns is None and features is None:
         return sum(len(row) == 2 for row in rows) / len(rows)
     try:
-        last = max(_places(columns, rows[0], ""))
+        last = max(_places(columns, features, rows[0], ""))
     except AttentioError:  # a header without the names
         return 0.0
     return sum(len(row) > last for row in rows) / len(rows)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attentio.config.schema import BadLines, Columns, Header, Normalize
-from attentio.data.columns import column_rows, has_names
+from attentio.data.columns import SIDES, column_rows, has_names
 from attentio.data.headers import names_columns, stands_apart
 from attentio.data.lines import check_text, decode_line, file_lines
 from attentio.data.rows import (
@@ -64,8 +64,6 @@ class Pairs:
 
 _Texts = Sequence[str]
 """Of a row: source, target, and features where they were asked for."""
-
-_SIDES = ["source", "target"]
 
 
 class _PairRow(NamedTuple):
@@ -126,7 +124,7 @@ def read_pairs(
         return _with_tags(
             spec, {tag: read_pairs(one, **options) for tag, one in parts.items()}, featured=features is not None
         )
-    rows, parse, may_have_header = _open(spec, separator, _with_features(columns, features), features)
+    rows, parse, may_have_header = _open(spec, separator, columns, features)
     normal = Normalizer(normalize)
 
     def checked(row: _PairRow) -> Pair:
@@ -191,21 +189,14 @@ def _with_tags(spec: str, parts: dict[str, Pairs], *, featured: bool) -> Pairs:
     )
 
 
-def _with_features(columns: Columns | None, features: str | None) -> Columns | None:
-    """The columns with that of the features; source and target are without them the first two others, or so called."""
-    if features is None:
-        return columns
-    others = [number for number in ("1", "2", "3") if number != features] if features.isdecimal() else _SIDES
-    return [*(columns or others[:2]), features]
-
-
 def _open(
     spec: str, separator: str, columns: Columns | None, features: str | None
 ) -> tuple[Iterator[_PairRow], Callable[[_PairRow], _Texts], bool]:
     """The rows that the specification names, how to parse one, and whether the first may be a header."""
     path = Path(spec)
+    fields = columns if features is None else [*(columns or SIDES), features]
     if spec.startswith("hub:") and not path.exists():
-        return _with_sides(hub_rows(spec)), partial(_parse_hub, columns=columns), False
+        return _with_sides(hub_rows(spec)), partial(_parse_hub, columns=fields), False
     if names_embedded(spec) and not path.exists():
         if features is not None:
             raise AttentioError(f"{spec} has no features; leave data.features out, or write TAG={spec}")
@@ -216,8 +207,9 @@ def _open(
             raise AttentioError(f"{spec}: two files, and data.features asks for a third, SOURCE,TARGET,FEATURES")
         return _parallel_rows(files), _parse_parallel, True
     if is_json(path):
-        return _with_sides(file_rows(path)), partial(_parse_json, columns=columns), False
-    return _with_sides(column_rows(path, separator, columns)), _parse_columns, not has_names(columns)
+        return _with_sides(file_rows(path)), partial(_parse_json, columns=fields), False
+    named = has_names(columns, features)
+    return _with_sides(column_rows(path, separator, columns, features)), _parse_columns, not named
 
 
 def _without_header(
@@ -264,10 +256,11 @@ def _parse_json(row: _PairRow, *, columns: Columns | None) -> _Texts:
 
 
 def _names(columns: Columns | None, row: _PairRow) -> Columns:
-    names = columns or _SIDES
+    names = columns or SIDES
     if not any(name.isdecimal() for name in names):
         return names
-    raise AttentioError(f"{row.where}: its columns have names, not numbers; give those as data.columns")
+    key = "data.columns" if any(name.isdecimal() for name in names[:2]) else "data.features"
+    raise AttentioError(f"{row.where}: its columns have names, not numbers; give those as {key}")
 
 
 def _fields(content: dict[str, Any], keys: Iterable[str], row: _PairRow, remedy: str) -> _Texts:
@@ -300,7 +293,7 @@ def _parse_hub(row: _PairRow, *, columns: Columns | None) -> _Texts:
     remedy = 'it needs the columns "source" and "target", or "translation" with two languages'
     translation = row.raw.get("translation")
     if not isinstance(translation, dict):
-        return _fields(row.raw, _SIDES, row, remedy)
+        return _fields(row.raw, SIDES, row, remedy)
     if len(translation) != 2:
         raise AttentioError(f'{row.where}: {len(translation)} languages in "translation"; {remedy}')
     return _fields(translation, translation, row, remedy)

@@ -51,8 +51,8 @@ def taken_over(config: Config, overrides: Sequence[str], folder: Path) -> list[s
 
     folder: of the run. One that was trained in has its own already, wherever `init` is by now.
 
-    Raises AttentioError for a kind of model that cannot begin with the weights of that kind, and for a key of the
-    tokenizers, which are kept.
+    Raises AttentioError for a kind of model that cannot begin with the weights of that kind, and for another value of a
+    key of the tokenizers, which are kept.
     """
     taught = config.teacher if config.training.distill == "tokens" else None
     origin = config.init or (taught and taught.split(",")[0])
@@ -66,11 +66,12 @@ def taken_over(config: Config, overrides: Sequence[str], folder: Path) -> list[s
             f"init: {origin} holds a model of type {known.model.type}, whose weights are none of "
             f"{config.model.type}; give a run of that type"
         )
+    wanted, kept = (dict(leaves(asdict(one))) for one in (config, known))
     for key in given:
-        if key.startswith("text.") and key not in _NOT_OF_TOKENIZERS:
+        if key.startswith("text.") and key not in _NOT_OF_TOKENIZERS and wanted[key] != kept[key]:
             raise AttentioError(f"{key} is as {origin} has it, whose tokenizers are kept; leave it out")
     sections = ("model.", "text.") if config.init else "text."
-    values = [(key, value) for key, value in leaves(asdict(known)) if key.startswith(sections)]
+    values = [(key, value) for key, value in kept.items() if key.startswith(sections)]
     return [f"--{key}={_written(value)}" for key, value in values if key not in (*given, *_OWN)]
 
 
