@@ -155,6 +155,9 @@ class TransformerConfig:
     eps: what a norm adds to the variance. `--model.transformer.eps 1e-6`
     pre_norm: norms stand before each sub-layer, and once at the end; otherwise after each residual sum.
         `--model.transformer.pre_norm true`
+    embedding_norm: a norm stands behind the embedding too, so that tokens are as large in the residual sum as what is
+        added to them. Masked models and labellers without pre_norm always have it.
+        `--model.transformer.pre_norm true --model.transformer.embedding_norm true`
     activation: of the feed-forward layers. `--model.transformer.activation gelu`
     positions: how the model knows where a token stands; see `attentio.layers.positions`.
         `--model.transformer.positions rotary`
@@ -176,6 +179,7 @@ class TransformerConfig:
     norm: Literal["layer", "rms"] = "layer"
     eps: float = probability(1e-5)
     pre_norm: bool = False
+    embedding_norm: bool = False
     activation: Literal["relu", "gelu", "gelu-tanh", "silu", "swiglu"] = "relu"
     positions: Literal["sinusoidal", "learned", "rotary", "alibi", "t5", "none"] = "sinusoidal"
     qk_norm: bool = False
