@@ -267,6 +267,7 @@ def test_a_run_of_before_a_key_was_there_goes_on_as_it_was_begun(tmp_path: Path)
     ("overrides", "message"),
     [
         (["--masking.rate=2"], "masking.rate must be above 0 and at most 1; got 2"),
+        (["--masking.training_rate=0"], "masking.training_rate must be above 0 and at most 1; got 0"),
         (["--masking.mask=0.9", "--masking.random=0.2"], "masking.mask + masking.random must be at most 1"),
         (["--text.block=200"], "text.block must be at most model.transformer.max_length"),
     ],

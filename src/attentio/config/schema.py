@@ -277,6 +277,8 @@ class MaskingConfig:
 
     rate: probability that an ordinary token is asked for; the same for every token, whatever the unit.
         `--masking.rate 0.3`
+    training_rate: the same in training alone, where more holes are more to learn from; dev and test are asked with
+        `rate` as ever. null for `rate`. `--masking.training_rate 0.3`
     mask: probability that MASK stands where a token is asked for. `--masking.mask 0.7`
     random: probability that a random ordinary token stands there; otherwise, 1 - mask - random, the token itself.
         `--masking.random 0.0`
@@ -287,6 +289,7 @@ class MaskingConfig:
     """
 
     rate: float = limited(lambda number: 0 < number <= 1, "above 0 and at most 1")(0.15)
+    training_rate: float | None = limited(lambda number: 0 < number <= 1, "above 0 and at most 1")(None)
     mask: float = probability(0.8)
     random: float = probability(0.1)
     unit: Literal["token", "word", "span"] = "token"
