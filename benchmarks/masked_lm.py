@@ -63,7 +63,7 @@ def options_of(job: str, data: Path, work: Path) -> dict[str, str]:
 
 def questions(config: Config, tokenizers: Tokenizers) -> list[MaskedBatch]:
     """The dev rows with the holes that the validations of a run have."""
-    dev = masked.corpus(config, read_part(config, config.data.dev), tokenizers, seed=0)
+    dev = masked.questions(config, read_part(config, config.data.dev), tokenizers)
     return [dev.load(indices, 0) for indices in dev.epoch_batches(0)]
 
 
@@ -90,7 +90,7 @@ def prepare(run: Path, folder: Path) -> dict:
             "warmup": max(1, training.warmup),
             "weight_decay": training.weight_decay,
             "clip": training.clip,
-            "masked": config.masking.rate,
+            "masked": config.masking.training_rate or config.masking.rate,
             "rows_per_batch": round(training.accumulate * len(rows) / len(batches)),
             "sampling": "group_by_length",
         },

@@ -176,7 +176,12 @@ IDLE = {
         "model.hidden=99",
         "model.attention=bahdanau",
     ),
-    "masked-lm": ("model.decoder_layers=9", "masking.mean_span=7", "model.window=3"),
+    "masked-lm": (
+        "model.decoder_layers=9",
+        "masking.mean_span=7",
+        "model.window=3",
+        "model.transformer.embedding_norm=true",
+    ),
     "transformer": ("model.attention=bahdanau", "model.cell=gru", "model.local=p", "model.transformer.max_length=5"),
     "bahdanau": ("model.score=dot", "model.input_feeding=false", "model.transformer.width=64", "masking.rate=0.3"),
     "luong": ("model.window=3", "model.reach=3", "model.readout=state", "text.block=9", "data.document=file"),
@@ -197,7 +202,7 @@ def test_a_key_that_would_do_nothing_is_refused(preset: str, option: str) -> Non
         ("luong", ["--model.encoder", "transformer", "--model.transformer.width", "64", "--model.hidden", "32"]),
         ("transformer", ["--model.transformer.positions", "learned", "--model.transformer.max_length", "99"]),
         ("masked-lm", ["--masking.unit", "span", "--masking.mean_span", "2", "--data.document", "file"]),
-        ("causal-lm", ["--model.decoder_layers", "2", "--text.block", "32"]),
+        ("causal-lm", ["--model.decoder_layers", "2", "--model.transformer.embedding_norm", "true"]),
         ("multi30k-en-de", ["--text.shared", "false", "--text.target.tokenizer", "char", "--decoding.beam", "2"]),
     ],
 )
@@ -262,6 +267,7 @@ def test_a_run_of_before_a_key_was_there_goes_on_as_it_was_begun(tmp_path: Path)
     ("overrides", "message"),
     [
         (["--masking.rate=2"], "masking.rate must be above 0 and at most 1; got 2"),
+        (["--masking.training_rate=0"], "masking.training_rate must be above 0 and at most 1; got 0"),
         (["--masking.mask=0.9", "--masking.random=0.2"], "masking.mask + masking.random must be at most 1"),
         (["--text.block=200"], "text.block must be at most model.transformer.max_length"),
     ],

@@ -48,6 +48,7 @@ def refused(action: Callable[[], object]) -> str:
         (our_gpt2, {"qk_norm": True}, "model.transformer.qk_norm: true, only false"),
         (our_gpt2, {"norm": "rms"}, "model.transformer.norm: rms, only layer"),
         (our_gpt2, {"pre_norm": False}, "model.transformer.pre_norm: false, only true"),
+        (our_gpt2, {"embedding_norm": True}, "model.transformer.embedding_norm: true, only false"),
         (our_gpt2, {"key_value_heads": 1}, f"model.transformer.key_value_heads: 1, only {HEADS}"),
         (our_gpt2, {"window": 5}, "model.transformer.window: 5, only null"),
         (

@@ -31,6 +31,7 @@ class Setting:
     key_value_heads: int | None = None
     norm: str = "layer"
     pre_norm: bool = False
+    embedding_norm: bool = False
     activation: str = "relu"
     positions: str = "sinusoidal"
     window: int | None = None
@@ -39,7 +40,7 @@ class Setting:
 
     def __str__(self) -> str:
         groups = f"{self.heads}heads" + f"by{self.key_value_heads}" * (self.key_value_heads is not None)
-        order = "pre" if self.pre_norm else "post"
+        order = ("pre" if self.pre_norm else "post") + "first" * self.embedding_norm
         window = "" if self.window is None else f"-window{self.window}"
         tied = "" if self.tied else "-untied"
         tied += "-qknorm" * self.qk_norm
@@ -247,6 +248,8 @@ class ByHand:
             elif self.setting.positions == "learned":
                 x = x + self[f"{name}.positions.table.weight"][position]
             xs.append(x)
+        if self.setting.embedding_norm and not name.startswith(("encoder", "decoder")):
+            xs = [self.normed(f"{name}.norm", x) for x in xs]
         return xs
 
     def encode(self, source: list[int]) -> tuple[Vectors, list[Tensor]]:
@@ -265,7 +268,7 @@ class ByHand:
     def masked(self, tokens: list[int]) -> tuple[Tensor, list[Tensor]]:
         """A masked language model's logits at each position; the norms and the head as in BERT's code."""
         xs = self.embed("embedding", tokens, scale=1.0)
-        if not self.setting.pre_norm:
+        if not self.setting.pre_norm and not self.setting.embedding_norm:
             xs = [self.normed("embedding.norm", x) for x in xs]
         xs, weights = self.stack("stack", xs, causal=False)
         kind = "gelu" if self.setting.activation == "swiglu" else self.setting.activation

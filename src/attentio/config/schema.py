@@ -155,6 +155,9 @@ class TransformerConfig:
     eps: what a norm adds to the variance. `--model.transformer.eps 1e-6`
     pre_norm: norms stand before each sub-layer, and once at the end; otherwise after each residual sum.
         `--model.transformer.pre_norm true`
+    embedding_norm: a norm stands behind the embedding too, so that tokens are as large in the residual sum as what is
+        added to them. Masked models and labellers without pre_norm always have it.
+        `--model.transformer.pre_norm true --model.transformer.embedding_norm true`
     activation: of the feed-forward layers. `--model.transformer.activation gelu`
     positions: how the model knows where a token stands; see `attentio.layers.positions`.
         `--model.transformer.positions rotary`
@@ -176,6 +179,7 @@ class TransformerConfig:
     norm: Literal["layer", "rms"] = "layer"
     eps: float = probability(1e-5)
     pre_norm: bool = False
+    embedding_norm: bool = False
     activation: Literal["relu", "gelu", "gelu-tanh", "silu", "swiglu"] = "relu"
     positions: Literal["sinusoidal", "learned", "rotary", "alibi", "t5", "none"] = "sinusoidal"
     qk_norm: bool = False
@@ -273,6 +277,8 @@ class MaskingConfig:
 
     rate: probability that an ordinary token is asked for; the same for every token, whatever the unit.
         `--masking.rate 0.3`
+    training_rate: the same in training alone, where more holes are more to learn from; dev and test are asked with
+        `rate` as ever. null for `rate`. `--masking.training_rate 0.3`
     mask: probability that MASK stands where a token is asked for. `--masking.mask 0.7`
     random: probability that a random ordinary token stands there; otherwise, 1 - mask - random, the token itself.
         `--masking.random 0.0`
@@ -283,6 +289,7 @@ class MaskingConfig:
     """
 
     rate: float = limited(lambda number: 0 < number <= 1, "above 0 and at most 1")(0.15)
+    training_rate: float | None = limited(lambda number: 0 < number <= 1, "above 0 and at most 1")(None)
     mask: float = probability(0.8)
     random: float = probability(0.1)
     unit: Literal["token", "word", "span"] = "token"

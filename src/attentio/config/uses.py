@@ -144,6 +144,11 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ("model.transformer.", lambda config: "transformer" in _parts(config), "Transformers"),
     ("model.transformer.scale_embedding", _pairs, "model.type encoder-decoder"),
     (
+        "model.transformer.embedding_norm",
+        lambda config: config.model.type == "causal-lm" or (not _pairs(config) and config.model.transformer.pre_norm),
+        "causal language models, and for masked ones and labellers with model.transformer.pre_norm true",
+    ),
+    (
         "model.transformer.max_length",
         lambda config: config.model.transformer.positions == "learned",
         "model.transformer.positions learned",

@@ -61,9 +61,8 @@ def masked_lm(config: ModelConfig, *, vocabulary: int, own: OwnCode = NO_CODE) -
     """BERT (Devlin et al. 2019): post-norm, a norm after the embedding too, first weights of deviation 0.02."""
     sizes, layers = config.transformer, config.encoder_layers
     tokens, output = nn.Embedding(vocabulary, sizes.width), Linear(sizes.width, vocabulary)
-    first_norm = None if sizes.pre_norm else _norm(config)
     model = MaskedLM(
-        _embedding(config, tokens, scale=1.0, norm=first_norm),
+        _embedding(config, tokens, scale=1.0, norm=_first_norm(config, bert=True)),
         _stack(config, own, layers, causal=False),
         activation="gelu" if sizes.activation == "swiglu" else sizes.activation,
         norm=_norm(config),
@@ -79,9 +78,8 @@ def labeller(config: ModelConfig, *, vocabulary: int, labels: int, own: OwnCode 
     """The encoder of `masked_lm` with an output layer of its own."""
     sizes, layers = config.transformer, config.encoder_layers
     tokens, output = nn.Embedding(vocabulary, sizes.width), Linear(sizes.width, labels)
-    first_norm = None if sizes.pre_norm else _norm(config)
-    stack = _stack(config, own, layers, causal=False)
-    model = Labeller(_embedding(config, tokens, scale=1.0, norm=first_norm), stack, output, dropout=config.dropout)
+    embedding = _embedding(config, tokens, scale=1.0, norm=_first_norm(config, bert=True))
+    model = Labeller(embedding, _stack(config, own, layers, causal=False), output, dropout=config.dropout)
     _initialise_language_model(model, layers)
     return model
 
@@ -90,7 +88,8 @@ def causal_lm(config: ModelConfig, *, vocabulary: int, own: OwnCode = NO_CODE) -
     """GPT-2 (Radford et al. 2019) where pre-norm, learned positions and gelu-tanh are chosen; no output bias."""
     sizes, layers = config.transformer, config.decoder_layers
     tokens, output = nn.Embedding(vocabulary, sizes.width), Linear(sizes.width, vocabulary, bias=False)
-    model = CausalLM(_embedding(config, tokens, scale=1.0), _stack(config, own, layers, causal=True), output)
+    embedding = _embedding(config, tokens, scale=1.0, norm=_first_norm(config, bert=False))
+    model = CausalLM(embedding, _stack(config, own, layers, causal=True), output)
     _initialise_language_model(model, layers)
     if sizes.tied:
         output.weight = tokens.weight
@@ -117,6 +116,12 @@ def _embedding(
     elif sizes.positions == "learned":
         positions = LearnedPositions(sizes.max_length, sizes.width)
     return TokenEmbedding(tokens, positions, scale=scale, norm=norm, dropout=config.dropout)
+
+
+def _first_norm(config: ModelConfig, *, bert: bool) -> nn.Module | None:
+    """Of the embedding, which BERT has where the norms come last."""
+    wanted = config.transformer.embedding_norm or (bert and not config.transformer.pre_norm)
+    return _norm(config) if wanted else None
 
 
 def _stack(

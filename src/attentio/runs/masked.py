@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from attentio.config.schema import Config
+from attentio.config.schema import Config, MaskingConfig
 from attentio.data.part import Part
 from attentio.errors import AttentioError
 from attentio.runs import documents
@@ -56,12 +57,30 @@ def learn(config: Config, train: Part) -> "Tokenizers[Tokenizer]":
 def corpus(
     config: Config, part: Part, tokenizers: Tokenizers[AnyTokenizer], *, seed: int, cache: "Cache | None" = None
 ) -> "Corpus":
+    masking = replace(config.masking, rate=config.masking.training_rate or config.masking.rate)
+    return _texts(config, masking, part, tokenizers, seed=seed, cache=cache)
+
+
+def questions(config: Config, part: Part, tokenizers: Tokenizers[AnyTokenizer]) -> "Corpus":
+    """The text with holes that is measured on, the same ones at every validation and evaluation."""
+    return _texts(config, config.masking, part, tokenizers, seed=0)
+
+
+def _texts(
+    config: Config,
+    masking: MaskingConfig,
+    part: Part,
+    tokenizers: Tokenizers[AnyTokenizer],
+    *,
+    seed: int,
+    cache: "Cache | None" = None,
+) -> "Corpus":
     from attentio.data.masked_texts import MaskedTexts
 
     return MaskedTexts(
         part.items,
         tokenizers.source,
-        masking=config.masking,
+        masking=masking,
         block=config.text.block,
         batch_tokens=config.training.batch_tokens,
         seed=seed,
@@ -79,7 +98,7 @@ def metrics(config: Config) -> list[str]:
 
 def validation(contents: Contents, dev: Part, say: Callable[[str], None]) -> "Callable[[nn.Module], Validation]":
     config = contents.config
-    return documents.validation(config, corpus(config, dev, contents.tokenizers, seed=0), say, _figures)
+    return documents.validation(config, questions(config, dev, contents.tokenizers), say, _figures)
 
 
 def _figures(found: "TokenScores") -> dict[str, float]:
@@ -94,7 +113,7 @@ def evaluate(run: MaskedRun, part: Part, bar: "Progress", *, pseudo_perplexity: 
     started = time.perf_counter()
     found, scores = None, []
     if run.config.data.train:
-        holes = corpus(run.config, part, Tokenizers(run.tokenizer, run.tokenizer), seed=0)
+        holes = questions(run.config, part, Tokenizers(run.tokenizer, run.tokenizer))
         batches = (holes.load(one, 0) for one in bar.track(holes.epoch_batches(0), description="holes"))
         found = score_tokens(run.model, batches)  # type: ignore[arg-type]
         scores.append(Score("masked-accuracy", found.accuracy, True, None))
