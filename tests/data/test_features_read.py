@@ -137,3 +137,5 @@ def test_the_survey_counts_features_by_themselves(tmp_path: Path) -> None:
     assert rows["source: letters that train lacks"] == ["", "0"]
     assert rows["features: words that train lacks"] == ["", "1"]
     assert any("in the features: 'PRS'" in note for note in found.notes)
+    (tmp_path / "a.tsv").write_text("walk\twalked\tV\tPST\ngo\tgo\tV\tPRS\n")
+    assert any("has the same features, 'V', which" in note for note in survey(config, *read_parts(config)).notes)

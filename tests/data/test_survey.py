@@ -44,6 +44,8 @@ def test_what_pairs_look_like_is_counted() -> None:
         "d.tsv has letters that a model of t.tsv cannot know, in the source: 'ñ'",
         "d.tsv has words that a model of t.tsv cannot know, in the target: 'z'",
     ]
+    words = surveyed([Pair("go", "went")], [Pair("do", "did")], target=SideConfig(tokenizer="whitespace"))
+    assert words.notes[-1].endswith("--text.target.tokenizer char spells it")
     kept = rows(surveyed(train, dev, normalize="none"))
     assert kept["texts with white space around them"] == ("3", "0")
 

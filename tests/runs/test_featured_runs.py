@@ -64,6 +64,7 @@ def test_every_verb_takes_the_features(folder: Path, attentio: Callable, tmp_pat
     assert attentio("align", run, given=b"abcd\td\tF\n").out.count("-") >= 1
     shown = attentio("look", run, "abcd", "--features", "F;Y", "--out", tmp_path / "page.html")
     assert shown.code == 0, shown.err
+    assert "with --features" in attentio("look", run, "abcd").err
     assert "abcd F;Y →" in (tmp_path / "page.html").read_text(encoding="utf-8")
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text("abcd\tF\n")

@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.runs.load import load
     from attentio.runs.places import outputs_folder
     from attentio.runs.tasks import options_for, task_of
-    from attentio.text.features import joined
+    from attentio.text.features import BETWEEN, joined
 
     check_text(arguments.text, "the text")
     suffix = arguments.out.suffix.lower() if arguments.out else ".png"
@@ -75,9 +75,11 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     trained = load(
         arguments.run, checkpoint=arguments.checkpoint, device=arguments.device, allow_code=arguments.allow_code
     )
-    text = arguments.text
+    text, known = arguments.text, getattr(trained, "features", ())
+    if known and not arguments.features and BETWEEN not in text:
+        raise AttentioError(f"{arguments.run} is trained with features; give those of the text with --features 'V;PST'")
     if arguments.features is not None:
-        if not getattr(trained, "features", ()):
+        if not known:
             raise AttentioError("--features is for models that are trained with them; leave it out")
         text = joined(text, arguments.features)
     given = {"beam": arguments.beam, "layer": arguments.layer, "head": arguments.head}

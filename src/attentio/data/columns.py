@@ -34,8 +34,7 @@ def column_rows(
     separator: a name or character of `data.separator`. `auto` is a tab; in a .csv file, whatever makes two columns of
     most of the first lines, or all of `columns` and `features`.
     columns: which, by their names in the first row, which is then no row, or numbers from 1; None for the only two.
-    features: a third column, likewise. Without `columns` the others are those called source and target, or the first
-        two.
+    features: a third column, likewise; without `columns` the others are called source and target, or the first two.
 
     Raises:
         AttentioError: as `file_lines`; it is not clear what separates; a quote is never closed; no column has the name.

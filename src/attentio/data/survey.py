@@ -48,6 +48,15 @@ def survey(config: Config, train: Part, dev: Part) -> Survey:
         if lacking:
             shown = " ".join(map(repr, lacking[:_MOST_SHOWN])) + (" .." if len(lacking) > _MOST_SHOWN else "")
             notes.append(f"{dev.name} has {kind} that a model of {train.name} cannot know, in the {what}: {shown}")
+            if side is config.text.target and _is_single_words(texts[0], side):
+                notes.append(
+                    "each target is one word, and words are its tokens; --text.target.tokenizer char spells it"
+                )
+    if config.data.features and len(same := {*FeaturesOf(train.items)}) == 1:
+        notes.append(
+            f"every source of {train.name} has the same features, {same.pop()!r}, which tell a model nothing; "
+            f"data.features is {config.data.features}, so look whether that column is meant, and whole"
+        )
     trimmed, composed = ("texts with white space around them", "texts that are not in NFC")
     if config.text.normalize == "nfc":
         trimmed, composed = ("texts trimmed of white space", "texts composed (Unicode NFC)")
@@ -96,6 +105,11 @@ def _sides(config: Config, parts: tuple[Part, Part]) -> list[tuple[str, SideConf
     if parts[0].featured:
         found.append(("features", SideConfig(tokenizer="whitespace"), [FeaturesOf(part.items) for part in parts]))
     return found
+
+
+def _is_single_words(texts: Iterable[str], side: SideConfig) -> bool:
+    """Whether words are the tokens and no text has two."""
+    return side.tokenizer == "whitespace" and not any(text.split()[1:] for text in texts)
 
 
 class _Look(NamedTuple):

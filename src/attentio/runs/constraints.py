@@ -44,7 +44,8 @@ class Constraints:
 
         Raises AttentioError for text that the vocabulary does not know, or that says twice what may be said once.
         """
-        prefix, *required = (_ids(read(text), tokenizer) for text in (self.prefix, *self.require))
+        prefix = _ids("prefix", read(self.prefix), tokenizer)
+        required = [_ids("require", read(word), tokenizer) for word in self.require]
         if [] in required:
             raise AttentioError(f"{self.require[required.index([])]!r} cannot be required; give a word")
         n = self.no_repeat_ngram
@@ -55,7 +56,10 @@ class Constraints:
         return TokenConstraints(prefix=prefix, required=[*distinct], no_repeat_ngram=n)
 
 
-def _ids(text: str, tokenizer: AnyTokenizer) -> list[int]:
+def _ids(name: str, text: str, tokenizer: AnyTokenizer) -> list[int]:
     ids = tokenizer.encode(text)
-    check_known(text, ids, tokenizer)
+    try:
+        check_known(text, ids, tokenizer)
+    except AttentioError as error:
+        raise AttentioError(f"{name} {text[:40]!r}: {error}") from None
     return ids
