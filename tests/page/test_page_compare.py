@@ -69,6 +69,8 @@ def test_a_head_is_pinned_and_others_compared_with_it(open_page: Open, seed: int
     tab = compared(open_page, view(weights, TEXT))
     tab.evaluate("attentio.app.set({layer: 1, head: 2})")
     tab.get_by_role("button", name="Pin what is shown").click()
+    settled(tab)
+    assert tab.locator(".moved").inner_text().endswith("choose another head to compare with above.")
     tab.evaluate("attentio.app.set({layer: 0, head: 0})")
     settled(tab)
     (one, old), (other, new), _ = tab.evaluate(GRIDS)

@@ -34,7 +34,15 @@ def test_a_lecture_has_large_type_and_all_of_a_head_on_one_screen(open_page: Ope
     head = tab.evaluate("attentio.app.state.head")
     tab.keyboard.press("[" if head else "]")  # heads are changed by keys as ever
     assert tab.evaluate("attentio.app.state.head") != head
+    tab.click("#tab-translation")
+    cell = tab.locator(".translation td").first
+    assert float(cell.evaluate("node => parseFloat(getComputedStyle(node).fontSize)")) >= 19
+    tab.click("#tab-arcs")
+    settled(tab)
+    large = tab.locator("#panel-arcs .scroller").evaluate("node => node.scrollHeight")
     tab.keyboard.press("l")
+    settled(tab)
+    assert tab.locator("#panel-arcs .scroller").evaluate("node => node.scrollHeight") < large
     assert tab.locator("#choices").is_visible()
 
 

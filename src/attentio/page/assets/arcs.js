@@ -6,7 +6,8 @@
 (() => {
   "use strict";
 
-  const LINE = 26, TOP = 34, MOST_LINES = 1500, SIZE = 14, STRIPE = 6, PACE = 900;  // PACE: milliseconds a query
+  const line = () => (attentio.app.state.lecture ? 32 : 26), size = () => (attentio.app.state.lecture ? 20 : 14);
+  const TOP = 34, MOST_LINES = 1500, STRIPE = 6, PACE = 900;  // PACE: milliseconds a query
 
   class Arcs {
     constructor(element, app) {
@@ -95,7 +96,7 @@
     }
 
     resize() {
-      const [rows, columns] = this.sides, tall = TOP + Math.max(rows.length + this.start, columns.length) * LINE + 10;
+      const [rows, columns] = this.sides, tall = TOP + Math.max(rows.length + this.start, columns.length) * line() + 10;
       this.spacer.style.height = `${tall}px`;
       this.scroller.style.height = `${Math.min(tall, Math.max(320, attentio.screen() * 0.72))}px`;
       const { clientWidth, clientHeight } = this.scroller;
@@ -126,13 +127,13 @@
       return [width / 2 - half, width / 2 + half];
     }
 
-    middle(side, at) { return TOP + (at + (side ? 0 : this.start) + 0.5) * LINE; }
+    middle(side, at) { return TOP + (at + (side ? 0 : this.start) + 0.5) * line(); }
 
     paint(pen, width, height, y) {
       const { app, sides } = this, [left, right] = this.edges(width), focus = this.focus();
       pen.rect(0, 0, width, height, app.color("panel"));
-      const first = (side) => Math.max(0, Math.floor((y - TOP) / LINE) - (side ? 0 : this.start));
-      const last = (side) => Math.min(sides[side].length, Math.ceil((y + height - TOP) / LINE) - (side ? 0 : this.start));
+      const first = (side) => Math.max(0, Math.floor((y - TOP) / line()) - (side ? 0 : this.start));
+      const last = (side) => Math.min(sides[side].length, Math.ceil((y + height - TOP) / line()) - (side ? 0 : this.start));
       const aside = 8 + this.stripes();
       pen.clip(0, TOP - 4, width, height - TOP + 4, () => {
         for (const { one, row, column, faded } of this.lines(first(0), last(0), focus)) {
@@ -147,7 +148,7 @@
           for (let at = first(side); at < last(side) && (side || at <= this.upTo()); at += 1) this.token(pen, side, at, y, side ? right : left, width, focus);
         }
       });
-      const head = { size: 12, color: app.color("soft") };
+      const head = { size: size() - 2, color: app.color("soft") };
       pen.rect(0, 0, width, TOP - 6, app.color("panel"));
       pen.text(left, 20, app.text("arcs.from"), { ...head, align: "right" });
       pen.text(right, 20, app.text("arcs.to"), head);
@@ -155,14 +156,14 @@
 
     token(pen, side, at, y, x, width, focus) {
       const { app } = this, share = this.shareOf(side, at, focus), chosen = focus?.side === side && focus.at === at;
-      const middle = this.middle(side, at) - y, text = attentio.pen.fitted(this.sides[side][at], SIZE, width * 0.3);
-      const wide = attentio.pen.width(text, SIZE, chosen) + 12;
+      const middle = this.middle(side, at) - y, text = attentio.pen.fitted(this.sides[side][at], size(), width * 0.3);
+      const wide = attentio.pen.width(text, size(), chosen) + 12;
       if (share > 0.001) {  // how much of the chosen token's attention is here
         pen.rect(side ? x - 2 : x - wide + 2, middle - 11, wide, 22, attentio.colours.cell(app, { code: 3, value: share }, app.group().keys).fill);
       }
       const { ink } = attentio.colours.cell(app, { code: 3, value: share }, app.group().keys);
       const color = chosen ? app.color("accent") : share > 0.001 ? ink : app.color(focus ? "soft" : "ink");
-      pen.text(side ? x + 4 : x - 4, middle + 5, text, { size: SIZE, align: side ? "left" : "right", bold: chosen, color });
+      pen.text(side ? x + 4 : x - 4, middle + 5, text, { size: size(), align: side ? "left" : "right", bold: chosen, color });
       this.heads.forEach((one, number) => {
         const { value } = this.weight(one.matrix, side, at, focus);
         if (!this.stripes() || !(value >= this.leastWeight())) return;
@@ -224,7 +225,7 @@
       const across = event.clientX - box.left, down = event.clientY - box.top;
       if (down < TOP - 4 || (across > left + 12 && across < right - 12)) return null;
       const side = across >= right - 12 ? 1 : 0;
-      const at = Math.floor((down + this.scroller.scrollTop - TOP) / LINE) - (side ? 0 : this.start);
+      const at = Math.floor((down + this.scroller.scrollTop - TOP) / line()) - (side ? 0 : this.start);
       return at >= 0 && at < this.sides[side].length ? { side, at } : null;
     }
 
@@ -297,7 +298,7 @@
       const focus = this.focus();
       if (!focus || this.hover) return;
       const middle = this.middle(focus.side, focus.at), { scrollTop } = this.scroller;
-      if (middle - LINE < scrollTop + TOP || middle + LINE > scrollTop + this.height) this.scroller.scrollTop = middle - this.height / 2;
+      if (middle - line() < scrollTop + TOP || middle + line() > scrollTop + this.height) this.scroller.scrollTop = middle - this.height / 2;
     }
 
     picture() {

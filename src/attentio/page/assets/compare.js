@@ -118,7 +118,8 @@
       const [queries, keys] = [app.pieces("query"), app.pieces("key")];
       const buttons = cells.slice(0, MOVED).map(({ i, j, more }) => app.element("button", { type: "button",
         text: `${app.quote(queries[i])} → ${app.quote(keys[j])} ${this.points(more)}`, on: { click: () => this.grids.show(this.scene(), [i, j]) } }));
-      this.moved.replaceChildren(app.element("span", { text: app.text("compare.share", { share: app.percent(total / after.rows) }) }), ...buttons);
+      this.moved.replaceChildren(app.element("span", { text: app.text("compare.share", { share: app.percent(total / after.rows) }) }),
+        app.element("span", { text: app.text(buttons.length ? "compare.most" : "compare.alike") }), ...buttons);
     }
 
     points(more) { return `${more < 0 ? "−" : "+"}${digits(100 * Math.abs(more))}`; }

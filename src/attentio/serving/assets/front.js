@@ -26,7 +26,7 @@
     clearTimeout(timer);
     asking?.abort();
     const text = typed(), mine = asking = new AbortController();
-    if (!text.trim()) { say(null); busy(false); return; }
+    if (!field.value.trim()) { say(null); busy(false); return; }
     say("waiting");
     failed.textContent = "";
     busy(true);
