@@ -107,8 +107,9 @@
       const bold = column === chosen.column, color = app.color(bold ? "accent" : "ink");
       const middle = left + (column + 0.5) * cell - x;
       const text = attentio.pen.fitted(columns[column], size, MOST_LABEL);
-      // Letters stand upright between longer ones, too.
-      if (upright || ([...text].length < 2 && attentio.pen.width(text, size, bold) <= cell - 2)) pen.text(middle, top - 9, text, { size, align: "center", bold, color });
+      // Letters stand upright between longer ones, too, but for the one that the end of such a one reaches over.
+      const letter = (at) => at < 0 || ([...columns[at]].length < 2 && attentio.pen.width(columns[at], size, at === chosen.column) <= cell - 2);
+      if (upright || (letter(column) && letter(column - 1))) pen.text(middle, top - 9, text, { size, align: "center", bold, color });
       else pen.text(middle + size * 0.3, top - 7, text, { size, angle: -45, bold, color });
     }
   }
