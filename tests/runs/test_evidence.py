@@ -80,7 +80,7 @@ def nudged(name: str, row: int, head: int, key: int, value: Tensor, more: float)
     return change
 
 
-@pytest.mark.parametrize(("model", "text"), KINDS, ids=str)
+@pytest.mark.parametrize(("model", "text"), KINDS, ids=range(len(KINDS)))
 def test_weight_times_gradient_is_what_the_output_loses_to_first_order(
     seed: int, model: dict[str, Any], text: str
 ) -> None:
