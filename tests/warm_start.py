@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import pkgutil
+import runpy
 import signal
 import socket
 import subprocess
@@ -106,7 +107,7 @@ def answer(connection: socket.socket) -> None:
 
 
 def be(words: list[str], folder: str, environment: dict[str, str], streams: list[int]) -> None:
-    """`attentio VERB ..`, `python -m attentio VERB ..` or `python -c CODE ..`."""
+    """`attentio VERB ..`, `python -m attentio VERB ..`, `python -c CODE ..` or `python FILE.py ..`."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -124,8 +125,11 @@ def be(words: list[str], folder: str, environment: dict[str, str], streams: list
 
         sys.argv, sys.path[0] = words, str(Path(program).parent)
         sys.exit(main(rest[2:] if rest[0] == "-m" else rest))
-    option, code, *rest = rest
-    assert option == "-c", words
+    if rest[0] != "-c":
+        sys.argv, sys.path[0] = rest, str(Path(rest[0]).parent)
+        runpy.run_path(rest[0], run_name="__main__")
+        return
+    _, code, *rest = rest
     sys.argv, sys.path[0] = ["-c", *rest], ""
     exec(compile(code, "<string>", "exec"), vars(sys.modules["__main__"]))
 

@@ -214,7 +214,7 @@ MISTYPED = {
     "translate g2p": "g2p: a preset, and no run; `attentio train g2p` makes one, runs/g2p",
     "translate runs/cmudct": "runs/cmudct: no such run; `attentio train` makes one, and `attentio models` lists those "
     "that come along; did you mean 'cmudict'?",
-    "look cmudict": "the following arguments are required: text; see attentio look --help",
+    "look cmudict": "give a text to look at, or --over-time for how the attention formed in training",
     "train g2p --model.hidden abc": "g2p.yaml or the command line: model.hidden must be a whole number, "
     "from 1 to 65,536; got 'abc'",
     "train g2p --evaluation.metrics we": "g2p.yaml or the command line: evaluation.metrics must be a list, such as "

@@ -150,7 +150,7 @@ def test_a_masked_model_fills_and_a_causal_one_goes_on(seed: int) -> None:
         ("encoder-decoder", "/translate", {}, "text must be a text, got nothing"),
         ("encoder-decoder", "/translate", {"text": " "}, "text: empty"),
         ("encoder-decoder", "/translate", {"text": "a\ud800"}, "half of a surrogate pair"),
-        ("encoder-decoder", "/translate", {"text": "a", "n_best": 4, "beam": 3}, "n_best must be a whole number"),
+        ("encoder-decoder", "/translate", {"text": "a", "n_best": 4, "beam": 3}, "n_best must be at most the beam"),
         ("encoder-decoder", "/translate", {"text": "a", "beams": 3}, "; did you mean 'beam'?"),
         ("masked-lm", "/fill", {"text": "ab"}, "no [MASK] in the text"),
         ("masked-lm", "/fill", {"text": "z[MASK]"}, "the model's vocabulary does not know 'z'"),

@@ -88,7 +88,7 @@ def test_heads_are_erased_and_layers_read_off(open_page: Open, seed: int) -> Non
         tab.click(f"#tab-{name}")
         with tab.expect_download() as saved:
             tab.get_by_label("Save this view as SVG").click()
-        assert len(re.findall("<text", saved.value.path().read_text())) > 20
+        assert len(re.findall("<text", saved.value.path().read_text())) > 5
 
 
 def test_pages_without_a_model_offer_neither(open_page: Open) -> None:

@@ -129,7 +129,7 @@ def test_constraints_are_options_of_the_command_line(toy, attentio: Callable) ->
         assert all(line.startswith("h") and "fed" in line and "bb" in line for line in (one, other))
     impossible = attentio("translate", toy.run, "--require", "z", given=b"abc\n")
     assert (impossible.code, impossible.out) == (2, "")
-    assert impossible.err.startswith("attentio: the model's vocabulary does not know 'z' (character 1)")
+    assert impossible.err.startswith("attentio: require 'z': the model's vocabulary does not know 'z' (character 1)")
 
 
 @pytest.mark.parametrize(

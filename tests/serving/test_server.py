@@ -353,7 +353,7 @@ def test_more_clients_than_the_process_may_open_files_are_no_harm(tmp_path) -> N
             crowd.append(server.connect())
         began = time.monotonic()
         assert [generate(server, max_tokens=2).status for _ in range(5)] == [200] * 5
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         before = server.count("process_cpu_seconds_total")
         time.sleep(1)
         assert server.count("process_cpu_seconds_total") - before < 0.5, "it does not spin"

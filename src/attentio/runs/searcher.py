@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from attentio.layers.packed import PackedWeights
 from attentio.layers.positions import LearnedPositions
 from attentio.memory import check_memory
 from attentio.models.encoder_decoder import EncoderDecoder
-from attentio.models.ensemble import Ensemble
 from attentio.models.pointer import PointerEncoderDecoder
 from attentio.models.protocols import LatentAttention
 from attentio.models.transformer import TransformerDecoder
@@ -33,10 +32,11 @@ EXTRA_OUTPUT_TOKENS = 10
 class Searcher:
     """A model, or several together, and the ids that begin, end, or may not be in an output.
 
-    members: the models. engine: what searches in place of `decoding.search`, where it can.
+    model: an `EncoderDecoder`, an `Ensemble`, or what reads in place of one. members: the models themselves.
+    engine: what searches in place of `decoding.search`, where it can.
     """
 
-    model: EncoderDecoder | Ensemble
+    model: Any
     members: Sequence[EncoderDecoder]
     begin: int
     end: int
@@ -89,7 +89,7 @@ class Searcher:
         attention: bool,
         each_step: Callable[[], None],
     ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
-        """As `_search`, for the sources that have room there."""
+        """As `search`, for the sources that have room there."""
         lengths = torch.tensor([len(source) for source in sources], dtype=torch.long)
         limits = self.longest(lengths, decoding.max_length_ratio)
         fit = (torch.maximum(lengths, limits + 1) <= engine.positions).nonzero().squeeze(1)
@@ -111,7 +111,7 @@ class Searcher:
             shares = iter(copied(self.model, read, said, self.begin))
             return [[one._replace(copied=next(shares)) for one in several] for several in found]
         if isinstance(self.model, LatentAttention):
-            weights = iter(attention_between(self.model, read, said, self.begin))
+            weights = iter(attention_between(cast(Any, self.model), read, said, self.begin))
             return [
                 [one._replace(weights=next(weights)[: len(one.tokens) + 1]) for one in several] for several in found
             ]

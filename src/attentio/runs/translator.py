@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Int
@@ -363,7 +363,7 @@ class Run(OneKind):
         found = []
         for model in (ReadOtherwise(self.model, ids), ReadOtherwise(self.model, read, erased=erased)):
             run = copy.copy(self)
-            run.searcher = replace(self.searcher, model=cast(Any, model), engine=None)
+            run.searcher = replace(self.searcher, model=model, engine=None)
             ((output,),) = run.candidates([text], beam=beam, attention=False, each_step=each_step)
             found.append((model, output))
         before, after = found
