@@ -208,7 +208,10 @@ MISTYPED = {
     "see attentio translate --help",
     "translate cmudict --max-length-ratio 0": "argument --max-length-ratio: must be a number above 0 and at most 1000, "
     "got '0'; see attentio translate --help",
-    "translate cmudict --beem 3": "translate does not know '--beem'; see attentio translate --help",
+    "translate cmudict --beem 3": "translate does not know '--beem'; see attentio translate --help; "
+    "did you mean '--beam'?",
+    "compare g2p --serch training.seed=1..3": "compare does not know '--serch'; see attentio compare --help; "
+    "did you mean '--search'?",
     "generate causal-lm x --temperature nan": "argument --temperature: must be a number from 0 to 1000, got 'nan'; "
     "see attentio generate --help",
     "translate g2p": "g2p: a preset, and no run; `attentio train g2p` makes one, runs/g2p",

@@ -12,6 +12,7 @@ from attentio.errors import AttentioError
 from attentio.layers.bfloat16 import Bfloat16Linear, in_bfloat16
 from attentio.layers.linear import Linear
 from attentio.layers.packed import PackedWeights
+from attentio.runs.build import parameters_of
 
 supported = pytest.mark.skipif(
     not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this processor has no instructions for bfloat16"
@@ -43,6 +44,7 @@ def test_a_copy_is_rounded_and_the_output_layer_is_not(seed: int) -> None:
     assert kinds.count(Linear) == 1
     assert rounded.output is model.output
     assert kinds.count(Bfloat16Linear) == [type(module) for module in model.modules()].count(Linear) - 1
+    assert parameters_of(rounded) == parameters_of(model)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 

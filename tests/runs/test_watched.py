@@ -52,7 +52,7 @@ def test_a_resumed_run_has_each_moment_once_and_learns_what_it_would_have_learnt
     assert losses[0] == losses[1]
     assert not (plain / "watched").exists()
 
-    kept = dict(over_time(run))
+    kept = dict(over_time(run, run))
     assert list(kept) == [0, 2, 4, 6]
     pairs = [line.split("\t") for line in (tmp_path / "dev.tsv").read_text().splitlines()]
     pairs = list({source: (source, target) for source, target in pairs}.values())[:2]
@@ -102,7 +102,7 @@ def test_every_kind_of_model_is_watched_and_shown(tmp_path: Path, seed: int, mod
     with torch.inference_mode():
         for step in (0, 1):
             keep(step)
-    kept = dict(over_time(tmp_path))
+    kept = dict(over_time(tmp_path, tmp_path))
     assert len(kept) == 2
     assert kept[1].tokens is not None
     assert max(map(len, kept[1].tokens)) <= watched.LONGEST
@@ -119,7 +119,7 @@ def test_long_trainings_keep_few_moments_evenly_and_the_last(tmp_path: Path, mon
     with torch.inference_mode():
         for step in range(0, 110, 10):
             keep(step)
-            there = [each for each, _ in over_time(tmp_path)]
+            there = [each for each, _ in over_time(tmp_path, tmp_path)]
             assert (there[0], there[-1]) == (0, step)
             assert len(there) <= 4 + 2
     assert there == [0, 40, 80, 100]

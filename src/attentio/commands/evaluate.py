@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     trained = load(
         arguments.run, checkpoint=arguments.checkpoint, device=arguments.device, allow_code=arguments.allow_code
     )
-    trained = with_engine(trained, arguments.engine)
+    model, trained = trained.model, with_engine(trained, arguments.engine)
     config, task = trained.config, task_of(trained.config)
     metrics = None if arguments.metrics is None else arguments.metrics.split(",")
     given = {
@@ -116,7 +116,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         "data": part.name,
         "checkpoint": arguments.checkpoint,
         "skipped_lines": len(part.skipped),
-        "parameters": parameters_of(trained.model),
+        "parameters": parameters_of(model),
         **found.facts,
     }
     earlier = _set_aside(folder)
@@ -131,7 +131,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
     if found.calibration:
         facts = {"data": part.name, "beam": found.facts["beam"], "checkpoint": arguments.checkpoint}
-        written.append(save_calibration(folder / NAME, found.calibration, trained.model, **facts))
+        written.append(save_calibration(folder / NAME, found.calibration, model, **facts))
 
     table = Console(emoji=False, highlight=False)
     notes = [f"{part.name}: {found.summary}"]

@@ -126,7 +126,7 @@ def _over_time(arguments: argparse.Namespace) -> int:
     if out.suffix.lower() not in PAGES:
         raise AttentioError(f"{out}: a page is written as .html")
     folder = resolve(arguments.run)
-    page = over_time(dict(kept(folder)), begin=SPECIAL_TOKENS[BOS], title=folder.resolve().name)
+    page = over_time(dict(kept(folder, arguments.run)), begin=SPECIAL_TOKENS[BOS], title=folder.resolve().name)
     print(said(f"wrote {page.save(out)}"))
     return 0
 

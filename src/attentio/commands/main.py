@@ -8,6 +8,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -156,9 +157,19 @@ def _run_verb(argv: Sequence[str]) -> int:
                 )
             subparser.add_argument("--traceback", action="store_true", help="show all of an error of attentio itself")
     arguments, rest = parser.parse_known_args(argv)  # leaves if no verb is asked
-    if rest and not verb.TAKES_OVERRIDES:
-        raise AttentioError(f"{arguments.verb} does not know {rest[0]!r}; see attentio {arguments.verb} --help")
+    options = subparsers.choices[arguments.verb]._option_string_actions
+    for word in rest:
+        near = did_you_mean(word, options)
+        if not verb.TAKES_OVERRIDES or (near and near == did_you_mean(word, [*options, *_keys()]) and "." not in word):
+            raise AttentioError(f"{arguments.verb} does not know {word!r}; see attentio {arguments.verb} --help{near}")
     return int(verb.run(arguments, rest))
+
+
+def _keys() -> list[str]:
+    """The configuration's keys outside of any section, as options."""
+    from attentio.config.schema import Config
+
+    return [f"--{field.name}" for field in fields(Config)]
 
 
 class _Closed(io.TextIOBase):

@@ -126,7 +126,6 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     )
     if (arguments.prefix or arguments.require or arguments.no_repeat_ngram) and arguments.engine not in OWN:
         raise AttentioError("--engine searches freely; leave it, or --prefix, --require and --no-repeat-ngram, out")
-    trained = with_engine(trained, arguments.engine)
     n_best, beam = arguments.n_best or 1, arguments.beam or trained.config.decoding.beam
     if not arguments.sample and n_best > beam:
         raise AttentioError(f"--n-best {n_best} needs a --beam of at least as many; the beam is {beam}")
@@ -136,6 +135,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
         path = outputs_folder(arguments.run, "evaluation") / CALIBRATION / NAME
         doubt = Doubt(load_calibration(path, trained.model), float(arguments.doubtful))
+    trained = with_engine(trained, arguments.engine)
     check = check_featured if trained.features else None
     lines = read_sources(sys.stdin.buffer, "<stdin>", bad_lines=arguments.bad_lines, check=check)
     at_a_time = 1 if sys.stdin.isatty() else LINES_AT_A_TIME

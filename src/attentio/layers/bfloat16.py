@@ -20,13 +20,10 @@ class Bfloat16Linear(nn.Module):
     Sums are in float32. A rounded number is off by 1/512 of itself at most.
     """
 
-    weight: Tensor
-    bias: Tensor | None
-
     def __init__(self, layer: Linear) -> None:
         super().__init__()
-        self.register_buffer("weight", layer.weight.detach().bfloat16())
-        self.register_buffer("bias", None if layer.bias is None else layer.bias.detach().bfloat16())
+        self.weight, bias = _rounded(layer.weight), layer.bias
+        self.bias = None if bias is None else _rounded(bias)
 
     def forward(
         self, inputs: Float[Tensor, "*batch inputs"], packed: PackedWeights | None = None
@@ -52,9 +49,13 @@ def in_bfloat16(model: Model, *, but: nn.Module) -> Model:
         raise AttentioError(f"bfloat16 is used on a CPU only, and the model is on {device}; give --device cpu")
     if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         raise AttentioError("this processor has no instructions for bfloat16")
-    rounded = copy.deepcopy(model, {id(but): but})
+    rounded = copy.deepcopy(model, {id(kept): kept for kept in (but, *but.parameters())})
     for module in list(rounded.modules()):
         for name, child in module.named_children():
             if type(child) is Linear and child is not but:
                 setattr(module, name, Bfloat16Linear(child))
     return rounded
+
+
+def _rounded(parameter: Tensor) -> nn.Parameter:
+    return nn.Parameter(parameter.detach().bfloat16(), requires_grad=False)

@@ -24,6 +24,14 @@ class Looking(NamedTuple):
     keys: Float[Tensor, "sentences source features"]
     sentence: Int[Tensor, "rows"]
 
+    @classmethod
+    def of_steps(
+        cls, queries: Float[Tensor, "sentences steps features"], keys: Float[Tensor, "sentences source features"]
+    ) -> "Looking":
+        """Every step of each sentence looks at the sentence's own keys."""
+        sentence = torch.arange(len(queries), device=queries.device).repeat_interleave(queries.shape[1])
+        return cls(queries.flatten(0, 1), keys, sentence)
+
     def features(self) -> Float[Tensor, "rows source features"]:
         """tanh(S [s_i; h_j]), whose columns of S have been multiplied already."""
         return (self.queries[:, None] + self.keys[self.sentence]).tanh()

@@ -112,7 +112,7 @@ class HardDecoder(RecurrentDecoder):
         tables = self.transitions.tables(states, source.moves, source.lengths)
         said = target.roll(-1, dims=1)  # the last position's has no influence
         priors, _ = self._forward(tables, self._emissions(states, source, said, torch.ones_like(said).bool()))
-        found = mixture(self._looking(self.of_state(states), source), self.output, priors.flatten(0, 1))
+        found = mixture(Looking.of_steps(self.of_state(states), source.keys), self.output, priors.flatten(0, 1))
         return found.log_probs.unflatten(0, target.shape)
 
     def posterior(
@@ -142,7 +142,7 @@ class HardDecoder(RecurrentDecoder):
         """Read `token` and score the next one; the weights are p(a_i | y_<i), what these scores are weighted with."""
         source, before = state.source, state.prior
         if state.queries is not None and state.normalisers is not None:
-            looking = self._looking(state.queries, source)
+            looking = Looking.of_steps(state.queries, source.keys)
             said = emission(looking, self.output, token.flatten(), state.normalisers.flatten(0, 1))
             before = (before + said.view_as(before)).log_softmax(-1)
         embedded = self.dropout(self.embedding(token))
@@ -150,16 +150,12 @@ class HardDecoder(RecurrentDecoder):
         states = self.dropout(view.current)
         prior = self.transitions.prior(before, self.transitions.tables(states, source.moves, source.lengths))
         queries = self.of_state(states, recurrent.loop.packed)
-        found = mixture(self._looking(queries, source), self.output, prior.flatten(0, 1))
+        found = mixture(Looking.of_steps(queries, source.keys), self.output, prior.flatten(0, 1))
         state = HardState(recurrent, source, prior, queries, found.normalisers.view_as(prior))
         return Step(found.log_probs.unflatten(0, token.shape), prior.exp() if need_weights else None, state)
 
     def _source(self, memory: Memory) -> HardSource:
         return HardSource(self.transitions.keys(memory.outputs), self.of_memory(memory.outputs), memory.lengths)
-
-    def _looking(self, queries: Float[Tensor, "batch steps hidden"], source: HardSource) -> Looking:
-        sentence = torch.arange(len(queries), device=queries.device).repeat_interleave(queries.shape[1])
-        return Looking(queries.flatten(0, 1), source.keys, sentence)
 
     def _emissions(
         self, states: Tensor, source: HardSource, said: Tensor, asked: Bool[Tensor, "batch target"]

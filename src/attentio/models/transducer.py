@@ -67,7 +67,7 @@ class TransducerDecoder(RecurrentDecoder):
         said = target.roll(-1, dims=1)  # the last position's has no influence
         every = torch.ones_like(said).bool()
         arrived, _ = self._forward(self._saying(memory, target, said, every), every)
-        looking = self._looking(self.of_state(states), tape)
+        looking = Looking.of_steps(self.of_state(states), tape.keys)
         return speak(looking, self._edits(), tape, arrived.flatten(0, 1)).log_probs.unflatten(0, target.shape)
 
     def posterior(
@@ -97,13 +97,13 @@ class TransducerDecoder(RecurrentDecoder):
         """Read `token` and score the next one; the weights are where it is said, before it is known which it is."""
         tape, edits, arrived = state.source, self._edits(), state.prior
         if state.queries is not None and state.normalisers is not None:
-            looking = self._looking(state.queries, tape)
+            looking = Looking.of_steps(state.queries, tape.keys)
             edited = said_before(looking, edits, tape, token.flatten(), state.normalisers.flatten(0, 1))
             arrived, _ = arriving(arrived, *(part.view_as(arrived) for part in edited))
         embedded = self.dropout(self.embedding(token))
         view, _, recurrent = self._advance(embedded, self.layers[0].project(embedded), state.recurrent)
         queries = self.of_state(self.dropout(view.current), recurrent.loop.packed)
-        found = speak(self._looking(queries, tape), edits, tape, arrived.flatten(0, 1))
+        found = speak(Looking.of_steps(queries, tape.keys), edits, tape, arrived.flatten(0, 1))
         passed, speaking, normalisers = (part.view_as(arrived) for part in found[1:])
         state = HardState(recurrent, tape, passed, queries, normalisers)
         return Step(found.log_probs.unflatten(0, token.shape), speaking if need_weights else None, state)
@@ -115,10 +115,6 @@ class TransducerDecoder(RecurrentDecoder):
     def _edits(self) -> Edits:
         layers = (self.output, self.substitution, self.silent)
         return Edits(torch.cat([each.weight for each in layers]), torch.cat([each.bias for each in layers]), self.end)
-
-    def _looking(self, queries: Float[Tensor, "batch steps hidden"], tape: Tape) -> Looking:
-        sentence = torch.arange(len(queries), device=queries.device).repeat_interleave(queries.shape[1])
-        return Looking(queries.flatten(0, 1), tape.keys, sentence)
 
     def _saying(self, memory: Memory, target: Tensor, labels: Tensor, asked: Bool[Tensor, "batch target"]) -> Saying:
         """Of the asked labels; 0 for the others."""

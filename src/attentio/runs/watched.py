@@ -100,11 +100,11 @@ class Watched:
         return seen.joined()
 
 
-def over_time(run: Path) -> list[tuple[int, Seen]]:
-    """What was kept, by updates. AttentioError where nothing was."""
+def over_time(run: Path, called: str | Path) -> list[tuple[int, Seen]]:
+    """What was kept, by updates. AttentioError, which calls the run so, where nothing was."""
     found = [(step, Seen.load(path)) for step, path in _kept(run / FOLDER)]
     if not found:
-        raise AttentioError(f"{run} has no attention over time; train another run with --training.watch 3")
+        raise AttentioError(f"{called} has no attention over time; train another run with --training.watch 3")
     return found
 
 
