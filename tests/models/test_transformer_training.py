@@ -15,7 +15,7 @@ from small_transformers import (
 )
 from torch.nn import functional as F
 
-from attentio.training.loss import linear_cross_entropy
+from attentio.training.cross_entropy import linear_cross_entropy
 
 EVERY_SETTING = pytest.mark.parametrize("setting", SETTINGS, ids=str)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from attentio.training import linear_loss as module
-from attentio.training.loss import linear_cross_entropy
+from attentio.training.cross_entropy import linear_cross_entropy
 
 POSITIONS, FEATURES, VOCABULARY, PAD = 13, 5, 7, 2
 

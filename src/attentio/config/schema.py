@@ -312,6 +312,8 @@ class Recipe:
     decay: what follows (see `attentio.training.schedule`). `--training.decay linear`
     weight_decay: of matrices, as AdamW has it. `--training.weight_decay 0.01`
     label_smoothing: probability that is spread over all tokens. `--training.label_smoothing 0.0`
+    r_drop: each batch goes through the model twice, with other dropout, and how far the two answers are apart joins the
+        loss with this weight (Liang et al. 2021); an update takes twice as long. `--training.r_drop 5.0`
     clip: largest norm of the gradient. `--training.clip 5.0`
     average: decay of a moving average of the weights, which is then what is validated and used; 0 for none.
         `--training.average 0.999`
@@ -332,6 +334,7 @@ class Recipe:
     decay: Decay = "cosine"
     weight_decay: float = up_to_a_million(0.0)
     label_smoothing: float = dropped(0.1)
+    r_drop: float = up_to_a_million(0.0)
     clip: float = above_0(1.0)
     average: float = below_1(0.0)
     validate_every: int = updates(1000)

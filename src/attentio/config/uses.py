@@ -140,6 +140,12 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
         "models with attention",
     ),
     ("training.label_smoothing", lambda config: not config.model.has_own_likelihood, _WITH_LOGITS),
+    (
+        "training.r_drop",
+        lambda config: config.model.dropout > 0,
+        "models with dropout",
+    ),
+    ("training.r_drop", lambda config: not config.model.copy, "models without model.copy"),
     ("model.reach", lambda config: config.model.score == "location", "model.score location"),
     ("model.transformer.", lambda config: "transformer" in _parts(config), "Transformers"),
     ("model.transformer.scale_embedding", _pairs, "model.type encoder-decoder"),

@@ -46,10 +46,10 @@ def read_teachers(config: Config, allow_code: Files = ()) -> list[Contents]:
     teachers = config.teacher.split(",")
     found = [read(one, device="cpu", allow_code=allow_code)._replace(path=Path(one)) for one in teachers]
     for model in (config.model, *(one.config.model for one in found)):
-        if model.has_own_likelihood:
+        if model.copy:
             raise AttentioError(
-                "teacher: a model with a hard attention, a transducer or model.copy has no logits to learn or to "
-                "teach; give --training.distill sequences"
+                "teacher: with model.copy there are tokens of the source alone, of which others know nothing; give "
+                "--training.distill sequences"
             )
     for one in found:
         if one.config.model.type != config.model.type:

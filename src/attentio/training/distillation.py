@@ -1,6 +1,6 @@
 """How far a model's probabilities are from its teachers'."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from attentio.layers.product import product
-from attentio.models.protocols import Trainable
+from attentio.models.protocols import Likelihood, Trainable
 from attentio.training.linear_loss import linear_loss
 
 
@@ -19,7 +19,7 @@ class Teaching:
     """
 
     def __init__(self, teachers: Sequence[nn.Module], *, weight: float) -> None:
-        self.teachers = [cast(Trainable, teacher.eval().requires_grad_(False)) for teacher in teachers]
+        self.teachers = [teacher.eval().requires_grad_(False) for teacher in teachers]
         self.weight = weight
 
     def divergence(
@@ -33,15 +33,39 @@ class Teaching:
 
         log P = 1/M sum over the M teachers of log P_m - log Z, as several runs answer together.
         """
-        with torch.no_grad():
-            theirs = [(teacher.output, teacher.features(*inputs)[asked]) for teacher in self.teachers]
+        taught = self._answers(asked, inputs)
 
         def of_logits(logits: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
-            each = [product(found[rows].to(out.weight.dtype), out.weight, out.bias) for out, found in theirs]
-            taught = torch.stack([one.log_softmax(-1) for one in each]).mean(0).log_softmax(-1)
-            ours, wanted = logits.log_softmax(-1), taught.exp()
-            return (wanted * (taught - ours)).sum(), ours.exp_().sub_(wanted)
+            theirs, ours = taught(rows), logits.log_softmax(-1)
+            wanted = theirs.exp()
+            return (wanted * (theirs - ours)).sum(), ours.exp_().sub_(wanted)
 
         out = model.output
         with torch.autocast(features.device.type, enabled=False):
             return linear_loss(features, out.weight, out.bias, of_logits)
+
+    def divergence_of(
+        self, log_probs: Float[Tensor, "positions vocab"], asked: Tensor, inputs: Sequence[Tensor]
+    ) -> Float[Tensor, ""]:
+        """The same of a model that gives log-probabilities itself."""
+        theirs = self._answers(asked, inputs)(slice(None))
+        return (theirs.exp() * (theirs - log_probs)).sum()
+
+    def _answers(self, asked: Tensor, inputs: Sequence[Tensor]) -> Callable[[slice], Tensor]:
+        """log P of some of the positions that are asked for."""
+        with torch.no_grad():
+            each = [_answer(teacher, asked, inputs) for teacher in self.teachers]
+        return lambda rows: torch.stack([answer(rows) for answer in each]).mean(0).log_softmax(-1)
+
+
+def _answer(teacher: nn.Module, asked: Tensor, inputs: Sequence[Tensor]) -> Callable[[slice], Tensor]:
+    if isinstance(teacher, Likelihood):
+        log_probs = teacher(*inputs)[asked]
+        return lambda rows: log_probs[rows]
+    model = cast(Trainable, teacher)
+    features, out = model.features(*inputs)[asked], model.output
+
+    def answer(rows: slice) -> Tensor:
+        return product(features[rows].to(out.weight.dtype), out.weight, out.bias).log_softmax(-1)
+
+    return answer

@@ -120,7 +120,9 @@ class Trainer:
         groups = [{"params": products, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
         # Fabric's wrapper of the objective holds precision and, on several devices, the exchange of gradients.
-        objective = Objective(model, label_smoothing=recipe.label_smoothing, never=never, teaching=teaching)
+        objective = Objective(
+            model, label_smoothing=recipe.label_smoothing, never=never, r_drop=recipe.r_drop, teaching=teaching
+        )
         self.objective, self.optimizer = fabric.setup(objective, optimizer)  # moves the model to its device
         self.average = WeightAverage(model, recipe.average) if recipe.average else None
         self.progress = Progress()
