@@ -50,7 +50,14 @@ def test_greedy_search_there_says_and_looks_at_the_same(options: dict[str, Any],
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("positions", "alibi"), ("positions", "t5"), ("window", 3), ("encoder", "recurrent"), ("decoder", "recurrent")],
+    [
+        ("positions", "alibi"),
+        ("positions", "t5"),
+        ("activation", "relu-squared"),
+        ("window", 3),
+        ("encoder", "recurrent"),
+        ("decoder", "recurrent"),
+    ],
 )
 def test_what_it_cannot_hold_is_refused_by_name(option: str, value: Any) -> None:
     parts = {"encoder": "transformer", "decoder": "transformer"}

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from attentio.huggingface.directory import read
 
-ACTIVATIONS = ["relu", "gelu", "gelu_new", "silu"]
+ACTIVATIONS = ["relu", "relu2", "gelu", "gelu_new", "silu"]
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from attentio.decoding.search import Hypothesis, search
 from attentio.huggingface.directory import read, write
 from attentio.text.tokenizer import BOS, EOS, MASK, PAD, UNK, Tokenizer
 
-ACTIVATIONS = ["relu", "gelu", "gelu-tanh", "silu"]
+ACTIVATIONS = ["relu", "relu-squared", "gelu", "gelu-tanh", "silu"]
 OPTIONS: list[dict[str, Any]] = [{}, {"tied": False}, {"eps": 0.1}, *({"activation": name} for name in ACTIVATIONS)]
 
 

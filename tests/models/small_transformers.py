@@ -43,7 +43,7 @@ def draw_setting() -> Setting:
         norm=one("layer", "rms"),
         pre_norm=one(True, False),
         embedding_norm=one(True, False),
-        activation=one("relu", "gelu", "gelu-tanh", "swiglu"),
+        activation=one("relu", "relu-squared", "gelu", "gelu-tanh", "swiglu"),
         positions=one("sinusoidal", "learned", "rotary", "alibi", "t5", "none"),
         window=one(None, 0, 1, 3, 20),
         tied=one(True, False),

@@ -90,6 +90,8 @@ def t5_bucket(distance: int, *, causal: bool) -> int:
 def activated(x: Tensor, kind: str) -> Tensor:
     if kind == "relu":
         return torch.maximum(x, torch.zeros_like(x))
+    if kind == "relu-squared":  # So et al. 2021
+        return torch.maximum(x, torch.zeros_like(x)) ** 2
     if kind == "gelu":  # Hendrycks and Gimpel 2016
         return x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))
     assert kind == "gelu-tanh"

@@ -180,7 +180,7 @@ class TransformerConfig:
     eps: float = probability(1e-5)
     pre_norm: bool = False
     embedding_norm: bool = False
-    activation: Literal["relu", "gelu", "gelu-tanh", "silu", "swiglu"] = "relu"
+    activation: Literal["relu", "relu-squared", "gelu", "gelu-tanh", "silu", "swiglu"] = "relu"
     positions: Literal["sinusoidal", "learned", "rotary", "alibi", "t5", "none"] = "sinusoidal"
     qk_norm: bool = False
     max_length: int = tokens(512)
@@ -309,6 +309,7 @@ class Recipe:
     accumulate: batches for one update. `--training.accumulate 4`
     learning_rate: its peak, after the warm-up. `--training.learning_rate 0.0005`
     warmup: updates over which the learning rate climbs to its peak. `--training.warmup 1000`
+    beta2: of AdamW: how long it remembers squared gradients. `--training.beta2 0.95`
     decay: what follows (see `attentio.training.schedule`). `--training.decay linear`
     weight_decay: of matrices, as AdamW has it. `--training.weight_decay 0.01`
     label_smoothing: probability that is spread over all tokens. `--training.label_smoothing 0.0`
@@ -331,6 +332,7 @@ class Recipe:
     accumulate: int = whole(1, 10**6)(1)
     learning_rate: float = above_0(1e-3)
     warmup: int = updates_or_none(400)
+    beta2: float = below_1(0.98)
     decay: Decay = "cosine"
     weight_decay: float = up_to_a_million(0.0)
     label_smoothing: float = dropped(0.1)

@@ -145,12 +145,14 @@ def _options(stack: TransformerStack) -> dict[str, Any]:
         raise _refusal("model.normalize", repr(block.self_attention.normalize), "softmax")
     if block.self_attention.qk_norm is not None:
         raise _refusal("model.transformer.qk_norm", "true", "false")
+    if (activation := block.feed_forward.activation) not in _ACTIVATIONS:
+        raise _refusal("model.transformer.activation", activation, ", ".join(_ACTIVATIONS))
     rotary = {} if stack.rotary is None else {"rotary_dim": stack.rotary.head_features, "rotary_interleave": False}
     return {
         "num_layers": len(stack.blocks),
         "num_heads": block.self_attention.heads,
         "pre_norm": block.pre_norm,
-        "activation": _ACTIVATIONS[block.feed_forward.activation],
+        "activation": _ACTIVATIONS[activation],
         "ffn_glu": block.feed_forward.gate is not None,
         "rms_norm": isinstance(block.feed_forward_norm, nn.RMSNorm),
         **rotary,

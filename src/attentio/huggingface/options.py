@@ -16,6 +16,7 @@ from attentio.layers.transformer_stack import TransformerStack
 
 ACTIVATIONS: dict[str, Activation] = {
     "relu": "relu",
+    "relu2": "relu-squared",
     "gelu": "gelu",
     "gelu_python": "gelu",
     "gelu_new": "gelu-tanh",
@@ -26,7 +27,13 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 """By their names."""
 
-ACTIVATION_NAMES = {"relu": "relu", "gelu": "gelu", "gelu-tanh": "gelu_new", "silu": "silu"}
+ACTIVATION_NAMES = {
+    "relu": "relu",
+    "relu-squared": "relu2",
+    "gelu": "gelu",
+    "gelu-tanh": "gelu_new",
+    "silu": "silu",
+}
 """Theirs by ours."""
 
 

@@ -9,17 +9,18 @@ from torch.nn import functional as F
 from attentio.layers.linear import Linear
 from attentio.layers.packed import PackedWeights
 
-Activation = Literal["relu", "gelu", "gelu-tanh", "silu", "swiglu"]
+Activation = Literal["relu", "relu-squared", "gelu", "gelu-tanh", "silu", "swiglu"]
 
 
 class FeedForward(nn.Module):
     """down(activation(up(x))), the same at every position.
 
-    relu        max(0, x)                     Vaswani et al. 2017, equation 2
-    gelu        x Phi(x)                      Hendrycks & Gimpel 2016, as BERT
-    gelu-tanh   its approximation by tanh     as GPT-2
-    silu        x sigmoid(x)                  Hendrycks & Gimpel 2016; Marian's "swish"
-    swiglu      down(silu(gate(x)) * up(x))   Shazeer 2020, equation 6; with biases where `bias`
+    relu           max(0, x)                     Vaswani et al. 2017, equation 2
+    relu-squared   max(0, x)^2                   So et al. 2021, "Primer", section 4.1
+    gelu           x Phi(x)                      Hendrycks & Gimpel 2016, as BERT
+    gelu-tanh      its approximation by tanh     as GPT-2
+    silu           x sigmoid(x)                  Hendrycks & Gimpel 2016; Marian's "swish"
+    swiglu         down(silu(gate(x)) * up(x))   Shazeer 2020, equation 6; with biases where `bias`
     """
 
     def __init__(self, width: int, hidden: int, *, activation: Activation, bias: bool = True) -> None:
@@ -43,6 +44,8 @@ def activate(hidden: Float[Tensor, "..."], activation: Activation) -> Float[Tens
     """An activation that needs no gate."""
     if activation == "relu":
         return F.relu(hidden)
+    if activation == "relu-squared":
+        return F.relu(hidden).square()
     if activation == "silu":
         return F.silu(hidden)
     return F.gelu(hidden, approximate="tanh" if activation == "gelu-tanh" else "none")

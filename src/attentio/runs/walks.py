@@ -314,7 +314,8 @@ def _added(block: TransformerBlock, one: Sublayer, x: Vector, made: Vector, symb
 def _feed_forward_code(layer: FeedForward, read: str) -> str:
     if layer.activation == "swiglu":
         return f"W₂ (silu(G {read} + g) · (W₁ {read} + b₁)) + b₂"
-    return f"W₂ {layer.activation.replace('-tanh', '')}(W₁ {read} + b₁) + b₂"
+    name = {"gelu-tanh": "gelu", "relu-squared": "relu²"}.get(layer.activation, layer.activation)
+    return f"W₂ {name}(W₁ {read} + b₁) + b₂"
 
 
 def _embedding_code(embedding: TokenEmbedding) -> str:

@@ -118,7 +118,7 @@ class Trainer:
         products = [parameter for parameter in learnt if parameter.ndim > 1]
         vectors = [parameter for parameter in learnt if parameter.ndim <= 1]
         groups = [{"params": products, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
+        optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, recipe.beta2), fused=True)
         # Fabric's wrapper of the objective holds precision and, on several devices, the exchange of gradients.
         objective = Objective(
             model, label_smoothing=recipe.label_smoothing, never=never, r_drop=recipe.r_drop, teaching=teaching
