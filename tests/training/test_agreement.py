@@ -13,7 +13,7 @@ from attentio.config.schema import ModelConfig
 from attentio.data.batches import IGNORE_INDEX
 from attentio.models.presets import recurrent_encoder, transducer
 from attentio.text.tokenizer import PAD
-from attentio.training import linear_loss as module
+from attentio.training import agreement, linear_loss
 from attentio.training.agreement import agreeing_cross_entropy
 from attentio.training.cross_entropy import linear_cross_entropy
 from attentio.training.distillation import Teaching
@@ -28,11 +28,12 @@ def both_ways(log_p: Tensor, log_q: Tensor) -> Tensor:
     )
 
 
-@pytest.mark.parametrize("rows", [2, 512])
+@pytest.mark.parametrize("rows", [2, 6, 512])
 def test_the_loss_and_its_gradients_are_those_of_the_formula(
     seed: int, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ROWS_AT_A_TIME", rows)
+    for each in (agreement, linear_loss):
+        monkeypatch.setattr(each, "ROWS_AT_A_TIME", rows)
     inputs = [
         torch.randn(shape, dtype=torch.float64, requires_grad=True)
         for shape in ((POSITIONS, FEATURES), (POSITIONS, FEATURES), (VOCABULARY, FEATURES), (VOCABULARY,))

@@ -4,8 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from attentio.training.cross_entropy import of_smoothed
-from attentio.training.linear_loss import linear_loss
+from attentio.training.linear_loss import ROWS_AT_A_TIME, linear_loss
 
 
 def agreeing_cross_entropy(
@@ -28,18 +27,33 @@ def agreeing_cross_entropy(
     Reference: Liang et al. 2021, "R-Drop: Regularized Dropout for Neural Networks", equation 4; half of it, so that a
     batch weighs as much as it does in one pass.
     """
-    side_by_side = torch.stack([one, other], 1).flatten(0, 1)
-    smoothed = of_smoothed(target.repeat_interleave(2), len(weight), label_smoothing=label_smoothing, never=never)
+    half = ROWS_AT_A_TIME // 2
+    blocks = zip(one.split(half), other.split(half), strict=True)
+    side_by_side = torch.cat([features for block in blocks for features in block])
+    spread, share = label_smoothing / (len(weight) - (never is not None)), r_drop / 4
+    left_out = slice(0) if never is None else slice(never, never + 1)
+    # Memory that is taken anew for every block costs more than what is reckoned in it.
+    room = weight.new_empty(3 * half, len(weight))
 
     def of_logits(logits: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
-        log_p, log_q = logits.log_softmax(1).unflatten(0, (-1, 2)).unbind(1)
-        loss, grad = smoothed(logits, rows)
-        p, q, between = log_p.exp(), log_q.exp(), log_p - log_q
-        to_q, to_p = (p * between).sum(1, keepdim=True), -(q * between).sum(1, keepdim=True)
-        by_p = p * (between - to_q) + p - q
-        by_q = q * (-between - to_p) + q - p
-        grad.mul_(0.5).add_(torch.stack([by_p, by_q], 1).flatten(0, 1), alpha=r_drop / 4)
-        return loss / 2 + r_drop / 4 * (to_q + to_p).sum(), grad
+        pairs = len(logits) // 2
+        wanted = target[rows.start // 2 :][:pairs].repeat(2).unsqueeze(1)
+        logits.sub_(logits.amax(1, keepdim=True))
+        probs = torch.exp(logits, out=room[: 2 * pairs])
+        total = probs.sum(1, keepdim=True)
+        p, q = probs.div_(total).chunk(2)
+        log_p, log_q = logits.sub_(total.log()).chunk(2)
+        loss = (label_smoothing - 1) * logits.gather(1, wanted).sum()
+        loss -= spread * (logits.sum() - logits[:, left_out].sum())
+        apart = torch.sub(log_p, log_q, out=room[2 * half :][:pairs])
+        to_q, to_p = torch.linalg.vecdot(p, apart)[:, None], -torch.linalg.vecdot(q, apart)[:, None]
+        # 1/2 p + share (p (apart - to_q) + p - q), and the same of the other; minus half of what is wanted.
+        torch.mul(apart, share, out=log_p).add_(share * (1 - to_q) + 0.5).mul_(p).sub_(q, alpha=share)
+        torch.mul(apart, -share, out=log_q).add_(share * (1 - to_p) + 0.5).mul_(q).sub_(p, alpha=share)
+        grad = logits.sub_(spread / 2)
+        grad[:, left_out] += spread / 2
+        grad.scatter_add_(1, wanted, grad.new_full(wanted.shape, (label_smoothing - 1) / 2))
+        return loss / 2 + share * (to_q + to_p).sum(), grad
 
     return linear_loss(side_by_side, weight, bias, of_logits)
 

@@ -3,7 +3,7 @@
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from attentio.training.linear_loss import OfLogits, linear_loss
+from attentio.training.linear_loss import linear_loss
 
 
 def linear_cross_entropy(
@@ -25,15 +25,7 @@ def linear_cross_entropy(
 
     Reference: label smoothing, Szegedy et al. 2016, section 7, there uniform over all V.
     """
-    smoothed = of_smoothed(target, len(weight), label_smoothing=label_smoothing, never=never)
-    return linear_loss(features, weight, bias, smoothed)
-
-
-def of_smoothed(
-    target: Int[Tensor, "positions"], vocabulary: int, *, label_smoothing: float, never: int | None
-) -> OfLogits:
-    """The loss of `linear_cross_entropy` of some rows, and its gradient by their logits, over which it writes."""
-    possible_tokens = vocabulary - (never is not None)
+    possible_tokens = weight.shape[0] - (never is not None)
     spread = label_smoothing / possible_tokens
     left_out = slice(0) if never is None else slice(never, never + 1)
 
@@ -54,4 +46,4 @@ def of_smoothed(
             grad[:, left_out] += spread
         return loss, grad.scatter_add_(1, wanted, grad.new_full(wanted.shape, label_smoothing - 1))
 
-    return of_logits
+    return linear_loss(features, weight, bias, of_logits)
