@@ -176,7 +176,9 @@ def test_a_served_run_has_a_field_for_them(run: Run) -> None:
     assert "features" in body["content"]["application/json"]["schema"]["properties"]
     for featured in (True, False):
         page = front_page(name="t", kind="encoder-decoder", language="ko", examples=["a\tF"], featured=featured)
-        assert f'"featured": {str(featured).lower()}' in bytes(page.body).decode()
+        body = bytes(page.body).decode()
+        assert f'"featured": {str(featured).lower()}' in body
+        assert '<label hidden><span data-string="features"></span> <input id="features"' in body, "its name is seen"
 
 
 def test_a_teacher_with_features_teaches_those_with_features(folder: Path, attentio: Callable, tmp_path: Path) -> None:
