@@ -30,6 +30,7 @@
 
     listen() {
       const { scroller } = this;
+      attentio.goesOn(scroller);
       scroller.addEventListener("scroll", () => this.soon());
       scroller.addEventListener("keydown", (event) => this.key(event));
       scroller.addEventListener("wheel", (event) => {
