@@ -1,5 +1,6 @@
 """Every snippet in the documents runs, in the order it stands there, in a folder that has a trained `runs/cmudict`."""
 
+import json
 import os
 import re
 import subprocess
@@ -54,6 +55,23 @@ def test_every_snippet_of_the_document_runs(document: Path, folder: Path, progra
             assert language in SHOWN, f"{document}: what is a {language} block?"
             continue
         assert done.returncode == 0, f"{document}:\n{code}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+
+
+def test_the_speed_of_pages_is_that_which_was_measured() -> None:
+    measured = json.loads((ROOT / "benchmarks" / "results" / "page_speed.json").read_text())["pages"].values()
+    table = (ROOT / "docs" / "page.md").read_text(encoding="utf-8").split("## Size and speed")[1]
+    rows = [line.split(" | ")[1:] for line in table.splitlines() if " MB | " in line]
+    said = [
+        [
+            f"{page['bytes'] / 1e6:.1f} MB",
+            f"{page['making']:.1f} s",
+            f"{page['drawn']:.1f} s",
+            f"{page['milliseconds of a drawing']:.1f} ms",
+            *(f"{page[way]['mean']:.0f} ({page[way]['slowest 5 %']:.0f})" for way in ("scrolling", "zooming")),
+        ]
+        for page in measured
+    ]
+    assert [[cell.removesuffix(" |") for cell in row] for row in rows] == said
 
 
 def test_both_readmes_show_the_same_commands() -> None:

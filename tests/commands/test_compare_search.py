@@ -102,6 +102,7 @@ def _drawn(space: dict, seed: int) -> list[str]:
         (["luong", "--search", "model.dropout=0.1..2.0"], "model.dropout must be 0 or more, and below 1"),
         (["luong", "--search", "model.reach=3..9"], "model.reach does nothing here"),
         (["masked-lm", "--search", "text.block=8..16"], "the perplexities of other tokens cannot be compared"),
+        (["g2p", "--search", "text.target.tokenizer=char,whitespace"], "per would count words in some trials and char"),
         (["luong", "none", "--search", "model.cell=lstm,gru"], "--search begins from one preset or file"),
         (["luong", "--trials", "3"], "--trials is for --search; leave it out"),
     ],

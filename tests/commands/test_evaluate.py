@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rapidfuzz.distance import Levenshtein
 
 import attentio as at
 from attentio.config.read import load_run
@@ -38,6 +39,10 @@ def test_scores_are_those_of_the_outputs_it_writes(toy, attentio: Callable, tmp_
     values = {score["name"]: score["value"] for score in found["scores"]}
     assert list(values) == ["exact", "wer", "per"]
     assert values["exact"] == pytest.approx(exact)
+    edits = sum(Levenshtein.distance(output, right) for _, output, _, _, right in rows)
+    assert values["per"] == pytest.approx(100 * edits / sum(len(row[4]) for row in rows)), "in the target's tokens"
+    assert "per counts characters" in said.out.splitlines()
+    assert found["units"] == "characters"
     assert values["wer"] == pytest.approx(100 - exact)
     assert exact > 50
     assert found["sources"] == len(sources)

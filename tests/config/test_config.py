@@ -391,6 +391,22 @@ def test_a_list_may_be_given_with_commas_alone(given: list[str]) -> None:
     assert load_config("luong", ["--evaluation.metrics", "bleu"]).evaluation.metrics == ["bleu"]
 
 
+@pytest.mark.parametrize(
+    ("preset", "given", "units"),
+    [
+        ("g2p", [], "words"),
+        ("g2p", ["--text.target.tokenizer=char"], "characters"),
+        ("luong", [], "characters"),
+        ("luong", ["--text.target.tokenizer=whitespace"], "words"),
+        ("multi30k-de-en", [], "words"),
+        ("luong", ["--text.shared=true", "--text.source.tokenizer=whitespace"], "words"),
+        ("g2p", ["--text.target.tokenizer=char", "--evaluation.units=words"], "words"),
+    ],
+)
+def test_errors_are_counted_in_what_the_target_is_made_of(preset: str, given: list[str], units: str) -> None:
+    assert load_config(preset, given).units == units
+
+
 def test_a_file_has_the_keys_of_its_base_that_it_does_not_give(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("base: luong\nmodel: {hidden: 32}\ntraining.max_steps: 7\n")
     (tmp_path / "deeper.yaml").write_text("base: mine.yaml\nmodel.cell: gru\n")

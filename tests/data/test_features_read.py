@@ -63,6 +63,8 @@ def test_each_file_may_have_a_tag(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [*read_pairs("de=de.tsv+fr=a+fr.tsv").pairs] == [Pair("ja\tde", "yes"), Pair("oui\tfr", "yes")]
     Path("de.tsv").write_text("ja\tyes\tX\n")
     assert [*read_pairs("de=de.tsv", features="3").pairs] == [Pair("ja\tX;de", "yes")]
+    with pytest.raises(AttentioError, match=r"X=de\.tsv: 'ja': the feature 'X' is there twice"):
+        read_pairs("X=de.tsv", features="3")
     Path("de=de.tsv").write_text("nein\tno\n")
     assert [*read_pairs("de=de.tsv").pairs] == [Pair("nein", "no")], "a file of that name is itself"
 
@@ -88,6 +90,7 @@ def test_a_tag_without_a_file_is_refused(spec: str, error: str) -> None:
         ("go\tgo\t ", r"a\.tsv:2: features: empty"),
         ("go\tgo\t;;", r"a\.tsv:2: features: empty"),
         ("go\tgo\t<pad>", r"a\.tsv:2: features: holds the reserved symbol <pad>"),
+        ("go\tgo\tV;PST; V", r"a\.tsv:2: features: the feature 'V' is there twice; leave one"),
         ("go", r"a\.tsv:2: 1 column\(s\), and data.columns asks for column 3"),
     ],
 )

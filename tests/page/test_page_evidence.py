@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,7 +47,10 @@ def payload_rows(tab: Any) -> list[list[str]]:
 
 def test_heads_are_erased_and_layers_read_off(open_page: Open, seed: int) -> None:
     inspected = untrained(encoder="transformer", decoder="transformer", decoder_layers=2).inspect("abcd")
-    found, lens = inspected.evidence.heads, inspected.evidence.lens
+    erased, lens = inspected.evidence.heads, inspected.evidence.lens
+    nothing = erased.heads[-1]._replace(log_probs=erased.log_probs - 0.004 / len(erased.said))
+    found = erased._replace(heads=[*erased.heads[:-1], nothing])
+    inspected = replace(inspected, evidence=replace(inspected.evidence, heads=found))
     said = pretty(found.said)
     tab = open_page(inspected.page())
     tab.click("#tab-erase")
@@ -64,6 +68,7 @@ def test_heads_are_erased_and_layers_read_off(open_page: Open, seed: int) -> Non
             assert row[3].split() == [pretty([marked.get(place, token)])[0] for place, token in enumerate(said)]
         else:
             assert row[3] == "the same"
+    assert rows[-1][2] == "as probable as before", "1.004 times less, which is 1.00"
     tab.locator(".erase tbody tr").first.focus()
     tab.keyboard.press("Home")
     first = found.heads[0]

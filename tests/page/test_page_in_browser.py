@@ -372,6 +372,22 @@ def test_views_are_saved_as_png_and_svg(open_page: Open, tmp_path: Path, seed: i
         assert len(list(root.iter(f"{{http://www.w3.org/2000/svg}}{shapes}"))) >= least
 
 
+def test_on_a_phone_what_scrolls_sideways_shows_it_until_its_end(open_page: Open, seed: int) -> None:
+    tab = open_page(
+        view(torch.randn(5, 97).softmax(-1), words(97), target_tokens=words(5)), viewport={"width": 390, "height": 844}
+    )
+    for name in ("heat", "arcs"):
+        tab.click(f"#tab-{name}")
+        settled(tab)
+        scroller = tab.locator(f"#panel-{name} .scroller")
+        wide = scroller.evaluate("node => node.scrollWidth > node.clientWidth + 1")
+        assert wide or name == "arcs"
+        shown = tab.locator(f"#panel-{name} .goes-on")
+        assert shown.count() == wide
+        scroller.evaluate("node => { node.scrollLeft = 1e6; }")
+        shown.wait_for(state="detached")
+
+
 def test_4096_tokens_are_drawn_at_their_absolute_positions_and_scroll(open_page: Open, seed: int) -> None:
     size, reach = 4096, 60
     at = torch.arange(size)

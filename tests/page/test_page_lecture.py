@@ -30,6 +30,9 @@ def test_a_lecture_has_large_type_and_all_of_a_head_on_one_screen(open_page: Ope
     assert float(tab.locator(".said-large").evaluate("node => parseFloat(getComputedStyle(node).fontSize)")) >= 40
     canvas = tab.locator("#panel-heat .scroller canvas").bounding_box()
     assert canvas["y"] + canvas["height"] <= 720
+    legend = tab.locator("#panel-heat .legend").bounding_box()
+    assert legend["height"] >= 50
+    assert legend["y"] + legend["height"] <= 720
     assert tab.evaluate("attentio.app.state.lecture")
     head = tab.evaluate("attentio.app.state.head")
     tab.keyboard.press("[" if head else "]")  # heads are changed by keys as ever

@@ -1,5 +1,6 @@
 """What a run tells of its output besides its attention: by copying, by erasing, by gradients, layer by layer."""
 
+import html
 import itertools
 import json
 from typing import Any
@@ -174,8 +175,19 @@ def notes(inspected: Inspected) -> list[str]:
     return [note["key"] for note in json.loads(payload)["notes"]]
 
 
+def test_why_an_output_may_be_wrong_is_a_note_of_the_page_and_no_part_of_its_title(seed: int) -> None:
+    run = untrained()
+    with torch.no_grad():
+        run.model.output.bias[run.tokenizers.target.end] = -1e4  # it never ends
+    inspected = run.inspect("Abcz")
+    assert notes(inspected) == ["notes.unknownForm", "notes.unknownMore", "notes.cut"]
+    assert f"<title>{html.escape(inspected.title)}" in inspected.page().html
+    assert inspected.title == f"Abcz → {inspected.text}"
+    assert notes(run.inspect("zab"))[0] == "notes.unknown"
+
+
 def test_what_cannot_be_computed_is_said_on_the_page(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert notes(untrained(attention="hard").inspect("ab")) == ["notes.latent"]
+    assert notes(untrained(attention="hard").inspect("ab"))[-1] == "notes.latent"
     run = untrained(type="causal-lm")
     assert notes(run.inspect("abc")) == []
     assert run.inspect("abc").evidence.heads.said == list("abc")

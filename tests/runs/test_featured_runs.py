@@ -54,6 +54,15 @@ def test_what_features_say_is_learnt(folder: Path, run: Run, attentio: Callable)
     assert [one.text for one in run.translate(["abc\tF;X", "abc\tL;X"])] == ["a", "c"]
 
 
+def test_other_data_may_have_them_in_another_column(folder: Path, attentio: Callable, tmp_path: Path) -> None:
+    table = tmp_path / "table.tsv"
+    table.write_text("tags\tletter\tword\nF;X\ta\tabc\nL;X\tc\tabc\n")
+    columns = ["--data.columns", "word,letter", "--data.features", "tags"]
+    assert attentio("evaluate", folder / "run", "--data", table, *columns, "--out", tmp_path, "--beam", 1).code == 0
+    sources = [line.split("\t")[0] for line in (tmp_path / "outputs.tsv").read_text().splitlines()[1:]]
+    assert sources == ["abc F;X", "abc L;X"]
+
+
 def test_every_verb_takes_the_features(folder: Path, attentio: Callable, tmp_path: Path) -> None:
     run = folder / "run"
     said = attentio("translate", run, "--json", given=b"abcd\tF\n\nabcd\tL;Q\n")
@@ -140,6 +149,8 @@ def test_a_model_without_features_gets_them(folder: Path, attentio: Callable, tm
     pairs.write_text("".join(line.rpartition("\t")[0] + "\n" for line in lines))
     plain = OPTIONS | FEW | {"data.train": pairs, "data.dev": pairs}
     assert attentio("train", "luong", "--run", tmp_path / "plain", *as_arguments(plain)).code == 0
+    refused = attentio("evaluate", tmp_path / "plain", "--data.features", 3)
+    assert (refused.code, "--data.features is for models that are trained with features" in refused.err) == (2, True)
     said = attentio("train", "luong", "--run", tmp_path / "run", "--init", tmp_path / "plain", *few(folder))
     assert said.code == 0, said.err
     assert at.load(tmp_path / "run").features == ("F", "L", "X", "Y")
@@ -176,7 +187,9 @@ def test_a_served_run_has_a_field_for_them(run: Run) -> None:
     assert "features" in body["content"]["application/json"]["schema"]["properties"]
     for featured in (True, False):
         page = front_page(name="t", kind="encoder-decoder", language="ko", examples=["a\tF"], featured=featured)
-        assert f'"featured": {str(featured).lower()}' in bytes(page.body).decode()
+        body = bytes(page.body).decode()
+        assert f'"featured": {str(featured).lower()}' in body
+        assert '<label hidden><span data-string="features"></span> <input id="features"' in body, "its name is seen"
 
 
 def test_a_teacher_with_features_teaches_those_with_features(folder: Path, attentio: Callable, tmp_path: Path) -> None:

@@ -47,9 +47,7 @@ def test_a_model_reaches_its_cards_quality_on_a_small_sample(name: str) -> None:
     assert data.partition(":")[0] in rows.EMBEDDED
     sample = group_references(read_pairs(data).pairs)[::23][:40]
     outputs = [each.text for each in run.translate([example.source for example in sample])]
-    (found,) = score(
-        outputs, [example.references for example in sample], metrics=["per"], units=run.config.evaluation.units
-    )
+    (found,) = score(outputs, [example.references for example in sample], metrics=["per"], units=run.config.units)
     assert found.value <= quality["scores"]["per"] + 5
 
 

@@ -177,11 +177,11 @@ def test_a_page_leaves_out_walks_that_are_too_large_and_says_so(
     (walk,) = inspected.walks
     whole = payload(inspected)
     assert whole["groups"][0]["entries"][0]["walk"]["codes"] == walk.codes
-    assert whole["notes"] == []
+    assert "notes.walks" not in {note["key"] for note in whole["notes"]}
     monkeypatch.setattr(walks_of_pages, "WALK_NUMBERS", 100)
     without = payload(inspected)
     assert without["groups"][0]["entries"][0]["walk"] is None
-    assert [note["key"] for note in without["notes"]] == ["notes.walks"]
+    assert without["notes"][-1]["key"] == "notes.walks"
     assert "left out" in caplog.text
     assert payload(replace(inspected, walks=None))["notes"] == without["notes"], "a text was too long for them"
 

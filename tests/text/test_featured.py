@@ -91,6 +91,8 @@ def test_no_feature_can_be_copied(featured: FeaturedTokenizer, plain: Tokenizer)
 
 def test_a_source_is_read_as_in_training() -> None:
     assert read_featured(" cafe\u0301 \t V ; PST;; ", "nfc") == "café\tV;PST"
+    with pytest.raises(AttentioError, match="the feature 'é' is there twice"):
+        read_featured("cafe\te\u0301;é", "nfc")
     assert read_featured("a\tb\tV", "nfc") == "a\tb\tV", "a tab of the text itself stays"
 
 
@@ -101,8 +103,9 @@ def test_a_source_is_read_as_in_training() -> None:
         ("walk\t ; ", "x:3: no features"),
         ("\tV", "x:3: no text before the features"),
         ("walk\twalked\tV", "x:3: 2 tabs where one is expected"),
+        ("walk\tV;PST; V", "x:3: the feature 'V' is there twice; leave one"),
     ],
 )
-def test_a_line_without_text_or_features_is_refused(line: str, error: str) -> None:
+def test_a_line_without_text_or_features_or_with_one_twice_is_refused(line: str, error: str) -> None:
     with pytest.raises(AttentioError, match=error):
         check_featured(line, "x:3")

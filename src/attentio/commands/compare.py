@@ -124,6 +124,10 @@ def _check(rows: Mapping[str, Row], arguments: argparse.Namespace) -> None:
         raise AttentioError("the variants differ in model.type, and so in what is measured; compare one type")
     if len({tuple(config.evaluation.metrics) for config in configs}) > 1:
         raise AttentioError("the variants differ in evaluation.metrics; give them the same")
+    if "per" in configs[0].evaluation.metrics and len({config.units for config in configs}) > 1:
+        raise AttentioError(
+            "per would count words in one variant and characters in another; give them the same evaluation.units"
+        )
     trained = [row.config.training for row in rows.values() if row.run is None]
     if len({tuple(getattr(training, key) for key in BUDGET) for training in trained}) > 1:
         raise AttentioError(
@@ -259,7 +263,7 @@ def _against_first(outcomes: Sequence[Outcome], rows: Mapping[str, Row]) -> list
     from attentio.evaluation.metrics import difference_p_value
     from attentio.evaluation.report import read_outputs
 
-    evaluation = next(iter(rows.values())).config.evaluation
+    config = next(iter(rows.values())).config
     paths = [Path(outcome.runs[0].folder) / "outputs.tsv" for outcome in outcomes]
     if any(len(outcome.runs) > 1 for outcome in outcomes) or not all(path.is_file() for path in paths):
         return list(outcomes)
@@ -267,12 +271,12 @@ def _against_first(outcomes: Sequence[Outcome], rows: Mapping[str, Row]) -> list
     found = [outcomes[0]]
     for outcome, outputs in zip(outcomes[1:], others, strict=True):
         p_value = difference_p_value(
-            evaluation.metrics[0],
+            config.evaluation.metrics[0],
             [one.output for one in outputs],
             [one.output for one in first],
             [one.references for one in first],
-            units=evaluation.units,
-            bleu_tokenize=evaluation.bleu_tokenize,
+            units=config.units,
+            bleu_tokenize=config.evaluation.bleu_tokenize,
         )
         found.append(outcome._replace(p_value=p_value))
     return found

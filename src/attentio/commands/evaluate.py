@@ -35,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         help="of a table: the columns of source and target, by name or number (default: as configured)",
     )
+    parser.add_argument(
+        "--data.features",
+        dest="features",
+        metavar="COLUMN",
+        help="of a table: the column of the sources' features, by name or number (default: as configured)",
+    )
     parser.add_argument("--beam", type=Beam, help="hypotheses per text; 1 is greedy (default: as configured)")
     parser.add_argument(
         "--max-length-ratio",
@@ -104,6 +110,10 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         raise AttentioError(f"{arguments.run} names no data that it was not trained on; give --data FILE")
     if arguments.columns:
         config = replace(config, data=replace(config.data, columns=arguments.columns.split(",")))
+    if arguments.features:
+        if not getattr(trained, "features", ()):
+            raise AttentioError("--data.features is for models that are trained with features; leave it out")
+        config = replace(config, data=replace(config.data, features=arguments.features))
     part = read_part(config, data) if data else read_held_out(config, arguments.run)
     console = Console(stderr=True, emoji=False, highlight=False)
     with Progress(console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal) as bar:

@@ -109,8 +109,11 @@ def _check(base: str, space: Mapping[str, Range], overrides: Sequence[str], conf
             )
         if key.startswith("text.") and config.model.type in ("masked-lm", "causal-lm"):
             raise AttentioError(f"--search {key}: the perplexities of other tokens cannot be compared; leave it out")
-        for value in among.ends:
-            load_config(base, [f"--{key}={value}"], shared=overrides)
+        units = {load_config(base, [f"--{key}={value}"], shared=overrides).units for value in among.ends}
+        if "per" in config.evaluation.metrics and len(units) > 1:
+            raise AttentioError(
+                f"--search {key}: per would count words in some trials and characters in others; give evaluation.units"
+            )
 
 
 def _begun(folder: Path, config: Config, space: Mapping[str, Range]) -> list[Trial]:

@@ -141,6 +141,11 @@ class TextConfig:
     def __post_init__(self) -> None:
         check(self, "text")
 
+    @property
+    def of_target(self) -> SideConfig:
+        """How targets become tokens."""
+        return self.source if self.shared else self.target
+
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
@@ -403,14 +408,15 @@ class EvaluationConfig:
 
     metrics: any of wer (outputs with any error), per (token error rate), exact, bleu, chrf, ter; the first
         decides which checkpoint is the best. `--evaluation.metrics [exact,per]`
-    units: what `per` counts. `--evaluation.units characters`
+    units: what `per` counts; `auto` for characters where the target's tokenizer is `char`, and else words between
+        spaces. `--evaluation.units characters`
     bleu_tokenize: sacreBLEU's; `none` for text that is tokenised already. `--evaluation.bleu_tokenize none`
     """
 
     metrics: list[Literal["wer", "per", "exact", "bleu", "chrf", "ter"]] = field(
         default_factory=lambda: ["wer", "per"], metadata={"allows": bool, "said": "a list of at least one"}
     )
-    units: Literal["words", "characters"] = "words"
+    units: Literal["auto", "words", "characters"] = "auto"
     bleu_tokenize: str = "13a"
 
     def __post_init__(self) -> None:
@@ -441,10 +447,7 @@ class Config:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:
-        kinds = {
-            self.text.source.tokenizer,
-            self.text.source.tokenizer if self.text.shared else self.text.target.tokenizer,
-        }
+        kinds = {self.text.source.tokenizer, self.text.of_target.tokenizer}
         if self.model.copy and (len(kinds) > 1 or kinds <= {"bpe", "unigram"}):
             raise AttentioError(
                 "model.copy needs tokens that are text, the same on both sides: text.source.tokenizer and "
@@ -457,3 +460,10 @@ class Config:
                 f"text.block must be at most model.transformer.max_length, the positions that are learnt; "
                 f"got {self.text.block} and {transformer.max_length}"
             )
+
+    @property
+    def units(self) -> Literal["words", "characters"]:
+        """What `per` counts: see `evaluation.units`."""
+        if self.evaluation.units != "auto":
+            return self.evaluation.units
+        return "characters" if self.text.of_target.tokenizer == "char" else "words"

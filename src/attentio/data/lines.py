@@ -11,7 +11,7 @@ from attentio.config.schema import BadLines
 from attentio.errors import AttentioError
 from attentio.files import check_regular
 from attentio.memory import check_room
-from attentio.text.features import joined
+from attentio.text.features import check_different, joined
 from attentio.text.normal import trimmed
 from attentio.text.reserved import find_reserved
 
@@ -144,6 +144,7 @@ def _pair(line: bytes, where: str, featured: bool) -> tuple[str, str]:
     check_text(target, f"{where}: target")
     for each in features:
         check_text(each.replace(";", " "), f"{where}: features")
+        check_different(each, f"{where}: features")
         source = joined(source, each)
     return source, target
 

@@ -25,7 +25,7 @@ from attentio.data.rows import (
 from attentio.data.spool import collected
 from attentio.data.tags import tagged
 from attentio.errors import AttentioError
-from attentio.text.features import joined, parted
+from attentio.text.features import check_different, joined, parted
 from attentio.text.normal import Normalizer, normalized
 
 
@@ -133,6 +133,7 @@ def read_pairs(
         check_text(target, row.target, max_line_length=max_line_length)
         for each in of_source:
             check_text(each.replace(";", " "), row.features, max_line_length=max_line_length)
+            check_different(each, row.features)
         pair = Pair(joined(source, of_source[0]) if of_source else source, target)
         if check is not None:
             check(pair, row.where)
@@ -176,7 +177,9 @@ def _with_tags(spec: str, parts: dict[str, Pairs], *, featured: bool) -> Pairs:
 
     def with_tag(source: str, tag: str) -> str:
         text, features = parted(source) if featured else (source, "")
-        return joined(text, f"{features};{tag}")
+        features = f"{features};{tag}"
+        check_different(features, f"{spec}: {text[:40]!r}")
+        return joined(text, features)
 
     pairs = (pair._replace(source=with_tag(pair.source, tag)) for tag, part in parts.items() for pair in part.pairs)
     return Pairs(

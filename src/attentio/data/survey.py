@@ -94,9 +94,7 @@ def _sides(config: Config, parts: tuple[Part, Part]) -> list[tuple[str, SideConf
     text = config.text
     if parts[0].unit != "pairs":
         return [("documents", text.source, [part.items for part in parts])]
-    of_target = text.source if text.shared else text.target
-    if config.model.type == "labeller":
-        of_target = SideConfig(tokenizer="whitespace")
+    of_target = SideConfig(tokenizer="whitespace") if config.model.type == "labeller" else text.of_target
     pairs = [WithoutFeatures(part.items) if part.featured else part.items for part in parts]
     sides = (("source", text.source), ("target", of_target))
     found: list[tuple[str, SideConfig, list[Iterable[str]]]] = [

@@ -71,6 +71,13 @@ Missing = Literal["notes.heads", "notes.long", "notes.latent", "notes.lens"]
 """What could not be computed, by the page's string that says why."""
 
 
+class Doubt(NamedTuple):
+    """Why an output may be wrong: the page's string that says it, and what stands in it."""
+
+    key: Literal["notes.cut", "notes.unknown", "notes.unknownForm", "notes.unknownMore"]
+    values: Mapping[str, str | int]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
     """What else is known of an output; None for what is not.
@@ -81,6 +88,7 @@ class Evidence:
     gradients: weight times gradient by an attention's name and call.
     lens: the output layer by layer.
     missing: what could not be computed.
+    doubts: why the output may be wrong.
     """
 
     copied: Sequence[Copied] | None = None
@@ -89,6 +97,7 @@ class Evidence:
     gradients: Mapping[tuple[str, int], Float[Tensor, "heads q k"]] = field(default_factory=dict)
     lens: Lens | None = None
     missing: Sequence[Missing] = ()
+    doubts: Sequence[Doubt] = ()
 
 
 NOTHING = Evidence()

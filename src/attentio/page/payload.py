@@ -131,6 +131,7 @@ def build(
         raise ValueError(f"walks must be of one sequence, got a batch of {largest_batch}")
     head = {
         "notes": [
+            *(doubt._asdict() for doubt in evidence.doubts),
             *({"key": "notes.captured", "values": {"note": note}} for note in captured),
             *notes(made, calls, float(np.mean(shares)) if shares else 1.0, megabytes),
             *([{"key": "notes.walks", "values": {}}] if shown is None else []),

@@ -20,7 +20,7 @@ from attentio.models.masked_lm import MaskedLM
 from attentio.models.pointer import PointerEncoderDecoder
 from attentio.models.protocols import LatentAttention
 from attentio.page.document import Page
-from attentio.page.evidence import NOTHING, Copied, Evidence
+from attentio.page.evidence import NOTHING, Copied, Doubt, Evidence
 from attentio.page.page import view
 from attentio.page.walk import Walk, Words
 from attentio.runs.asked import Asked
@@ -59,7 +59,7 @@ class Inspected:
     alternatives: for each of target_tokens the most probable tokens there, the likeliest first, and the one produced.
     walks: what was computed around the attention; None where the text is too long to keep it.
     evidence: what else is known of the output, as far as it was not too much work (`runs.evidence`).
-    warnings: why the text may be wrong; the page's title ends in them.
+    warnings: why the text may be wrong; the page says it in its own words, in the reader's language.
     """
 
     title: str
@@ -96,7 +96,7 @@ class Inspected:
             alternatives=self.alternatives,
             walks=self.walks,
             evidence=self.evidence,
-            title=" · ".join([self.title, *self.warnings]),
+            title=self.title,
             language=language,
         )
 
@@ -141,8 +141,27 @@ def inspect_translation(
         warnings=output.warnings(),
         alternatives=_alternatives(logits[0], output.ids, tokenizers.target, suppressed=suppressed),
         walks=walks,
-        evidence=evidence_of(asked, calls, tokenizers.target, read_tokens, unknown=unknown, copied=copied),
+        evidence=replace(
+            evidence_of(asked, calls, tokenizers.target, read_tokens, unknown=unknown, copied=copied),
+            doubts=_doubts(output),
+        ),
     )
+
+
+def _doubts(output: Translation) -> list[Doubt]:
+    """Its warnings, for the page."""
+    found = []
+    if output.unknown:
+        first, *more = output.unknown
+        where: dict[str, str | int] = {"text": first.text, "place": first.place}
+        found.append(
+            Doubt("notes.unknownForm", {**where, "known": first.known})
+            if first.known
+            else Doubt("notes.unknown", where)
+        )
+        if more:
+            found.append(Doubt("notes.unknownMore", {"count": len(more)}))
+    return found if output.finished else [*found, Doubt("notes.cut", {})]
 
 
 def _latent(output: Translation) -> SeenAttention:

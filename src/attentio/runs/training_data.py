@@ -49,10 +49,9 @@ def seen_symbols(config: Config, run: Path) -> tuple[SeenSymbols, SeenSymbols]:
     if _digest(run) not in (None, part.facts()["sha256"]):
         raise AttentioError(f"{spec} has changed since the training")
     text, items = config.text, WithoutFeatures(part.items) if part.featured else part.items
-    target = text.source if text.shared else text.target
     return (
         _counted(TextsOf(items, 0), text.source, "source character", "source word"),
-        _counted(TextsOf(items, 1), target, "target character", "target word"),
+        _counted(TextsOf(items, 1), text.of_target, "target character", "target word"),
     )
 
 

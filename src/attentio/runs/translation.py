@@ -189,7 +189,7 @@ def validation(contents: Contents, dev: Part, say: Callable[[str], None]) -> "Ca
             outputs,
             [example.references for example in examples],
             metrics=evaluation.metrics,
-            units=evaluation.units,
+            units=contents.config.units,
             bleu_tokenize=evaluation.bleu_tokenize,
         )
         summary = ", ".join([*(f"{one.name} {one.value:.2f}" for one in scores), f"loss {loss:.3f}"])
@@ -251,13 +251,15 @@ def evaluate(
     most = run.longest(torch.tensor(lengths) + 1, ratio).tolist()
     shortest = [min(map(len, run.tokenizers.target.encode_all(each))) for each in references]
     longer = sum(length > limit for length, limit in zip(shortest, most, strict=True))
-    how: dict[str, Any] = {"units": config.units, "bleu_tokenize": config.bleu_tokenize}
-    split = tokens_of(config.units)
+    how: dict[str, Any] = {"units": run.config.units, "bleu_tokenize": config.bleu_tokenize}
+    split = tokens_of(run.config.units)
     said = [
         Output(each.source, one.text, split(one.text) in map(split, each.references), one.score, each.references)
         for each, one in zip(examples, outputs, strict=True)
     ]
     notes = _notes(run, len(part.items), len(examples), unknown, (cut, longer), ratio)
+    if "per" in metrics:
+        notes.append("per counts characters" if run.config.units == "characters" else "per counts words")
     by_rarest: list[FrequencyBin] = []
     try:
         if len(examples) >= FEWEST_TOLD_APART:
@@ -281,6 +283,7 @@ def evaluate(
         facts={
             "sources": len(examples),
             "beam": beam,
+            "units": run.config.units,
             "sources_with_unknown": len(unknown),
             "outputs_cut_off": cut,
             "targets_too_long": longer,
@@ -290,7 +293,7 @@ def evaluate(
         notes=notes,
         calibration=calibration,
         outputs=said,
-        confusions=confusions(texts, references, units=config.units),
+        confusions=confusions(texts, references, units=run.config.units),
     )
 
 

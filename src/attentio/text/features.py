@@ -34,9 +34,9 @@ def joined(text: str, features: str) -> str:
 
 def read_featured(source: str, how: Normalize) -> str:
     """A source with features as `text.normalize` has it read; AttentioError for one without."""
-    text, features = parted(source)
+    text, features = (normalized(each, how) for each in parted(source))
     _check(text, features, repr(source[:40]))
-    return joined(normalized(text, how), normalized(features, how))
+    return joined(text, features)
 
 
 def check_featured(line: str, where: str) -> None:
@@ -46,11 +46,19 @@ def check_featured(line: str, where: str) -> None:
     _check(*parted(line), where)
 
 
+def check_different(features: str, where: str) -> None:
+    """AttentioError for a feature that is there twice."""
+    found = listed(features)
+    if repeated := next((feature for feature in found if found.count(feature) > 1), None):
+        raise AttentioError(f"{where}: the feature {repeated!r} is there twice; leave one")
+
+
 def _check(text: str, features: str, where: str) -> None:
     if not listed(features):
         raise AttentioError(f"{where}: no features, which the model is trained with; {_REMEDY}")
     if not text.strip():
         raise AttentioError(f"{where}: no text before the features; {_REMEDY}")
+    check_different(features, where)
 
 
 class WithoutFeatures:

@@ -36,6 +36,7 @@
 
     listen() {
       const { scroller } = this;
+      attentio.goesOn(scroller);
       scroller.addEventListener("scroll", () => this.soon());
       scroller.addEventListener("pointermove", (event) => this.hovered(this.under(event)));
       scroller.addEventListener("pointerleave", () => this.hovered(null));

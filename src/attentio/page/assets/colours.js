@@ -107,5 +107,16 @@
     return left - x;
   }
 
-  attentio.colours = { SCALES, ramps, table, cell, between, legend, position, decades, superscript };
+  // The same on a canvas of its own in so much room; larger before a class.
+  function legendOn(canvas, app, matrix, room) {
+    const large = app.state.lecture ? 1.7 : 1, ratio = devicePixelRatio || 1, context = canvas.getContext("2d");
+    const wide = Math.max(280, Math.min(620 * large, room));
+    canvas.width = Math.round(wide * ratio);
+    canvas.height = Math.round(32 * large * ratio);
+    canvas.style.width = `${wide}px`;
+    context.scale(large * ratio, large * ratio);
+    legend(app, new attentio.pen.CanvasPen(context), matrix, app.group().keys, 12, 4, 200);
+  }
+
+  attentio.colours = { SCALES, ramps, table, cell, between, legend, legendOn, position, decades, superscript };
 })();

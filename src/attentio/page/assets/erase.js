@@ -52,8 +52,9 @@
     // "1.8 times less probable": the size of the change, as a factor.
     change(at) {
       const lost = this.whole(-1) - this.whole(at), factor = Math.exp(Math.abs(lost));
-      if (factor < 1.0005) return this.app.text("erase.same");
-      const times = factor < 100 ? this.app.number(factor) : factor < 1e6 ? Math.round(factor).toLocaleString("en")
+      const small = this.app.number(factor);
+      if (small === "1.00") return this.app.text("erase.same");
+      const times = factor < 100 ? small : factor < 1e6 ? Math.round(factor).toLocaleString("en")
         : `10${attentio.colours.superscript(Math.log10(factor))}`;
       return this.app.text(lost > 0 ? "erase.less" : "erase.more", { times });
     }

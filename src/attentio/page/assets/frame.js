@@ -21,6 +21,14 @@
     printing(app);
   };
 
+  /** Shows at the right end of a scroller's frame whether more is there. */
+  attentio.goesOn = (scroller) => {
+    const show = () => scroller.parentElement.classList.toggle("goes-on", scroller.scrollLeft + scroller.clientWidth < scroller.scrollWidth - 1);
+    const observer = new ResizeObserver(show);
+    for (const each of [scroller, scroller.firstChild]) observer.observe(each);
+    scroller.addEventListener("scroll", show);
+  };
+
   function heading(app) {
     const { title, tokens } = app.payload, sentence = document.getElementById("sentence");
     const name = () => title || (app.payload.workshop ? app.text("workshop.title") : "attentio");

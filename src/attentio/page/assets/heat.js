@@ -30,6 +30,7 @@
 
     listen() {
       const { scroller } = this;
+      attentio.goesOn(scroller);
       scroller.addEventListener("scroll", () => this.soon());
       scroller.addEventListener("keydown", (event) => this.key(event));
       scroller.addEventListener("wheel", (event) => {
@@ -63,7 +64,7 @@
       this.table.update(this.matrix);
       if (changed.has("row") || changed.has("column")) this.reveal();
       this.draw();
-      this.drawLegend();
+      attentio.colours.legendOn(this.legend, this.app, this.matrix, this.frame.clientWidth);
     }
 
     // The largest cells with which the whole is visible.
@@ -131,16 +132,6 @@
       context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
       this.drawn = attentio.heatDrawing.draw(new attentio.pen.CanvasPen(context), this.scene());
       if (!this.map.canvas.hidden) this.map.draw(this.matrix, this.drawn);
-    }
-
-    drawLegend() {
-      const wide = Math.max(280, Math.min(620, this.frame.clientWidth));
-      this.legend.width = wide * this.ratio;
-      this.legend.height = 32 * this.ratio;
-      this.legend.style.width = `${wide}px`;
-      const context = this.legend.getContext("2d");
-      context.scale(this.ratio, this.ratio);
-      attentio.colours.legend(this.app, new attentio.pen.CanvasPen(context), this.matrix, this.app.group().keys, 12, 4, 200);
     }
 
     // The cell under the pointer, or null.

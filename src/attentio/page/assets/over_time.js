@@ -91,7 +91,7 @@
       const { app } = this, scene = this.scene(), step = this.steps[this.at].toLocaleString("en");
       this.drawn = attentio.heatDrawing.draw(this.sized(this.map, scene.width, scene.height), scene);
       this.map.setAttribute("aria-label", app.text("time.map", { head: attentio.fullName(app), step }));
-      attentio.colours.legend(app, this.sized(this.legend, 420, 32), scene.matrix, app.group().keys, 12, 4, 200);
+      attentio.colours.legendOn(this.legend, app, scene.matrix, this.frame.clientWidth);
       const wide = Math.max(240, this.frame.clientWidth);
       this.drawCurves(this.sized(this.curves, wide, CURVES), wide);
       this.shown.textContent = app.text("time.at", { step });

@@ -81,7 +81,7 @@
     button.addEventListener("click", () => { fill(text); ask(); });
     examples.append(button);
   }
-  features.hidden = !front.featured;
+  features.parentElement.hidden = !front.featured;
   features.placeholder = "V;PST";
   examples.hidden = !front.examples.length;
   front.on(() => {
