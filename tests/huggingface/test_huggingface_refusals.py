@@ -37,7 +37,7 @@ def refused(action: Callable[[], object]) -> str:
         ),
         (our_bert, {"positions": "none"}, "model.transformer.positions: none, only learned"),
         (our_bert, {"pre_norm": True}, "model.transformer.pre_norm: true, only false"),
-        (our_bert, {"activation": "swiglu"}, "model.transformer.activation: swiglu, only relu or gelu"),
+        (our_bert, {"activation": "swiglu"}, "model.transformer.activation: swiglu, only relu or relu-squared or gelu"),
         (
             our_gpt2,
             {"heads": 2, "positions": "rotary"},
