@@ -1,6 +1,7 @@
 """A run directory read back: what it refuses, and that its translations stand on their own."""
 
 import json
+import os
 import random
 import re
 import shutil
@@ -233,6 +234,14 @@ def test_a_tokenizer_swapped_under_a_model_is_named(copied: Path, side: str) -> 
     swap_two_letters(path)
     assert refused(copied) == f"{path} has been altered since training; copy it again, or train again"
     assert main(["train", str(copied)]) == 2, "nor does training go on"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_among_the_tokenizers_is_named_and_never_waited_for(copied: Path) -> None:
+    """Also where no tokenizer is read from it."""
+    path = copied / "tokenizer" / "more.json"
+    os.mkfifo(path)
+    assert refused(copied).startswith(f"{path}: a pipe or a device")
 
 
 def test_a_setting_that_fits_the_weights_and_changes_what_they_say_is_named(copied: Path) -> None:

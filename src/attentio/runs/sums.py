@@ -13,6 +13,7 @@ from typing import Any
 from attentio.config.read import leaves
 from attentio.config.schema import Config
 from attentio.errors import AttentioError
+from attentio.files import LARGEST, check_regular
 from attentio.training.checkpoint import Checkpoint
 
 DEFINES_THE_MODEL = ("model.", "text.")
@@ -22,6 +23,8 @@ DEFINES_THE_MODEL = ("model.", "text.")
 def sums(folder: Path, config: Config) -> dict[str, Any]:
     """The facts of a run that `check_sums` holds it to."""
     paths = sorted((folder / "tokenizer").glob("*.json"))
+    for path in paths:  # also one that no tokenizer is read from
+        check_regular(path, most=LARGEST)
     return {
         "tokenizer_sha256": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths},
         "config": {key: value for key, value in leaves(asdict(config)) if key.startswith(DEFINES_THE_MODEL)},
