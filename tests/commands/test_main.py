@@ -212,6 +212,8 @@ MISTYPED = {
     "did you mean '--beam'?",
     "compare g2p --serch training.seed=1..3": "compare does not know '--serch'; see attentio compare --help; "
     "did you mean '--search'?",
+    "train luong --training.clip -1": "luong.yaml or the command line: training.clip must be from 1e-12 to "
+    "1,000,000; got -1.0",
     "generate causal-lm x --temperature nan": "argument --temperature: must be a number from 0 to 1000, got 'nan'; "
     "see attentio generate --help",
     "translate g2p": "g2p: a preset, and no run; `attentio train g2p` makes one, runs/g2p",

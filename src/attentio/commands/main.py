@@ -160,7 +160,8 @@ def _run_verb(argv: Sequence[str]) -> int:
     options = subparsers.choices[arguments.verb]._option_string_actions
     for word in rest:
         near = did_you_mean(word, options)
-        if not verb.TAKES_OVERRIDES or (near and near == did_you_mean(word, [*options, *_keys()]) and "." not in word):
+        mistyped = near and near == did_you_mean(word, [*options, *_keys()]) and "." not in word
+        if not verb.TAKES_OVERRIDES or (word.startswith("--") and mistyped):  # the rest are values, such as -1
             raise AttentioError(f"{arguments.verb} does not know {word!r}; see attentio {arguments.verb} --help{near}")
     return int(verb.run(arguments, rest))
 
