@@ -126,6 +126,23 @@ def test_each_dtype_is_kept_and_as_exact_as_it_can_be(seed, dtype, heads):
         torch.testing.assert_close(context.double(), expected, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("length", [40, 150])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_gradients_of_16_bits_are_rounded_once_on_a_cpu(seed, length, dtype):
+    """Also those of 32 bits under autocast, which are not rounded at all; for few and for many scores."""
+    tensors = [torch.randn(2, 3, length, 8).to(dtype).requires_grad_() for _ in range(3)]
+    exact = [tensor.detach().double().requires_grad_() for tensor in tensors]
+    upstream = torch.randn(2, 3, length, 8).to(dtype)
+    for each in (tensors, exact):
+        with torch.autocast("cpu", torch.bfloat16):
+            context = at.attend(*each, mask=at.causal()).context
+        assert context.dtype == each[0].dtype
+        context.backward(upstream.to(context.dtype))
+    bound = 2**-8 if dtype == torch.bfloat16 else 1e-5
+    for mine, theirs in zip(tensors, exact, strict=True):
+        torch.testing.assert_close(mine.grad.double(), theirs.grad, rtol=bound, atol=1e-5)
+
+
 def test_a_softmax_of_bfloat16_is_computed_in_float32(seed):
     scores = torch.randn(2, 3, 1009).bfloat16()
     weights = at.attend(

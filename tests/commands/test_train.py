@@ -29,6 +29,19 @@ def test_the_next_commands_can_be_pasted_into_a_shell(attentio: Callable, words:
     assert second == ["attentio", "translate", str(run)]
 
 
+def test_without_instructions_for_bfloat16_it_is_trained_in_32_bits_and_says_so(
+    attentio: Callable, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("attentio.training.ranks.multiplies_bfloat16", lambda: False)
+    losses = []
+    for precision in ("32-true", "bf16-mixed"):
+        said = attentio("train", *words, "--run", run := tmp_path / precision, "--training.precision", precision)
+        assert said.code == 0
+        assert ("no instructions for bfloat16" in said.err) == (precision == "bf16-mixed")
+        losses.append((run / "metrics.csv").read_text().splitlines()[-1].split(",")[1])
+    assert losses[0] == losses[1]
+
+
 TINY = as_arguments(
     {
         "model.embedding": 5,

@@ -9,14 +9,12 @@ from untrained_runs import untrained
 
 import attentio as at
 from attentio.errors import AttentioError
-from attentio.layers.bfloat16 import Bfloat16Linear, in_bfloat16
+from attentio.layers.bfloat16 import Bfloat16Linear, in_bfloat16, multiplies_bfloat16
 from attentio.layers.linear import Linear
 from attentio.layers.packed import PackedWeights
 from attentio.runs.build import parameters_of
 
-supported = pytest.mark.skipif(
-    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this processor has no instructions for bfloat16"
-)
+supported = pytest.mark.skipif(not multiplies_bfloat16(), reason="this processor has no instructions for bfloat16")
 DATES = ["14 March 2026", "1 May 1987", "30.11.2020"]
 
 
@@ -64,6 +62,6 @@ def test_the_command_takes_it_with_constraints(attentio: Callable) -> None:
 
 
 def test_a_processor_without_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    monkeypatch.setattr("attentio.layers.bfloat16.multiplies_bfloat16", lambda: False)
     with pytest.raises(AttentioError, match="no instructions for bfloat16"):
         untrained().in_bfloat16()

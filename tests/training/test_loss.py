@@ -81,6 +81,30 @@ def test_without_smoothing_it_is_the_usual_cross_entropy(parts: tuple[Tensor, ..
     torch.testing.assert_close(linear_cross_entropy(features, weight, bias, target, never=PAD), expected)
 
 
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_mixed_precision_rounds_what_is_multiplied_and_no_sum(seed: int, with_bias: bool) -> None:
+    """As the exact loss of the rounded features and weights; logits of hundreds of near tokens are summed exactly."""
+    shapes = (300, 8), (500, 8), (500,)
+    features, weight, bias = ((torch.randn(shape) / 8).requires_grad_() for shape in shapes)
+    inputs, target = (features, weight, bias)[: 2 + with_bias], torch.randint(1, 500, (300,))
+
+    def loss(*inputs: Tensor) -> Tensor:
+        features, weight, *bias = inputs
+        return linear_cross_entropy(features, weight, bias[0] if bias else None, target, label_smoothing=0.1, never=0)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        got = loss(*inputs)
+    exact = [(each.bfloat16() if each is not bias else each).detach().double().requires_grad_() for each in inputs]
+    wanted = loss(*exact)
+    assert got.dtype == torch.float32
+    assert got.item() == pytest.approx(wanted.item(), rel=1e-4)
+    assert got.item() != loss(*inputs).item(), "nothing was rounded"
+    gradients = torch.autograd.grad(got, inputs), torch.autograd.grad(wanted, exact)
+    for mine, theirs in zip(*gradients, strict=True):
+        assert mine.dtype == torch.float32
+        torch.testing.assert_close(mine.double(), theirs, rtol=0.01, atol=0.01 * float(theirs.abs().max()))
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_numerical_derivatives_agree(parts: tuple[Tensor, ...], smoothing: float) -> None:
     *inputs, target = parts

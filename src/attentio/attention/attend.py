@@ -18,7 +18,7 @@ from torch import Tensor
 
 from attentio.attention.call import Attended, Call, Compute
 from attentio.attention.check import checked_call
-from attentio.attention.compare import ScaledDot, ScoreFunction
+from attentio.attention.compare import Dot, ScaledDot, ScoreFunction
 from attentio.attention.engines import additive, blocks, flex, reference, sdpa, short
 from attentio.attention.engines.engine import Engine
 from attentio.attention.entmax import NormalizeFunction
@@ -95,9 +95,12 @@ def attend(
     Attended(context [2, 4, 5, 8], weights None)
     """
     call = checked_call(query, key, value, score, mask, bias, dropout, need_weights, normalize)
-    compute = _choose(call, engine)
-    observe = None if torch.compiler.is_compiling() else observer.get()
-    attended = compute(call) if observe is None else observe(call, compute)
+    if _trains_in_16_bits(call):
+        with torch.autocast("cpu", enabled=False):
+            context, weights = _attend(_in_32_bits(call), engine)
+        attended = Attended(context.to(query.dtype), None if weights is None else weights.to(query.dtype))
+    else:
+        attended = _attend(call, engine)
     return attended if query.ndim == 4 else _without_heads(attended)
 
 
@@ -149,6 +152,8 @@ def explain(
       not ...
     """
     call = checked_call(query, key, value, score, mask, bias, dropout, need_weights, normalize)
+    if _trains_in_16_bits(call):
+        call = _in_32_bits(call)
     objections = {name: _refusal(call, name) or module.plan(call).slower_because for name, module in ENGINES.items()}
     if engine is not None:
         _require_able(call, engine)
@@ -160,6 +165,31 @@ def explain(
         if name != chosen
     }
     return Explanation(chosen, f"{ENGINES[chosen].SUMMARY}; {why}", others)
+
+
+def _attend(call: Call, engine: str | None) -> Attended:
+    compute = _choose(call, engine)
+    observe = None if torch.compiler.is_compiling() else observer.get()
+    return compute(call) if observe is None else observe(call, compute)
+
+
+def _trains_in_16_bits(call: Call) -> bool:
+    """Whether it is computed in 32 all the same: the backward pass of 16 takes a CPU several times as long."""
+    dtype = call.query.dtype
+    return (
+        type(call.score) in (Dot, ScaledDot)
+        and call.normalize is None
+        and (dtype in (torch.bfloat16, torch.float16) or (dtype == torch.float32 and torch.is_autocast_enabled("cpu")))
+        and call.query.device.type == "cpu"
+        and torch.is_grad_enabled()
+        and any(tensor.requires_grad for tensor in (call.query, call.key, call.value))
+        and not (torch.compiler.is_compiling() or transforming())
+    )
+
+
+def _in_32_bits(call: Call) -> Call:
+    query, key, value = call.query.float(), call.key.float(), call.value.float()
+    return call._replace(query=query, key=key, value=value, bias=None if call.bias is None else call.bias.float())
 
 
 def _choose(call: Call, engine: str | None) -> Compute:

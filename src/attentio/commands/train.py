@@ -91,7 +91,7 @@ def train(config: Config, folder: Path, device_name: str, allow_code: Sequence[s
     from attentio.training.footprint import check_training_fits
     from attentio.training.freezing import freeze
     from attentio.training.loop import Trainer
-    from attentio.training.ranks import ranks, together
+    from attentio.training.ranks import precision_on, ranks, together
     from attentio.training.records import Records, write_memory
 
     options, task = config.training, task_of(config)
@@ -148,6 +148,8 @@ def train(config: Config, folder: Path, device_name: str, allow_code: Sequence[s
                 check_known(corpus, tokenizers, whose)
             if device.type != "cpu":
                 say(f"on {device}; --device cpu trains on the CPU")
+            if precision_on(device, options.precision) != options.precision:
+                say("this processor has no instructions for bfloat16: products are computed in 32 bits, in more time")
             if fabric.world_size > 1:
                 say(f"{fabric.world_size} processes, each with {options.accumulate} of the batches of an update")
             models = [teacher.model.to(device) for teacher in teachers]

@@ -369,7 +369,9 @@ class TrainingConfig(Recipe):
     seed: of the first weights, dropout and the order of data. `--training.seed 7`
     distill: what is learnt of a teacher: its probabilities at each token (`tokens`), or its outputs in place of the
         targets (`sequences`). `--teacher runs/big --training.distill sequences`
-    precision: of matrix products; everything else is computed in 32 bits. `--training.precision bf16-mixed`
+    precision: of matrix products; everything else is computed in 32 bits. bfloat16 trains language models and
+        Transformers 1.4 to 1.6 times as fast on a CPU that has instructions for it; on one that has none, 32 bits are
+        used all the same. `--training.precision bf16-mixed`
     """
 
     batch_tokens: int = tokens(2048)

@@ -1,6 +1,7 @@
 """Linear layers whose products read bfloat16: half of the bytes, and twice the rate where a processor has them."""
 
 import copy
+import platform
 from typing import TypeVar
 
 import torch
@@ -38,6 +39,13 @@ class Bfloat16Linear(nn.Module):
         return outputs.to(inputs.dtype).view(*inputs.shape[:-1], -1)
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether this processor has instructions for products of bfloat16; without them these are slower than float32."""
+    if platform.machine().lower() in ("x86_64", "amd64"):  # oneDNN calls AVX-512 alone support enough
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def in_bfloat16(model: Model, *, but: nn.Module) -> Model:
     """A copy of the model with every `Linear` but that one, such as the output layer, as a `Bfloat16Linear`.
 
@@ -47,7 +55,7 @@ def in_bfloat16(model: Model, *, but: nn.Module) -> Model:
     """
     if (device := next(model.parameters()).device).type != "cpu":
         raise AttentioError(f"bfloat16 is used on a CPU only, and the model is on {device}; give --device cpu")
-    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if not multiplies_bfloat16():
         raise AttentioError("this processor has no instructions for bfloat16")
     rounded = copy.deepcopy(model, {id(kept): kept for kept in (but, *but.parameters())})
     for module in list(rounded.modules()):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attentio.layers.product import product
 
-ROWS_AT_A_TIME = 512
+ROWS_AT_A_TIME = 256
 """Positions whose logits exist at one time: enough for an efficient product, few enough to stay near the cache."""
 
 OfLogits = Callable[[Float[Tensor, "rows vocab"], slice], tuple[Tensor, Float[Tensor, "rows vocab"]]]
@@ -25,7 +25,7 @@ def linear_loss(
     """Sum over positions of what `of_logits` makes of features W^T + b.
 
     The gradient is made in the forward pass, a block of rows at a time, while the block's logits are at hand. A second
-    derivative is an error.
+    derivative is an error. Under autocast the products are rounded, logits and all sums are not.
     """
     return cast(Tensor, _LinearLoss.apply(features, weight, bias, of_logits))
 
@@ -33,17 +33,29 @@ def linear_loss(
 class _LinearLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, of_logits: OfLogits) -> Tensor:
-        features = features.to(weight.dtype)
-        grad_features = torch.empty_like(features)
+        device, exact = weight.device.type, weight.dtype
+        rounded = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else exact
+        grad_features = torch.empty_like(features, dtype=exact)
         grad_weight, grad_bias = torch.zeros_like(weight.T), weight.new_zeros(len(weight))
-        loss = features.new_zeros(())
+        loss = weight.new_zeros(())
+        features, weight = features.to(rounded), weight.to(rounded)
+        # Memory that is taken anew for every block costs more than what is reckoned in it.
+        multiplied = weight.new_empty(min(ROWS_AT_A_TIME, len(features)), len(weight))
+        room = multiplied if exact == rounded else torch.empty_like(multiplied, dtype=exact)
         for start in range(0, len(features), ROWS_AT_A_TIME):
             rows = slice(start, start + ROWS_AT_A_TIME)
-            summed, grad = of_logits(product(features[rows], weight, bias), rows)
+            read = features[rows]
+            factor = multiplied[: len(read)]
+            torch.mm(read, weight.T, out=factor)
+            logits = room[: len(read)].copy_(factor)
+            if bias is not None:
+                logits += bias
+            summed, grad = of_logits(logits, rows)
             loss += summed
-            grad_features[rows] = product(grad, weight.T)
-            grad_weight += product(features[rows].T, grad.T)
             grad_bias += grad.sum(0)
+            factor.copy_(grad)
+            grad_features[rows] = product(factor, weight.T)
+            grad_weight += product(read.T, factor.T)
         ctx.save_for_backward(grad_features, grad_weight.T, grad_bias)
         ctx.has_bias = bias is not None
         return loss

@@ -46,11 +46,10 @@ class Objective(nn.Module):
         passes = [features[asked] for features in model.features(*read).split(len(labels))]
         rest = model.output.weight, model.output.bias, labels[asked]
         how: dict[str, Any] = {"label_smoothing": self.label_smoothing, "never": self.never}
-        with torch.autocast(labels.device.type, enabled=False):  # a sum of many small numbers
-            if self.r_drop:
-                loss = agreeing_cross_entropy(passes[0], passes[1], *rest, r_drop=self.r_drop, **how)
-            else:
-                loss = linear_cross_entropy(passes[0], *rest, **how)
+        if self.r_drop:
+            loss = agreeing_cross_entropy(passes[0], passes[1], *rest, r_drop=self.r_drop, **how)
+        else:
+            loss = linear_cross_entropy(passes[0], *rest, **how)
         if self.teaching is None:
             return loss
         weight = self.teaching.weight

@@ -9,13 +9,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Literal
 
 import torch
 
 from attentio import system
 from attentio.devices import device_called
 from attentio.errors import AttentioError, extra
+from attentio.layers.bfloat16 import multiplies_bfloat16
 
 with extra("train"):
     from lightning_fabric import Fabric
@@ -27,6 +28,8 @@ with extra("train"):
         TorchElasticEnvironment,
     )
     from lightning_fabric.strategies import DDPStrategy, SingleDeviceStrategy
+
+Precision = Literal["32-true", "bf16-mixed"]
 
 PATIENCE = timedelta(minutes=30)
 """How long a rank waits for the others, at the start and whenever numbers are exchanged."""
@@ -41,8 +44,13 @@ _BROKEN = ("gloo", "NCCL", "onnection closed", "onnection reset", "ProcessGroup"
 """Of torch's messages about a rank that does not answer, which come as RuntimeError."""
 
 
+def precision_on(device: torch.device, wanted: Precision) -> Precision:
+    """What is wanted, but 32 bits on a CPU that has no instructions for bfloat16 and would take longer with it."""
+    return "32-true" if device.type == "cpu" and not multiplies_bfloat16() else wanted
+
+
 @contextmanager
-def ranks(device_name: str, *, precision: Any) -> Iterator[Fabric]:
+def ranks(device_name: str, *, precision: Precision) -> Iterator[Fabric]:
     """A Fabric that is connected with the other ranks, if there are any, until the end.
 
     Raises:
@@ -54,6 +62,7 @@ def ranks(device_name: str, *, precision: Any) -> Iterator[Fabric]:
         raise AttentioError("mpirun has begun processes that need mpi4py to meet; install it, or use torchrun")
     if launcher is None or world == 1:
         device = device_called(device_name)
+        precision = precision_on(device, precision)
         yield Fabric(accelerator=device.type, strategy=SingleDeviceStrategy(device), devices=1, precision=precision)
         return
     rank, device = launcher.global_rank(), _device_of_rank(device_name, launcher.local_rank())
@@ -69,7 +78,7 @@ def ranks(device_name: str, *, precision: Any) -> Iterator[Fabric]:
         ),
         num_nodes=machines,
         devices=1,
-        precision=precision,
+        precision=precision_on(device, precision),
     )
     try:
         fabric.launch()
