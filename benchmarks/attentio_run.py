@@ -30,7 +30,8 @@ def train(
     log_every: int,
     threads: int,
 ) -> dict:
-    """Train `configs/CONFIG.yaml` and read the throughput after the warm-up from the run's `metrics.csv`.
+    """Train `configs/CONFIG.yaml`, or the preset of that name, and read the throughput after the warm-up from the run's
+    `metrics.csv`.
 
     A row's `target_tokens_per_second` is that of the updates since the row before; `seconds` is the time
     spent in updates since the run's start.
@@ -45,6 +46,7 @@ def train(
     run.mkdir(parents=True)
     steps = warm_up + updates
     path = HERE / "configs" / f"{config}.yaml"
+    which = path if path.exists() else config
     options = {
         "--run": run / "run",
         **data,
@@ -53,7 +55,7 @@ def train(
         "--training.validate_every": steps,
         "--training.checkpoint_every": steps,
     }
-    command = [ATTENTIO, "train", path, *(str(word) for option in options.items() for word in option)]
+    command = [ATTENTIO, "train", which, *(str(word) for option in options.items() for word in option)]
     peers.launch(command, threads=threads, log=run / "output.txt")
     seconds = tokens = 0.0
     for before, row in pairwise(metrics(run / "run")):
@@ -67,7 +69,7 @@ def train(
         "updates": updates,
         "seconds": seconds,
         "versions": peers.versions(Path(sys.executable), ("attentio", "torch")),
-        "config": path.read_text(encoding="utf-8"),
+        "config": (run / "run" / "config.yaml").read_text(encoding="utf-8"),
     }
 
 

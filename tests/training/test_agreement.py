@@ -50,6 +50,18 @@ def test_the_loss_and_its_gradients_are_those_of_the_formula(
     torch.testing.assert_close(torch.autograd.grad(got, inputs), torch.autograd.grad(expected, inputs))
 
 
+def test_mixed_precision_rounds_what_is_multiplied_and_no_sum(seed: int) -> None:
+    inputs = [torch.randn(shape) / 8 for shape in ((300, 8), (300, 8), (500, 8), (500,))]
+    target = torch.randint(1, 500, (300,))
+    how = {"label_smoothing": 0.1, "never": PAD, "r_drop": 3.0}
+    with torch.autocast("cpu", torch.bfloat16):
+        got = agreeing_cross_entropy(*inputs, target, **how)
+    *rounded, bias = inputs
+    exact = agreeing_cross_entropy(*(each.bfloat16().double() for each in rounded), bias.double(), target, **how)
+    # A logit is rounded too, by 1/256 of itself at most, and the distances are small differences.
+    assert got.item() == pytest.approx(exact.item(), rel=1e-4)
+
+
 class Scores(nn.Module):
     """Features with dropout, and an output layer."""
 

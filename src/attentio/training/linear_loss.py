@@ -42,20 +42,21 @@ class _LinearLoss(torch.autograd.Function):
         # Memory that is taken anew for every block costs more than what is reckoned in it.
         multiplied = weight.new_empty(min(ROWS_AT_A_TIME, len(features)), len(weight))
         room = multiplied if exact == rounded else torch.empty_like(multiplied, dtype=exact)
-        for start in range(0, len(features), ROWS_AT_A_TIME):
-            rows = slice(start, start + ROWS_AT_A_TIME)
-            read = features[rows]
-            factor = multiplied[: len(read)]
-            torch.mm(read, weight.T, out=factor)
-            logits = room[: len(read)].copy_(factor)
-            if bias is not None:
-                logits += bias
-            summed, grad = of_logits(logits, rows)
-            loss += summed
-            grad_bias += grad.sum(0)
-            factor.copy_(grad)
-            grad_features[rows] = product(factor, weight.T)
-            grad_weight += product(read.T, factor.T)
+        with torch.autocast(device, enabled=False):
+            for start in range(0, len(features), ROWS_AT_A_TIME):
+                rows = slice(start, start + ROWS_AT_A_TIME)
+                read = features[rows]
+                factor = multiplied[: len(read)]
+                torch.mm(read, weight.T, out=factor)
+                logits = room[: len(read)].copy_(factor)
+                if bias is not None:
+                    logits += bias
+                summed, grad = of_logits(logits, rows)
+                loss += summed
+                grad_bias += grad.sum(0)
+                factor.copy_(grad)
+                grad_features[rows] = product(factor, weight.T)
+                grad_weight += product(read.T, factor.T)
         ctx.save_for_backward(grad_features, grad_weight.T, grad_bias)
         ctx.has_bias = bias is not None
         return loss
