@@ -38,6 +38,7 @@ def test_without_instructions_for_bfloat16_it_is_trained_in_32_bits_and_says_so(
         said = attentio("train", *words, "--run", run := tmp_path / precision, "--training.precision", precision)
         assert said.code == 0
         assert ("no instructions for bfloat16" in said.err) == (precision == "bf16-mixed")
+        assert "AMP" not in said.err
         losses.append((run / "metrics.csv").read_text().splitlines()[-1].split(",")[1])
     assert losses[0] == losses[1]
 

@@ -56,6 +56,7 @@ def ranks(device_name: str, *, precision: Precision) -> Iterator[Fabric]:
     Raises:
         AttentioError: a rank does not come, or is lost later; or a device on which models are trained alone only.
     """
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would tell what the user has asked for
     launcher = next((found() for found in _LAUNCHERS if found.detect()), None)
     world = launcher.world_size() if launcher else 1
     if world == 1 and system.started_by_mpi():
@@ -66,7 +67,6 @@ def ranks(device_name: str, *, precision: Precision) -> Iterator[Fabric]:
         yield Fabric(accelerator=device.type, strategy=SingleDeviceStrategy(device), devices=1, precision=precision)
         return
     rank, device = launcher.global_rank(), _device_of_rank(device_name, launcher.local_rank())
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     on_this_machine = int(os.environ.get("LOCAL_WORLD_SIZE", 0)) or world // int(os.environ.get("SLURM_NNODES", 1))
     machines = max(1, world // on_this_machine)
     fabric = Fabric(
