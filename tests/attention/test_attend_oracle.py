@@ -1,5 +1,7 @@
 """Every engine computes the equation: against loops by hand, and against numerical derivatives."""
 
+import itertools
+
 import pytest
 import torch
 from attention_oracle import additive, attend_by_hand, dot, engines_for, inputs, location, scaled_dot
@@ -141,6 +143,21 @@ def test_gradients_of_16_bits_are_rounded_once_on_a_cpu(seed, length, dtype):
     bound = 2**-8 if dtype == torch.bfloat16 else 1e-5
     for mine, theirs in zip(tensors, exact, strict=True):
         torch.testing.assert_close(mine.grad.double(), theirs.grad, rtol=bound, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("normalize", [None, at.Sparsemax()])
+@pytest.mark.parametrize("mask", [None, at.padding(torch.tensor([4, 0]))])
+def test_under_autocast_the_result_has_the_dtype_of_the_query(seed, dtype, normalize, mask):
+    """Whether it is trained or not, with weights or without, on every engine."""
+    for trained, need_weights in itertools.product((True, False), repeat=2):
+        tensors = [torch.randn(2, 3, 4, 8).to(dtype).requires_grad_(trained) for _ in range(3)]
+        how = {"normalize": normalize, "mask": mask, "need_weights": need_weights}
+        for engine in (None, *engines_for(*tensors, **how)):
+            with torch.autocast("cpu", torch.bfloat16):
+                context, weights = at.attend(*tensors, **how, engine=engine)
+            assert context.dtype == dtype
+            assert weights is None or weights.dtype == dtype
 
 
 def test_a_softmax_of_bfloat16_is_computed_in_float32(seed):

@@ -118,7 +118,10 @@ def test_teachers_that_cannot_teach_are_refused_in_one_line(attentio: Callable, 
         assert said.code == 2, said.err
         return said.err.splitlines()[-1]
 
-    assert "vocabulary of " in refused("--teacher", f"{toy.run},dates-luong")
+    assert "vocabulary of " in refused("--teacher", f"{toy.run}, dates-luong")
+    assert "a comma with no run beside it" in refused("--teacher", f"{toy.run},")
+    pairs = refused("--teacher", toy.run, "--data.unlabelled", toy.dev)
+    assert (str(toy.dev) in pairs, "a tab in" in pairs) == (True, True)
     assert "teacher: masked-lm holds a model of type masked-lm" in refused("--teacher", "masked-lm")
     assert "training.distill does nothing here" in refused("--training.distill", "sequences")
     assert "it is for training.distill tokens" in refused(

@@ -63,6 +63,21 @@ def test_a_masked_model_becomes_a_tagger(attentio: Callable, masked: Path, data:
     assert "use `attentio label`" in attentio("fill", run, "a").err
 
 
+def test_a_masked_model_becomes_a_classifier_of_whole_texts(
+    attentio: Callable, masked: Path, data: Path, tmp_path: Path
+) -> None:
+    """It has no labels, so the preset's `model.labels: text` stays; a labeller's own is taken over."""
+    run, texts = tmp_path / "run", ["--data.train", data / "texts.tsv", "--data.dev", data / "texts.tsv"]
+    few = as_arguments({"training.max_steps": 1, "training.validate_every": 1, "training.warmup": 1})
+    said = attentio("train", "classifier", "--init", masked, "--run", run, *texts, *RECIPE, *few)
+    assert said.code == 0, said.err
+    assert "model.labels is" not in said.err
+    assert len(attentio("label", run, given=b"two three\n").out.split()) == 1
+    again = attentio("train", "tagger", "--init", run, "--run", tmp_path / "again", *texts, *RECIPE, *few)
+    assert again.code == 0, again.err
+    assert "labels: text" in (tmp_path / "again" / "config.yaml").read_text()
+
+
 def test_a_text_gets_one_label_and_one_too_long_is_told(attentio: Callable, data: Path, tmp_path: Path) -> None:
     run, texts = tmp_path / "run", data / "texts.tsv"
     sizes = as_arguments(

@@ -23,6 +23,7 @@ from attentio.runs.build import Tokenizers
 from attentio.runs.directory import Contents
 from attentio.runs.load import load, read
 from attentio.runs.own_code import Files
+from attentio.runs.places import runs_in
 from attentio.runs.tasks import AnyRun
 from attentio.runs.translator import Run
 from attentio.runs.vocabulary import identity
@@ -43,8 +44,7 @@ def read_teachers(config: Config, allow_code: Files = ()) -> list[Contents]:
     """
     if config.teacher is None or not learns_tokens(config):
         return []
-    teachers = config.teacher.split(",")
-    found = [read(one, device="cpu", allow_code=allow_code)._replace(path=Path(one)) for one in teachers]
+    found = [read(one, device="cpu", allow_code=allow_code)._replace(path=Path(one)) for one in runs_in(config.teacher)]
     for model in (config.model, *(one.config.model for one in found)):
         if model.copy:
             raise AttentioError(
@@ -104,6 +104,8 @@ def with_lessons(
     sources = list(dict.fromkeys(pair.source for pair in train.items)) if whole else []
     if spec := config.data.unlabelled:
         texts = read_texts(spec, normalize=config.text.normalize, bad_lines=config.data.bad_lines).documents
+        if not train.featured and (pair := next((text for text in texts if "\t" in text), None)):
+            raise AttentioError(f"{spec}: a tab in {pair[:60]!r}; data.unlabelled has sources alone, one a line")
         sources += [read_featured(text, config.text.normalize) for text in texts] if train.featured else texts
     sources = list(dict.fromkeys(sources))
     digest = hashlib.sha256("\n".join(sources).encode()).hexdigest()

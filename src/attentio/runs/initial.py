@@ -12,6 +12,7 @@ from torch import Tensor
 from attentio import system
 from attentio.config.read import leaves
 from attentio.config.schema import Config
+from attentio.config.uses import without_use
 from attentio.data.batches import IGNORE_INDEX
 from attentio.data.part import Part
 from attentio.data.spool import TextsOf
@@ -163,6 +164,6 @@ def _otherwise(origin: Contents, contents: Contents) -> list[str]:
     here, there = (dict(leaves({"model": asdict(each.config.model)})) for each in (contents, origin))
     notes: list[str] = []
     for key in here:
-        if here[key] != there[key] and key not in _MATTERS_NOT:
+        if here[key] != there[key] and key not in _MATTERS_NOT and not without_use(origin.config, [key]):
             notes.append(f"{key} is {here[key]}, and the weights were trained with {there[key]}")
     return notes

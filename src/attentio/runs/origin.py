@@ -10,10 +10,10 @@ from attentio.config.schema import Config
 from attentio.errors import AttentioError
 from attentio.huggingface import is_directory
 from attentio.runs.archive import CONFIG, unpack
-from attentio.runs.places import resolve
+from attentio.runs.places import resolve, runs_in
 
 _OWN = ("model.type", "text.extend")
-"""Keys of `model` and `text` that are not taken over."""
+"""Keys of `model` and `text` that are not taken over. Nor is `model.labels` of a model that has none."""
 
 _NOT_OF_TOKENIZERS = ("text.normalize", "text.block", "text.extend")
 
@@ -55,7 +55,7 @@ def taken_over(config: Config, overrides: Sequence[str], folder: Path) -> list[s
     key of the tokenizers, which are kept.
     """
     taught = config.teacher if config.training.distill == "tokens" else None
-    origin = config.init or (taught and taught.split(",")[0])
+    origin = config.init or (taught and str(runs_in(taught)[0]))
     if origin is None:
         return []
     begun = (folder / "checkpoints").exists() and (folder / CONFIG).is_file()
@@ -72,7 +72,8 @@ def taken_over(config: Config, overrides: Sequence[str], folder: Path) -> list[s
             raise AttentioError(f"{key} is as {origin} has it, whose tokenizers are kept; leave it out")
     sections = ("model.", "text.") if config.init else "text."
     values = [(key, value) for key, value in kept.items() if key.startswith(sections)]
-    return [f"--{key}={_written(value)}" for key, value in values if key not in (*given, *_OWN)]
+    own = (*given, *_OWN, *(("model.labels",) if known.model.type != "labeller" else ()))
+    return [f"--{key}={_written(value)}" for key, value in values if key not in own]
 
 
 def _written(value: object) -> str:

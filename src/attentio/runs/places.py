@@ -34,7 +34,7 @@ def runs_in(run: str | Path | Sequence[str | Path]) -> list[str | Path]:
         return list(run)
     if "," not in str(run) or not is_missing(Path(run)):
         return [run]
-    names = str(run).split(",")
+    names = [name.strip() for name in str(run).split(",")]
     if not all(names):
         raise AttentioError(f"{run}: a comma with no run beside it; write RUN,RUN")
     return [*names]
