@@ -61,6 +61,13 @@ def test_the_command_takes_it_with_constraints(attentio: Callable) -> None:
     assert (said.code, said.out, said.err) == (0, "2026-03-14\n", "")
 
 
+def test_a_torch_without_onednn_multiplies_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the question itself has no operator."""
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.delattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported")
+    assert not multiplies_bfloat16()
+
+
 def test_a_processor_without_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("attentio.layers.bfloat16.multiplies_bfloat16", lambda: False)
     with pytest.raises(AttentioError, match="no instructions for bfloat16"):

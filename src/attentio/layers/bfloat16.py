@@ -41,7 +41,9 @@ class Bfloat16Linear(nn.Module):
 
 def multiplies_bfloat16() -> bool:
     """Whether this processor has instructions for products of bfloat16; without them these are slower than float32."""
-    if platform.machine().lower() in ("x86_64", "amd64"):  # oneDNN calls AVX-512 alone support enough
+    if not torch.backends.mkldnn.is_available():  # oneDNN, which does not come with every build of torch
+        return False
+    if platform.machine().lower() in ("x86_64", "amd64"):  # it calls AVX-512 alone support enough
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 

@@ -25,7 +25,8 @@ def linear_loss(
     """Sum over positions of what `of_logits` makes of features W^T + b.
 
     The gradient is made in the forward pass, a block of rows at a time, while the block's logits are at hand. A second
-    derivative is an error. Under autocast the products are rounded, logits and all sums are not.
+    derivative is an error. Under autocast each product is rounded once; what is reckoned from it, and every sum, is
+    not.
     """
     return cast(Tensor, _LinearLoss.apply(features, weight, bias, of_logits))
 
