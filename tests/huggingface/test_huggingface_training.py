@@ -88,7 +88,7 @@ def test_gpt2_learns_every_token_of_its_vocabulary(seed: int, attentio: Callable
     frozen, learnt = "stack.blocks.0.", tmp_path / "learnt"
     said = trained(attentio, "causal-lm", folder, learnt, *data, f"--training.freeze=[{frozen}*]")
     assert "numbers stay as they are" in said
-    new, old = at.CausalRun.load(learnt), dict(ours.model.named_parameters())
+    new, old = at.CausalRun.load(learnt), dict(at.CausalRun.load(folder).model.named_parameters())
     changed = {name for name, one in new.model.named_parameters() if not torch.equal(one, old[name])}
     assert changed == {name for name in old if not name.startswith(frozen)}
     assert attentio("train", learnt, "--training.max_steps", "3").code == 0

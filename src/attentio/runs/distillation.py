@@ -104,8 +104,6 @@ def with_lessons(
     sources = list(dict.fromkeys(pair.source for pair in train.items)) if whole else []
     if spec := config.data.unlabelled:
         texts = read_texts(spec, normalize=config.text.normalize, bad_lines=config.data.bad_lines).documents
-        if not train.featured and (pair := next((text for text in texts if "\t" in text), None)):
-            raise AttentioError(f"{spec}: a tab in {pair[:60]!r}; data.unlabelled has sources alone, one a line")
         sources += [read_featured(text, config.text.normalize) for text in texts] if train.featured else texts
     sources = list(dict.fromkeys(sources))
     digest = hashlib.sha256("\n".join(sources).encode()).hexdigest()
@@ -116,8 +114,11 @@ def with_lessons(
                 f"{folder / LESSONS} was made of other texts, or by other teachers; choose another --run"
             )
     else:
-        teacher = load(config.teacher, device=device, allow_code=allow_code)
-        lessons = _lessons(config.teacher, teacher, sources, console, featured=train.featured)
+        found = load(config.teacher, device=device, allow_code=allow_code)
+        teacher = _translator(config.teacher, found, featured=train.featured)
+        if not train.featured and (pair := next((source for source in sources if "\t" in source), None)):
+            raise AttentioError(f"{spec}: a tab in {pair[:60]!r}; data.unlabelled has sources alone, one a line")
+        lessons = _lessons(config.teacher, teacher, sources, console)
         Part(LESSONS, lessons, (), "pairs").write(folder / LESSONS)
         system.replace_text(folder / FACTS, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     made = read_pairs(str(folder / LESSONS), normalize="none").pairs
@@ -125,15 +126,20 @@ def with_lessons(
     return replace(train, items=made if whole else [*train.items, *made])
 
 
-def _lessons(teacher: str, run: AnyRun, sources: list[str], console: "Console", *, featured: bool) -> list[Pair]:
-    """The best output of each source; what is cut off or empty teaches nothing."""
-    from rich.progress import Progress
-
+def _translator(teacher: str, run: AnyRun, *, featured: bool) -> Run:
+    """The teacher, which must make outputs of the data's sources."""
     if not isinstance(run, Run):
         raise AttentioError(f"teacher: {teacher} translates nothing; give one of type encoder-decoder")
     if bool(run.features) != featured:
         one, other = ("the data", teacher) if featured else (teacher, "the data")
         raise AttentioError(f"teacher: {one} has features of sources, and {other} has none; give another teacher")
+    return run
+
+
+def _lessons(teacher: str, run: Run, sources: list[str], console: "Console") -> list[Pair]:
+    """The best output of each source; what is cut off or empty teaches nothing."""
+    from rich.progress import Progress
+
     with Progress(console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal) as bar:
         task = bar.add_task("teaching", total=len(sources))
         outputs = run.candidates(sources, attention=False, progress=lambda done: bar.advance(task, done))
