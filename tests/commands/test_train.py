@@ -38,9 +38,17 @@ def test_without_instructions_for_bfloat16_it_is_trained_in_32_bits_and_says_so(
         said = attentio("train", *words, "--run", run := tmp_path / precision, "--training.precision", precision)
         assert said.code == 0
         assert ("no instructions for bfloat16" in said.err) == (precision == "bf16-mixed")
-        assert "AMP" not in said.err
         losses.append((run / "metrics.csv").read_text().splitlines()[-1].split(",")[1])
     assert losses[0] == losses[1]
+
+
+def test_mixed_precision_rounds_and_says_nothing_of_its_own(
+    attentio: Callable, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library that does it would tell what the user has asked for."""
+    monkeypatch.setattr("attentio.training.ranks.multiplies_bfloat16", lambda: True)
+    said = attentio("train", *words, "--run", tmp_path / "run", "--training.precision", "bf16-mixed")
+    assert (said.code, "bfloat16" in said.err) == (0, False), said.err
 
 
 TINY = as_arguments(

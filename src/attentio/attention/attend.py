@@ -96,8 +96,9 @@ def attend(
     Attended(context [2, 4, 5, 8], weights None)
     """
     call = checked_call(query, key, value, score, mask, bias, dropout, need_weights, normalize)
-    with torch.autocast("cpu", enabled=False) if _in_float32(call) else nullcontext():
-        context, weights = _attend(_widened(call), engine)
+    widened = _widened(call)
+    with torch.autocast("cpu", enabled=False) if widened is not call else nullcontext():
+        context, weights = _attend(widened, engine)
     attended = Attended(context.to(query.dtype), None if weights is None else weights.to(query.dtype))
     return attended if query.ndim == 4 else _without_heads(attended)
 

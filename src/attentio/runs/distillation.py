@@ -5,7 +5,7 @@ Several teachers answer as one, as everywhere: at each token their log-probabili
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,6 +102,7 @@ def with_lessons(
     if train.unit != "pairs":
         raise AttentioError("training.distill sequences and data.unlabelled are for model.type encoder-decoder")
     sources = list(dict.fromkeys(pair.source for pair in train.items)) if whole else []
+    texts: Sequence[str] = ()
     if spec := config.data.unlabelled:
         texts = read_texts(spec, normalize=config.text.normalize, bad_lines=config.data.bad_lines).documents
         sources += [read_featured(text, config.text.normalize) for text in texts] if train.featured else texts
@@ -116,7 +117,8 @@ def with_lessons(
     else:
         found = load(config.teacher, device=device, allow_code=allow_code)
         teacher = _translator(config.teacher, found, featured=train.featured)
-        if not train.featured and (pair := next((source for source in sources if "\t" in source), None)):
+        pair = next((text for text in texts if "\t" in text), None)
+        if pair and not any("\t" in known.source for known in train.items):
             raise AttentioError(f"{spec}: a tab in {pair[:60]!r}; data.unlabelled has sources alone, one a line")
         lessons = _lessons(config.teacher, teacher, sources, console)
         Part(LESSONS, lessons, (), "pairs").write(folder / LESSONS)
