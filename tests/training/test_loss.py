@@ -105,6 +105,19 @@ def test_mixed_precision_rounds_what_is_multiplied_and_no_sum(seed: int, with_bi
         torch.testing.assert_close(mine.double(), theirs, rtol=0.01, atol=0.01 * float(theirs.abs().max()))
 
 
+def test_what_is_reckoned_from_logits_is_in_full_precision(seed: int) -> None:
+    """R-Drop's dot products too, which autocast would round."""
+    found = []
+
+    def of_logits(logits: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+        found.append(torch.linalg.vecdot(logits, logits).dtype)
+        return logits.sum(), torch.ones_like(logits)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        module.linear_loss(torch.randn(3, 5), torch.randn(7, 5), None, of_logits)
+    assert found == [torch.float32]
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_numerical_derivatives_agree(parts: tuple[Tensor, ...], smoothing: float) -> None:
     *inputs, target = parts
