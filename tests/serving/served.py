@@ -57,10 +57,13 @@ class Served(NamedTuple):
         lines = self.ask("GET", "/metrics").body.decode().splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.split("{")[0].split()[0] == name)
 
-    def wait_until_busy(self) -> None:
-        """Until a request is with the model, and none before it."""
-        begun = self.count("attentio_answered_together_count")
-        until(lambda: self.count("attentio_answered_together_count") > begun)
+    def begun(self) -> float:
+        """How often the model has begun to answer."""
+        return self.count("attentio_answered_together_count")
+
+    def wait_until_busy(self, before: float) -> None:
+        """Until a request is with the model; before: what `begun` was when it was sent."""
+        until(lambda: self.begun() > before)
 
 
 @contextmanager

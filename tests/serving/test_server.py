@@ -152,11 +152,10 @@ def test_what_takes_too_long_is_ended_and_the_next_one_answered(server: Served) 
 
 def test_the_model_stops_when_its_client_has_gone(server: Served) -> None:
     body = json.dumps(GENERATE | {"max_tokens": 390}).encode()
+    begun = server.begun()
     with server.connect() as connection:
-        waiting = in_background(server.wait_until_busy)
-        time.sleep(0.1)
         connection.sendall(raw(body))
-        waiting[0].result()
+        server.wait_until_busy(begun)
     began = time.monotonic()
     assert generate(server, max_tokens=2).status == 200
     assert time.monotonic() - began < 2
@@ -164,9 +163,9 @@ def test_the_model_stops_when_its_client_has_gone(server: Served) -> None:
 
 
 def test_while_the_model_is_busy_others_are_answered_and_too_many_told_to_try_again(server: Served) -> None:
-    waiting = in_background(server.wait_until_busy)
+    begun = server.begun()
     first = in_background(lambda: generate(server, max_tokens=60))
-    waiting[0].result()
+    server.wait_until_busy(begun)
     others = in_background(lambda: generate(server, max_tokens=2), LIMITS["waiting"])
     until(lambda: server.count("attentio_waiting") == LIMITS["waiting"])
     assert server.ask("GET", "/health").json == {"healthy": True}
