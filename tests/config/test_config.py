@@ -184,8 +184,16 @@ IDLE = {
     ),
     "transformer": ("model.attention=bahdanau", "model.cell=gru", "model.local=p", "model.transformer.max_length=5"),
     "bahdanau": ("model.score=dot", "model.input_feeding=false", "model.transformer.width=64", "masking.rate=0.3"),
-    "luong": ("model.window=3", "model.reach=3", "model.readout=state", "text.block=9", "data.document=file"),
-    "multi30k-en-de": ("text.target.tokenizer=whitespace", "model.encoder_hidden=5"),
+    "luong": (
+        "text.source.bpe_dropout=0.1",
+        "text.target.bpe_dropout=0.1",
+        "model.window=3",
+        "model.reach=3",
+        "model.readout=state",
+        "text.block=9",
+        "data.document=file",
+    ),
+    "multi30k-en-de": ("text.target.bpe_dropout=0.1", "text.target.tokenizer=whitespace", "model.encoder_hidden=5"),
 }
 
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attentio.data.batches import EncodedPairs, epoch_batches, length_sorted_batches
+from attentio.data.batches import EncodedPairs, RedrawnPairBatches, epoch_batches, length_sorted_batches
 from attentio.data.pairs import Pair
 from attentio.text.tokenizer import BOS, EOS, PAD, Tokenizer
 
@@ -144,6 +144,26 @@ def test_decoding_batches_begin_with_the_longest(seed: int) -> None:
     assert sorted(flat.tolist()) == list(range(101))
     assert lengths[flat].tolist() == sorted(lengths.tolist(), reverse=True)
     assert [len(batch) for batch in batches] == [7] * 14 + [3]
+
+
+def test_pairs_that_are_redrawn_are_those_of_their_epoch_whatever_was_read_before(seed: int) -> None:
+    plain = EncodedPairs(sources=[[5]] * 50, targets=[[6]] * 50)
+
+    def draw(epoch: int) -> EncodedPairs:
+        random = np.random.default_rng([seed, epoch])
+        rows = [[7 + epoch] * int(random.integers(1, 20)) for _ in range(50)]
+        return EncodedPairs(sources=rows, targets=rows)
+
+    def read(batches: RedrawnPairBatches, epoch: int) -> list[list[list[int]]]:
+        return [batches.load(some, epoch).source.tolist() for some in batches.epoch_batches(epoch)]
+
+    once, again = (RedrawnPairBatches(plain, draw, batch_tokens=64, seed=seed) for _ in range(2))
+    in_order = [read(once, epoch) for epoch in range(3)]
+    assert [read(again, epoch) for epoch in (2, 0, 1)] == [in_order[epoch] for epoch in (2, 0, 1)]
+    for epoch, batches in enumerate(in_order):
+        assert {token for batch in batches for row in batch for token in row} == {7 + epoch, EOS, PAD}
+        assert all(len(batch) == 1 or len(batch) * len(batch[0]) <= 64 for batch in batches)
+    assert once.pairs is plain
 
 
 def test_sizes_below_one_are_a_mistake() -> None:

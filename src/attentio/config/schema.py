@@ -112,11 +112,15 @@ class SideConfig:
     vocab_size: entries of the vocabulary; needed for bpe and unigram.
         `--text.source.tokenizer bpe --text.source.vocab_size 8000`
     jamo: Hangul syllables are taken apart, and put together on output. `--text.source.jamo true`
+    bpe_dropout: of pairs and bpe: in training, each merge of two pieces is left out with this probability, anew in each
+        epoch, so that the model meets words in other pieces too (Provilkov et al. 2020).
+        `--text.source.tokenizer bpe --text.source.vocab_size 8000 --text.source.bpe_dropout 0.1`
     """
 
     tokenizer: SideTokenizer = "char"
     vocab_size: int | None = whole(1, 10**6)(None)
     jamo: bool = False
+    bpe_dropout: float = dropped(0.0)
 
 
 @dataclass(frozen=True, kw_only=True)

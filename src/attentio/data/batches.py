@@ -1,6 +1,6 @@
 """Encoded pairs, padded batches of them, and which pairs stand together in a batch."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -151,12 +151,37 @@ class PairBatches:
 
     def epoch_batches(self, epoch: int) -> list[np.ndarray]:
         """The pairs of each batch; every pair once."""
-        lengths = self.pairs.source_lengths, self.pairs.target_lengths
+        pairs = self.of_epoch(epoch)
+        lengths = pairs.source_lengths, pairs.target_lengths
         return epoch_batches(*lengths, batch_tokens=self.batch_tokens, seed=self.seed, epoch=epoch)
 
+    def of_epoch(self, epoch: int) -> EncodedPairs:
+        """The pairs as they are read in an epoch: here the same in every one."""
+        return self.pairs
+
     def load(self, indices: Int[np.ndarray, "batch"], epoch: int) -> PairBatch:
-        """The pairs with these numbers, the same in every epoch."""
-        return self.pairs.batch(indices)
+        """The pairs with these numbers, as they are read in an epoch."""
+        return self.of_epoch(epoch).batch(indices)
+
+
+class RedrawnPairBatches(PairBatches):
+    """Batches of pairs that are encoded by chance, anew for each epoch; those of one epoch at a time are held.
+
+    pairs: encoded without chance. draw: the pairs of an epoch, a pure function of its number.
+    """
+
+    def __init__(
+        self, pairs: EncodedPairs, draw: Callable[[int], EncodedPairs], *, batch_tokens: int, seed: int
+    ) -> None:
+        super().__init__(pairs, batch_tokens=batch_tokens, seed=seed)
+        self._draw, self._drawn = draw, (-1, pairs)
+
+    def of_epoch(self, epoch: int) -> EncodedPairs:
+        """See `PairBatches`."""
+        if self._drawn[0] != epoch:
+            self._drawn = -1, self.pairs  # the last epoch's are gone before the next are made
+            self._drawn = epoch, self._draw(epoch)
+        return self._drawn[1]
 
 
 _ARRAYS = {"sources": np.int32, "source_lengths": np.int32, "targets": np.int32, "target_lengths": np.int32}

@@ -105,7 +105,7 @@ class Tokenizer:
 
         Those are words for the kind whitespace, and otherwise letters, each a piece of its own; in code point order.
         """
-        prepared = (_prepare(text, jamo=self.jamo, mask=self.mask is not None) for text in texts)
+        prepared = map(self.prepared, texts)
         found = set().union(*(text.split() if self.kind == "whitespace" else text for text in prepared))
         if self._marks_words:
             found = {SPACE if symbol.isspace() else symbol for symbol in found}
@@ -147,12 +147,16 @@ class Tokenizer:
 
     def encode_all(self, texts: Iterable[str]) -> list[list[int]]:
         """`encode` for many texts at once, which is much faster."""
-        prepared = [_prepare(text, jamo=self.jamo, mask=self.mask is not None) for text in texts]
+        prepared = [*map(self.prepared, texts)]
         ids: list[list[int]] = []
         for start in range(0, len(prepared), _CHUNK):
             chunk = prepared[start : start + _CHUNK]
             ids += [encoded.ids for encoded in self.core.encode_batch_fast(chunk, add_special_tokens=False)]
         return ids
+
+    def prepared(self, text: str) -> str:
+        """The text as the library reads it: with `jamo`, spelt in them; AttentioError for a reserved symbol in it."""
+        return _prepare(text, jamo=self.jamo, mask=self.mask is not None)
 
     def unknown_spans(self, text: str) -> list[tuple[int, int]]:
         """First and after the last character of everything that becomes UNK, in order.
@@ -160,7 +164,7 @@ class Tokenizer:
         Raises:
             AttentioError: the text holds a reserved symbol.
         """
-        encoded = self.core.encode(_prepare(text, jamo=self.jamo, mask=self.mask is not None), add_special_tokens=False)
+        encoded = self.core.encode(self.prepared(text), add_special_tokens=False)
         # The character that each of the prepared ones comes from: a syllable becomes several jamo.
         origin = [i for i, letter in enumerate(text) for _ in (hangul.decompose(letter) if self.jamo else letter)]
         spans = [span for i, span in zip(encoded.ids, encoded.offsets, strict=True) if i == UNK]
@@ -192,7 +196,7 @@ class Tokenizer:
             return self.encode(text)
         inside = tokenizers.Tokenizer(self.core.model)
         inside.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
-        return inside.encode(_prepare(text, jamo=self.jamo, mask=True), add_special_tokens=False).ids
+        return inside.encode(self.prepared(text), add_special_tokens=False).ids
 
     @property
     def _marks_words(self) -> bool:
