@@ -112,13 +112,24 @@ def test_texts_without_targets_join_the_pairs(attentio: Callable, toy: Toy, tmp_
     assert f"2 of 2 texts have a whole output of {toy.run}" in said.err
 
 
+def test_texts_with_tabs_are_taken_where_sources_have_them(attentio: Callable, toy: Toy, tmp_path: Path) -> None:
+    (tmp_path / "few.jsonl").write_text('{"source": "a\\tb", "target": "ba"}\n{"source": "ab", "target": "ba"}\n')
+    (tmp_path / "more.txt").write_text("abc\tfed\n")
+    options = ["--data.train", tmp_path / "few.jsonl", "--data.dev", toy.dev, *FEW]
+    more = ["--data.unlabelled", tmp_path / "more.txt", "--text.normalize", "none"]
+    said = attentio("train", "luong", "--teacher", toy.run, "--run", tmp_path / "run", *options, *more)
+    assert said.code == 0, said.err
+    assert f"1 of 1 texts have a whole output of {toy.run}" in said.err
+
+
 def test_teachers_that_cannot_teach_are_refused_in_one_line(attentio: Callable, toy: Toy, tmp_path: Path) -> None:
     def refused(*words: object) -> str:
         said = attentio("train", "luong", "--data.train", toy.dev, "--run", tmp_path / "run", *words)
         assert said.code == 2, said.err
         return said.err.splitlines()[-1]
 
-    assert "vocabulary of " in refused("--teacher", f"{toy.run}, dates-luong")
+    several = refused("--teacher", f"{toy.run}, dates-luong")
+    assert ("vocabulary of " in several, "distill sequences" in several) == (True, False)
     assert "a comma with no run beside it" in refused("--teacher", f"{toy.run},")
     pairs = refused("--teacher", toy.run, "--data.unlabelled", toy.dev)
     assert (str(toy.dev) in pairs, "a tab in" in pairs) == (True, True)

@@ -57,7 +57,7 @@ def read_teachers(config: Config, allow_code: Files = ()) -> list[Contents]:
                 f"teacher: {one.path} holds a model of type {one.config.model.type}, and this one is "
                 f"{config.model.type}; give a teacher of that type"
             )
-        check_vocabularies(one, found[0].tokenizers, str(found[0].path))
+        check_vocabularies(one, found[0].tokenizers, str(found[0].path), teaches=True)
     return found
 
 
@@ -66,15 +66,18 @@ def learns_tokens(config: Config) -> bool:
     return config.teacher is not None and config.training.distill == "tokens" and config.training.distill_weight > 0
 
 
-def check_vocabularies(teacher: Contents, tokenizers: Tokenizers[AnyTokenizer], whose: str) -> None:
-    """AttentioError where a teacher reads or says other tokens; `whose` are the others."""
+def check_vocabularies(
+    teacher: Contents, tokenizers: Tokenizers[AnyTokenizer], whose: str, *, teaches: bool = False
+) -> None:
+    """AttentioError where a teacher reads or says other tokens; `whose` are the others, teaches: another teacher's."""
+    if teaches:  # they could not make outputs together either
+        remedy = "give teachers of the same vocabularies"
+    else:
+        remedy = "give one that was trained with the same vocabularies, or --training.distill sequences"
     for side in ("source", "target"):
         theirs, ours = getattr(teacher.tokenizers, side), getattr(tokenizers, side)
         if identity(theirs) != identity(ours):
-            raise AttentioError(
-                f"teacher: the {side} vocabulary of {teacher.path} is not that of {whose}; give one that was trained "
-                f"with the same vocabularies, or --training.distill sequences"
-            )
+            raise AttentioError(f"teacher: the {side} vocabulary of {teacher.path} is not that of {whose}; {remedy}")
 
 
 def with_lessons(
