@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -18,6 +19,7 @@ from tiny_training import RECIPE, TinyRun
 from torch import Tensor
 
 from attentio import system
+from attentio.data.batches import PairBatch
 from attentio.errors import AttentioError
 from attentio.training import ranks as launched
 from attentio.training.checkpoint import Checkpoints
@@ -54,6 +56,18 @@ def work(fabric: Fabric, folder: Path, seed: int) -> None:
     resumed = dropping("stopped")
     resumed.trainer.resume()
     resumed.trainer.run(lambda row: None, should_stop=lambda: False)
+    timed = replace(SEVEN_UPDATES, max_steps=10**6, max_minutes=1 / 60, decay="linear", validate_every=10**6)
+    hurried = TinyRun(folder / "timed", timed, seed=seed, fabric=fabric)
+    load = hurried.load
+
+    def later(indices: np.ndarray, epoch: int) -> PairBatch:
+        time.sleep(0.02 * rank)
+        return load(indices, epoch)
+
+    hurried.load = later  # type: ignore[method-assign]
+    rates: list[float] = []
+    hurried.trainer.run(lambda row: rates.append(row["learning_rate"]), should_stop=lambda: False)
+    (folder / f"timed{rank}").write_text(json.dumps(rates))
     told = "nothing"
     try:
         with together(fabric):
@@ -97,6 +111,13 @@ def close(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], tolerance
 
 def test_a_signal_to_one_process_stops_all_of_them_at_the_same_step(worked: Path) -> None:
     assert [(worked / f"stopped{rank}").read_text() for rank in (0, 1)] == ["2 0", "2 1"]
+
+
+def test_minutes_end_for_all_processes_at_the_same_step_and_on_one_rate(worked: Path) -> None:
+    rates = [json.loads((worked / f"timed{rank}").read_text()) for rank in (0, 1)]
+    assert rates[0] == rates[1]
+    assert len(rates[0]) > 3
+    assert rates[0][-1] < rates[0][3]
 
 
 def test_two_processes_that_go_on_end_as_if_never_stopped(worked: Path) -> None:

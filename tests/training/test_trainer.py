@@ -193,6 +193,37 @@ def test_a_run_resumed_with_other_max_steps_ends_there_or_at_once(
     assert run.trainer.progress.step == reached
 
 
+MINUTES = 1 / 60
+TIMED = replace(RECIPE, max_steps=10**6, max_minutes=MINUTES, decay="linear", log_every=1, validate_every=10**6)
+
+
+def test_a_training_of_minutes_ends_with_them_and_so_does_its_learning_rate(tmp_path: Path, seed: int) -> None:
+    run = TinyRun(tmp_path, TIMED, seed=seed)
+    run.train()
+    progress, rates = run.trainer.progress, [row["learning_rate"] for row in run.rows]
+    assert progress.finished
+    assert progress.step < TIMED.max_steps
+    before_the_last = run.rows[-2]["seconds"]
+    assert before_the_last < 60 * MINUTES <= progress.seconds == run.rows[-1]["seconds"]
+    assert progress.best_step == progress.step, "validated at the end"
+    assert max(rates) == pytest.approx(TIMED.learning_rate, rel=0.2)
+    assert rates[-1] < 0.2 * TIMED.learning_rate
+    again = TinyRun(tmp_path, replace(TIMED, max_minutes=2 * MINUTES), seed=seed)
+    again.trainer.resume()
+    assert not again.trainer.progress.finished
+    again.train()
+    assert progress.seconds + 0.5 * 60 * MINUTES < again.trainer.progress.seconds
+    ended = TinyRun(tmp_path, TIMED, seed=seed)
+    ended.trainer.resume()
+    assert ended.trainer.progress.finished, "the minutes are over"
+
+
+def test_updates_that_are_made_before_the_minutes_are_over_are_the_end(tmp_path: Path, seed: int) -> None:
+    for name, minutes in (("timed", 1e6), ("plain", None)):
+        TinyRun(tmp_path / name, replace(RECIPE, max_minutes=minutes), seed=seed).train()
+    assert outcome(tmp_path / "timed") == outcome(tmp_path / "plain")
+
+
 def poison_at(run: TinyRun, step: int) -> None:
     """The model's features are NaN at an update."""
     features = run.model.features

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from attentio.commands.comparison import Measured, Outcome, table, write
 from attentio.commands.numbers import Minutes, Seeds, Trials
-from attentio.commands.searching import run_search
+from attentio.commands.searching import BUDGET, run_search
 from attentio.commands.training_process import allowed, train_apart
 from attentio.commands.words import said
 from attentio.config.plain_yaml import read_yaml
@@ -25,8 +25,6 @@ from attentio.files import is_missing
 from attentio.runs.places import along, run_at
 
 TAKES_OVERRIDES = True
-
-BUDGET = ("max_steps", "batch_tokens", "accumulate")
 
 
 class Row(NamedTuple):

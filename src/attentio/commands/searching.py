@@ -23,12 +23,15 @@ from attentio.config.space import Numbers, Range
 from attentio.errors import AttentioError, extra
 from attentio.files import read_json
 
+BUDGET = ("max_steps", "max_minutes", "batch_tokens", "accumulate")
+"""Of `training`: what models that are compared have alike."""
+
 STATE, TABLE = "search.json", "search.csv"
 TRIALS = 20
 """Where neither --trials nor --minutes is given."""
 
 _SECTIONS = ("model.", "text.", "masking.", "training.")
-_SAME_FOR_ALL = ("model.type", "training.seed", "training.max_steps", "training.batch_tokens", "training.accumulate")
+_SAME_FOR_ALL = ("model.type", "training.seed", *(f"training.{key}" for key in BUDGET))
 _SHOWN = 10
 _DIGITS = 4
 """Of a number that is tried: what is written is what is tried."""

@@ -186,13 +186,13 @@ def updated(asked: Asked, ready: Ready, trainer: Trainer, metrics: Sequence[str]
     with (
         system.noted_signals() as received,
         Records(asked.folder, metrics, after=after) if first else nullcontext() as records,
-        progress(asked.console, options.max_steps, after) as show,
+        progress(asked.console, trainer.total, after) as show,
     ):
 
         def record(row: MetricsRow) -> None:
             if records is not None:
                 records.write(row)
-            show(row)
+            show(row, trainer.total)
 
         watch = None
         if first and options.watch:

@@ -90,8 +90,11 @@ def _listed(symbols: Sequence[str]) -> str:
 
 
 @contextmanager
-def progress(console: Any, total: int, done: int) -> Iterator[Callable[["MetricsRow"], None]]:
-    """Yields a function that takes each row of the records. Without a terminal, rows become plain lines."""
+def progress(console: Any, total: int, done: int) -> Iterator[Callable[["MetricsRow", int], None]]:
+    """Yields a function that takes each row of the records, and how many updates there will be.
+
+    Without a terminal, rows become plain lines.
+    """
 
     from rich.progress import (
         BarColumn,
@@ -106,7 +109,7 @@ def progress(console: Any, total: int, done: int) -> Iterator[Callable[["Metrics
         return said(f"loss {row['loss']:.3f}  {row['target_tokens_per_second']:,.0f} tokens/s")
 
     if not console.is_terminal:
-        yield lambda row: console.print(said(f"step {row['step']}/{total}") + f"  {line(row)}", highlight=False)
+        yield lambda row, total: console.print(said(f"step {row['step']}/{total}") + f"  {line(row)}", highlight=False)
         return
     columns = (
         TextColumn(said("training")),
@@ -119,4 +122,4 @@ def progress(console: Any, total: int, done: int) -> Iterator[Callable[["Metrics
     )
     with Progress(*columns, console=console, redirect_stdout=False) as bar:
         task = bar.add_task("", total=total, completed=done)
-        yield lambda row: bar.update(task, completed=int(row["step"]), description=line(row))
+        yield lambda row, total: bar.update(task, completed=int(row["step"]), total=total, description=line(row))

@@ -315,6 +315,9 @@ class Recipe:
     """What the training loop does.
 
     max_steps: updates in all. `--training.max_steps 600`
+    max_minutes: of updates, without validation; the training ends with them where max_steps are not reached before, and
+        the learning rate decays towards that end. Which updates those are depends on the machine.
+        `--training.max_minutes 30`
     accumulate: batches for one update. `--training.accumulate 4`
     learning_rate: its peak, after the warm-up. `--training.learning_rate 0.0005`
     warmup: updates over which the learning rate climbs to its peak. `--training.warmup 1000`
@@ -338,6 +341,7 @@ class Recipe:
     """
 
     max_steps: int = updates(10_000)
+    max_minutes: float | None = limited(lambda number: 0 < number <= 1e6, "above 0 and at most 1,000,000")(None)
     accumulate: int = whole(1, 10**6)(1)
     learning_rate: float = above_0(1e-3)
     warmup: int = updates_or_none(400)

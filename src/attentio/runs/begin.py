@@ -24,7 +24,7 @@ from attentio.training.records import METRICS
 
 MAY_CHANGE = {
     f"training.{key}"
-    for key in ("max_steps", "patience", "checkpoint_every", "log_every", "keep_checkpoints", "samples")
+    for key in ("max_steps", "max_minutes", "patience", "checkpoint_every", "log_every", "keep_checkpoints", "samples")
 }
 """Keys in which a resumed run may differ from its beginning; any other would make it another run.
 

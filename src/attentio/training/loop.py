@@ -147,9 +147,10 @@ class Trainer:
                 self._update(order[progress.position : progress.position + at_once])
                 progress.position += at_once
                 improved = False
-                if progress.step % recipe.validate_every == 0 or progress.step == recipe.max_steps:
+                at_the_end = progress.step >= self.total
+                if progress.step % recipe.validate_every == 0 or at_the_end:
                     improved = self._validate(watch)
-                    progress.finished = progress.step == recipe.max_steps or self._out_of_patience()
+                    progress.finished = at_the_end or self._out_of_patience()
                 if progress.step % recipe.log_every == 0 or progress.scores:
                     record(self._row())
                 (stopping,) = self._summed(should_stop())
@@ -169,7 +170,7 @@ class Trainer:
             progress.step + 1,
             peak=recipe.learning_rate,
             warmup=recipe.warmup,
-            total=recipe.max_steps,
+            total=self.total,
             decay=recipe.decay,
         )
         for parameters in self.optimizer.param_groups:
@@ -205,10 +206,19 @@ class Trainer:
         progress.window_loss += loss
         progress.window_tokens += tokens
         progress.window_size += size
-        elapsed = time.perf_counter() - started
+        (elapsed,) = self._summed(time.perf_counter() - started)
+        elapsed /= self.fabric.world_size  # the same for all ranks, which must agree on the rate and the end
         progress.seconds += elapsed
         progress.window_seconds += elapsed
         self.last_rate, self.last_norm = rate, norm
+
+    @property
+    def total(self) -> int:
+        """Updates in all: of `max_minutes`, as many as they will be at the speed so far."""
+        recipe, progress = self.recipe, self.progress
+        if recipe.max_minutes is None or not progress.seconds:
+            return recipe.max_steps
+        return min(recipe.max_steps, math.ceil(progress.step * 60 * recipe.max_minutes / progress.seconds))
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
@@ -315,8 +325,8 @@ class Trainer:
                 f"batches, and dropout other numbers; start {before}, or choose another --run to begin anew"
             )
         self.progress = progress = _progress(saved)
-        # The recipe may allow more steps or more patience than before.
-        progress.finished = progress.step >= self.recipe.max_steps or self._out_of_patience()
+        # The recipe may allow more steps, more minutes or more patience than before.
+        progress.finished = progress.step >= self.total or self._out_of_patience()
         best = self.checkpoints.of(progress.best_step)
         if self.fabric.is_global_zero and (best == saved.path or (best.is_dir() and not self.checkpoints.has("best"))):
             self.checkpoints.point("best", best)  # a crash may have kept it from moving here

@@ -1,4 +1,4 @@
-"""The learning rate as a function of the step alone, so that a resumed run follows it too."""
+"""The learning rate as a function of the step and of how many there will be, so that a resumed run follows it too."""
 
 import math
 
