@@ -22,6 +22,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"norm": "rms", "activation": "swiglu", "key_value_heads": 1},
     {"pre_norm": True, "activation": "gelu-tanh", "positions": "learned", "max_length": 60},
     {"pre_norm": True, "norm": "rms", "positions": "rotary", "activation": "silu", "tied": False},
+    {"pre_norm": True, "positions": "rotary", "activation": "relu-squared"},
     {"positions": "none", "heads": 4, "key_value_heads": 2},
 ]
 """Each value of each option that it can hold."""
@@ -53,7 +54,6 @@ def test_greedy_search_there_says_and_looks_at_the_same(options: dict[str, Any],
     [
         ("positions", "alibi"),
         ("positions", "t5"),
-        ("activation", "relu-squared"),
         ("window", 3),
         ("encoder", "recurrent"),
         ("decoder", "recurrent"),

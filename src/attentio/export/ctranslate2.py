@@ -38,11 +38,14 @@ NEVER = -1e9
 _VOCABULARIES = ("shared_vocabulary.json", "source_vocabulary.json", "target_vocabulary.json")
 _ACTIVATIONS = {
     "relu": Activation.RELU,
+    "relu-squared": Activation.RELU,
     "gelu": Activation.GELU,
     "gelu-tanh": Activation.GELUTanh,
     "silu": Activation.SWISH,
     "swiglu": Activation.SWISH,
 }
+_GATED = ("relu-squared", "swiglu")
+"""Activations that are the product of two layers there: relu(x)^2 is relu(x) * x."""
 
 
 def write(
@@ -145,15 +148,14 @@ def _options(stack: TransformerStack) -> dict[str, Any]:
         raise _refusal("model.normalize", repr(block.self_attention.normalize), "softmax")
     if block.self_attention.qk_norm is not None:
         raise _refusal("model.transformer.qk_norm", "true", "false")
-    if (activation := block.feed_forward.activation) not in _ACTIVATIONS:
-        raise _refusal("model.transformer.activation", activation, ", ".join(_ACTIVATIONS))
+    activation = block.feed_forward.activation
     rotary = {} if stack.rotary is None else {"rotary_dim": stack.rotary.head_features, "rotary_interleave": False}
     return {
         "num_layers": len(stack.blocks),
         "num_heads": block.self_attention.heads,
         "pre_norm": block.pre_norm,
         "activation": _ACTIVATIONS[activation],
-        "ffn_glu": block.feed_forward.gate is not None,
+        "ffn_glu": activation in _GATED,
         "rms_norm": isinstance(block.feed_forward_norm, nn.RMSNorm),
         **rotary,
     }
@@ -189,7 +191,7 @@ def _set_block(layer: Any, block: TransformerBlock) -> None:
 
 def _set_feed_forward(theirs: Any, ours: FeedForward) -> None:
     _set_linear(theirs.linear_0, ours.up if ours.gate is None else ours.gate)
-    if ours.gate is not None:
+    if ours.activation in _GATED:
         _set_linear(theirs.linear_0_noact, ours.up)
     _set_linear(theirs.linear_1, ours.down)
 
