@@ -8,6 +8,7 @@ import pytest
 from toy_pairs import OPTIONS, as_arguments, reverse, write_words
 
 from attentio.commands.main import main
+from attentio.config.read import load_run
 from attentio.runs.translator import Run
 
 SMALL = OPTIONS | {
@@ -63,13 +64,49 @@ def test_other_tokenizers_and_models_have_no_merges_to_leave_out(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("side", ["source", "target"])
-def test_a_file_that_asks_for_what_its_tokenizer_cannot_do_is_refused(
-    side: str, attentio: Callable[..., Any], tmp_path: Path, options: dict[str, object]
+@pytest.mark.parametrize(
+    "content",
+    [
+        "base: luong\ntext.source.bpe_dropout: 0.1\n",
+        "base: luong\ntext.target.bpe_dropout: 0.1\n",
+        "base: multi30k-en-de\ntext.target.tokenizer: bpe\ntext.target.bpe_dropout: 0.1\n",
+        "base: causal-lm\ntext.source: {tokenizer: bpe, vocab_size: 90, bpe_dropout: 0.1}\n",
+    ],
+)
+def test_a_file_in_which_it_would_do_nothing_is_refused(
+    content: str, attentio: Callable[..., Any], tmp_path: Path, options: dict[str, object]
 ) -> None:
-    (tmp_path / "mine.yaml").write_text(f"base: luong\ntext.{side}.bpe_dropout: 0.1\n")
-    others = {key: value for key, value in options.items() if not key.startswith("text.")}
-    said = attentio("train", tmp_path / "mine.yaml", "--run", tmp_path / "run", *as_arguments(others))
+    (tmp_path / "mine.yaml").write_text(content)
+    data = ["--data.train", options["data.train"], "--data.dev", options["data.dev"]]
+    said = attentio("train", tmp_path / "mine.yaml", "--run", tmp_path / "run", *data)
     assert said.code == 2
-    assert "bpe_dropout is for tokenizers that were trained here, of the kind bpe; leave it out" in said.err
+    assert "bpe_dropout does nothing here; it is for " in said.err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("how", ["--init", "--teacher"])
+def test_it_is_no_part_of_the_tokenizers_that_are_kept(tmp_path: Path, options: dict[str, object], how: str) -> None:
+    losses(tmp_path / "without", options, 1)
+    more = [how, str(tmp_path / "without"), *as_arguments(options | {"training.max_steps": 1})]
+    assert main(["train", "luong", "--run", str(tmp_path / "with"), "--text.source.bpe_dropout", "0.3", *more]) == 0
+    assert load_run(tmp_path / "with").text.source.bpe_dropout == 0.3
+    more[1] = str(tmp_path / "with")
+    assert main(["train", "luong", "--run", str(tmp_path / "again"), *more]) == 0
+    assert load_run(tmp_path / "again").text.source.bpe_dropout == 0.0
+
+
+@pytest.mark.parametrize(("positions", "code"), [(7, 2), (8, 0)])
+def test_learnt_positions_must_be_enough_for_every_letter(
+    positions: int, code: int, attentio: Callable[..., Any], tmp_path: Path, options: dict[str, object]
+) -> None:
+    """Words of up to 6 letters, the mark of a space before them and the end after them."""
+    sizes = {"width": 8, "heads": 2, "feed_forward": 8, "positions": "learned", "max_length": positions}
+    given = {key: value for key, value in options.items() if not key.startswith("model.")}
+    given |= {f"model.transformer.{key}": value for key, value in sizes.items()} | {"training.max_steps": 2}
+    dropping = {"text.shared": "true", "text.source.bpe_dropout": 0.9}
+    said = attentio("train", "transformer", "--run", tmp_path / "run", *as_arguments(given | dropping))
+    assert said.code == code, said.err
+    if code:
+        assert "with bpe_dropout a text may be 8 tokens, letter by letter" in said.err
+        assert "model.transformer.max_length is 7; raise it" in said.err
+        assert not (tmp_path / "run").exists()

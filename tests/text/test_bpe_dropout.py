@@ -61,6 +61,26 @@ def test_pieces_are_as_frequent_as_the_algorithm_has_them(seed: int) -> None:
         assert abs(found[pieces] - times * share) < 6 * deviation
 
 
+class Counting(Random):
+    """draws: how often it was asked."""
+
+    draws = 0
+
+    def random(self) -> float:
+        self.draws += 1
+        return super().random()
+
+
+def test_a_word_is_drawn_for_in_proportion_to_its_letters(seed: int) -> None:
+    """A text without spaces is one word; to draw for all its pairs before each merge would take minutes."""
+    tokenizer = Tokenizer.train(TEXTS, kind="bpe", vocab_size=50)
+    text = "".join(Random(seed).choices(["the", "cat", "sat", "at"], k=4_000))
+    random = Counting(seed)
+    (found,) = with_dropout(tokenizer, 0.1, random).encode_all([text])
+    assert 4_000 < random.draws < 20_000
+    assert tokenizer.decode(found) == text
+
+
 def test_features_stay_whole(seed: int) -> None:
     plain = Tokenizer.train(TEXTS, kind="bpe", vocab_size=50)
     featured = FeaturedTokenizer(plain, ["V", "PST"])

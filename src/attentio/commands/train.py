@@ -11,6 +11,7 @@ from attentio import system
 from attentio.commands.words import said
 from attentio.config.read import as_begun, check_name, load_config, load_run, preset_names
 from attentio.config.schema import Config
+from attentio.config.uses import without_use
 from attentio.errors import AttentioError
 from attentio.runs.archive import is_bundle
 from attentio.runs.origin import taken_over
@@ -60,6 +61,10 @@ def train(config: Config, folder: Path, device_name: str, allow_code: Sequence[s
 
     allow_code: files of the user's own code that `config` may name.
     """
+    # A file may have keys that do nothing, since it may have all, but this one would be missed.
+    dropping = [f"text.{side}.bpe_dropout" for side in ("source", "target") if getattr(config.text, side).bpe_dropout]
+    if idle := without_use(config, dropping):
+        raise AttentioError(idle)
     # Before torch, which takes seconds: what is wrong with the data is told at once.
     from attentio.data.part import read_parts
 

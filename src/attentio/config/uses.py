@@ -68,11 +68,8 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ("data.document", lambda config: not _rows_of_two(config), "language models"),
     ("model.labels", lambda config: config.model.type == "labeller", "model.type labeller"),
     ("text.target.", lambda config: not config.text.shared, "text.shared false"),
-    (
-        "text.source.bpe_dropout",
-        lambda config: _pairs(config) and config.text.source.tokenizer == "bpe",
-        "model.type encoder-decoder and text.source.tokenizer bpe",
-    ),
+    ("text.source.bpe_dropout", _pairs, "model.type encoder-decoder"),
+    ("text.source.bpe_dropout", lambda config: config.text.source.tokenizer == "bpe", "text.source.tokenizer bpe"),
     ("text.target.bpe_dropout", lambda config: config.text.target.tokenizer == "bpe", "text.target.tokenizer bpe"),
     ("text.extend", lambda config: config.init is not None, "going on from a trained model, with --init RUN"),
     ("data.unlabelled data.features training.distill", _pairs, "model.type encoder-decoder"),

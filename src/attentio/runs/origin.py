@@ -12,10 +12,13 @@ from attentio.huggingface import is_directory
 from attentio.runs.archive import CONFIG, unpack
 from attentio.runs.places import resolve, runs_in
 
-_OWN = ("model.type", "text.extend")
+_OF_TRAINING = ("text.source.bpe_dropout", "text.target.bpe_dropout")
+"""Keys of `text` that the tokenizers do not keep."""
+
+_OWN = ("model.type", "text.extend", *_OF_TRAINING)
 """Keys of `model` and `text` that are not taken over. Nor is `model.labels` of a model that has none."""
 
-_NOT_OF_TOKENIZERS = ("text.normalize", "text.block", "text.extend")
+_NOT_OF_TOKENIZERS = ("text.normalize", "text.block", "text.extend", *_OF_TRAINING)
 
 
 def config_of(run: str) -> Config:

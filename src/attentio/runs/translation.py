@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +20,6 @@ from attentio.runs.outputs import AttentionPicture, Translation
 from attentio.runs.training_data import seen_symbols
 from attentio.runs.translator import Run
 from attentio.runs.vocabulary import random_ids
-from attentio.text.bpe_dropout import with_dropout
 from attentio.text.copying import Copying
 from attentio.text.featured import FeaturedTokenizer
 from attentio.text.features import BETWEEN, WithoutFeatures, joined, parted
@@ -110,22 +108,13 @@ def _texts(train: Part) -> Iterable[Sequence[str]]:
 def corpus(
     config: Config, part: Part, tokenizers: Tokenizers[Any], *, seed: int, cache: "Cache | None" = None
 ) -> "Corpus":
-    from attentio.data.batches import EncodedPairs, PairBatches, RedrawnPairBatches
+    from attentio.data.batches import PairBatches
+    from attentio.runs.redrawn import redrawn
 
     pairs = _encoded(config, part.items, tokenizers, cache=cache)
-    batch_tokens, text = config.training.batch_tokens, config.text
-    if not text.source.bpe_dropout and not text.of_target.bpe_dropout:
-        return PairBatches(pairs, batch_tokens=batch_tokens, seed=seed)
-
-    random = Random()
-    source = with_dropout(tokenizers.source, text.source.bpe_dropout, random)
-    target = with_dropout(tokenizers.target, text.of_target.bpe_dropout, random)
-
-    def draw(epoch: int) -> EncodedPairs:
-        random.seed(f"{seed} {epoch}")
-        return EncodedPairs.encode(part.items, source, target)
-
-    return RedrawnPairBatches(pairs, draw, batch_tokens=batch_tokens, seed=seed)
+    if config.text.source.bpe_dropout or config.text.of_target.bpe_dropout:
+        return redrawn(config, part, tokenizers, pairs, seed=seed, cache=cache)
+    return PairBatches(pairs, batch_tokens=config.training.batch_tokens, seed=seed)
 
 
 def _encoded(

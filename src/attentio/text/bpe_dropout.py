@@ -3,12 +3,10 @@
 import json
 from collections.abc import Iterable
 from functools import lru_cache
-from itertools import pairwise
+from heapq import heappop, heappush
 from random import Random
 
-from attentio.errors import AttentioError
 from attentio.text.featured import FeaturedTokenizer
-from attentio.text.protocol import AnyTokenizer
 from attentio.text.reserved import UNK
 from attentio.text.tokenizer import Tokenizer
 
@@ -16,15 +14,13 @@ _WORDS = 2**16
 """Whose letters are remembered: the frequent ones come again at once."""
 
 
-def with_dropout(tokenizer: AnyTokenizer, probability: float, random: Random) -> AnyTokenizer:
-    """The tokenizer, which leaves merges out when it encodes; its features of sources stay whole.
+_GONE = -1
 
-    Raises AttentioError for a tokenizer that is not of the kind bpe, or comes from elsewhere.
-    """
+
+def with_dropout(tokenizer: Tokenizer, probability: float, random: Random) -> Tokenizer:
+    """A tokenizer, of the kind bpe, which leaves merges out when it encodes; its features of sources stay whole."""
     if not probability:
         return tokenizer
-    if not isinstance(tokenizer, Tokenizer) or tokenizer.kind != "bpe":
-        raise AttentioError("bpe_dropout is for tokenizers that were trained here, of the kind bpe; leave it out")
     if isinstance(tokenizer, FeaturedTokenizer):
         return FeaturedTokenizer(_BpeDropout(tokenizer.plain, probability, random), tokenizer.features)
     return _BpeDropout(tokenizer, probability, random)
@@ -56,14 +52,35 @@ class _BpeDropout(Tokenizer):
 
     def _pieces(self, word: str) -> list[int]:
         pieces = [*self._letters(word)]
-        draw, probability = self.random.random, self.probability
-        while True:
-            merges = [
-                (*merge, place)
-                for place, pair in enumerate(pairwise(pieces))
-                if (merge := self._merges.get(pair)) is not None and draw() >= probability
-            ]
-            if not merges:
-                return pieces
-            _, merged, place = min(merges)  # the first that was learnt
-            pieces[place : place + 2] = [merged]
+        end = len(pieces)
+        before, after = [*range(-1, end - 1)], [*range(1, end + 1)]  # the neighbours of each piece that is still there
+        candidates: list[tuple[int, int, int, int, int]] = []  # rank, place, what it makes, and of which two
+
+        def consider(place: int) -> None:
+            if place >= 0 and after[place] < end:
+                pair = pieces[place], pieces[after[place]]
+                if (merge := self._merges.get(pair)) is not None:
+                    rank, made = merge
+                    heappush(candidates, (rank, place, made, *pair))
+
+        for place in range(end):
+            consider(place)
+        left_out = []
+        while candidates:
+            candidate = _, place, made, left, right = heappop(candidates)
+            gone = after[place]
+            if gone >= end or (pieces[place], pieces[gone]) != (left, right):
+                continue  # one of the two is part of another piece by now
+            if self.random.random() < self.probability:
+                left_out.append(candidate)
+                continue
+            pieces[place], pieces[gone] = made, _GONE
+            after[place] = after[gone]
+            if after[gone] < end:
+                before[after[gone]] = place
+            consider(place)
+            consider(before[place])
+            for each in left_out:
+                heappush(candidates, each)
+            left_out = []
+        return [piece for piece in pieces if piece != _GONE]

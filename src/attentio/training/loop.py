@@ -142,7 +142,9 @@ class Trainer:
                 watch(0)
         at_once = recipe.accumulate * self.fabric.world_size
         while not progress.finished:
+            started = time.perf_counter()
             order = self.corpus.epoch_batches(progress.epoch)
+            self._count_time(started)
             while progress.position < len(order) and not progress.finished:
                 self._update(order[progress.position : progress.position + at_once])
                 progress.position += at_once
@@ -206,11 +208,14 @@ class Trainer:
         progress.window_loss += loss
         progress.window_tokens += tokens
         progress.window_size += size
-        (elapsed,) = self._summed(time.perf_counter() - started)
-        elapsed /= self.fabric.world_size  # the same for all ranks, which must agree on the rate and the end
-        progress.seconds += elapsed
-        progress.window_seconds += elapsed
+        self._count_time(started)
         self.last_rate, self.last_norm = rate, norm
+
+    def _count_time(self, started: float) -> None:
+        """Add the time since then: the mean over the ranks, which must agree on the learning rate and the end."""
+        (elapsed,) = self._summed(time.perf_counter() - started)
+        self.progress.seconds += elapsed / self.fabric.world_size
+        self.progress.window_seconds += elapsed / self.fabric.world_size
 
     @property
     def total(self) -> int:
