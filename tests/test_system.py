@@ -40,6 +40,36 @@ def test_a_setting_of_the_user_stays() -> None:
     assert said(GOMP_SPINCOUNT="7").split()[0] == "7"
 
 
+HOLES = """
+import ctypes
+from attentio import system
+system.settle()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) // 256
+
+blocks = [libc.malloc(2**20) for _ in range(300)]
+for block in blocks:
+    ctypes.memset(block, 1, 2**20)
+for block in blocks[:-1]:
+    libc.free(block)
+kept = resident()
+system.give_back_memory()
+print(kept, resident())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="needs Linux")
+def test_memory_that_is_kept_free_can_be_given_back() -> None:
+    """300 MB, of which the last is in use: what is below it stays the process's own."""
+    done = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True)
+    kept, left = map(int, done.stdout.split())
+    assert kept > 300
+    assert left < kept - 250
+
+
 def test_no_other_file_asks_for_the_system_or_for_what_only_some_have() -> None:
     only_some = re.compile(
         r"os\.name\b|sys\.platform|\bfcntl\b|import resource\b|os\.(wait|fork|symlink|open\()|signal\.SIG"

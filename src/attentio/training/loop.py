@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from attentio import system
 from attentio.config.schema import Recipe
 from attentio.data.batches import IGNORE_INDEX
 from attentio.errors import AttentioError, extra
@@ -26,6 +27,9 @@ from attentio.training.schedule import learning_rate
 
 with extra("train"):
     from lightning_fabric import Fabric
+
+
+_TIDIED_EVERY = 250  # updates, after which memory that holes take is handed back: half a second in two minutes
 
 
 class Validation(NamedTuple):
@@ -155,6 +159,8 @@ class Trainer:
                     progress.finished = at_the_end or self._out_of_patience()
                 if progress.step % recipe.log_every == 0 or progress.scores:
                     record(self._row())
+                if progress.step % _TIDIED_EVERY == 0:
+                    system.give_back_memory()
                 (stopping,) = self._summed(should_stop())
                 if progress.step % recipe.checkpoint_every == 0 or improved or stopping or progress.finished:
                     self.save(best=improved)
