@@ -29,7 +29,7 @@ with extra("train"):
     from lightning_fabric import Fabric
 
 
-_TIDIED_EVERY = 250  # updates, after which memory that holes take is handed back: half a second in two minutes
+_TIDIED_EVERY = 250  # updates, after which memory that holes take is given back, in a twentieth of a second
 
 
 class Validation(NamedTuple):
