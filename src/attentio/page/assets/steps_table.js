@@ -23,7 +23,7 @@
       rows,
       foot,
     );
-    const products = make("div", { class: "products" });
+    const products = make("div", { class: "products", tabindex: 0 });
     const element = make("div", { class: "steps-numbers" }, make("div", { class: "framed" }, table), products);
 
     let pointer = ""; // a row that comes to lie under a pointer at rest was not pointed at
