@@ -218,6 +218,12 @@ def test_a_training_of_minutes_ends_with_them_and_so_does_its_learning_rate(tmp_
     assert ended.trainer.progress.finished, "the minutes are over"
 
 
+def test_time_before_the_first_update_says_nothing_of_how_many_there_will_be(tmp_path: Path, seed: int) -> None:
+    trainer = TinyRun(tmp_path, TIMED, seed=seed).trainer
+    trainer.progress.seconds = 0.5
+    assert trainer.total == TIMED.max_steps
+
+
 def test_updates_that_are_made_before_the_minutes_are_over_are_the_end(tmp_path: Path, seed: int) -> None:
     for name, minutes in (("timed", 1e6), ("plain", None)):
         TinyRun(tmp_path / name, replace(RECIPE, max_minutes=minutes), seed=seed).train()

@@ -227,7 +227,7 @@ class Trainer:
     def total(self) -> int:
         """Updates in all: of `max_minutes`, as many as they will be at the speed so far."""
         recipe, progress = self.recipe, self.progress
-        if recipe.max_minutes is None or not progress.seconds:
+        if recipe.max_minutes is None or not (progress.step and progress.seconds):
             return recipe.max_steps
         return min(recipe.max_steps, math.ceil(progress.step * 60 * recipe.max_minutes / progress.seconds))
 
