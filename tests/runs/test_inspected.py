@@ -107,6 +107,16 @@ def test_a_causal_model_shows_how_it_reads_a_text(seed: int) -> None:
     torch.testing.assert_close(seen.float(), run.attention("abcd").weights, atol=HALF, rtol=0)
 
 
+@pytest.mark.parametrize("kind", ["causal-lm", "masked-lm"])
+def test_a_damaged_model_that_only_reads_a_text_is_refused_and_not_shown(seed: int, kind: str) -> None:
+    run = untrained(type=kind, **{"encoder_layers" if kind == "masked-lm" else "decoder_layers": 2})
+    last = [parameter for parameter in run.model.stack.parameters() if parameter.ndim == 1][-1]
+    with torch.no_grad():
+        last.fill_(float("nan"))
+    with pytest.raises(AttentioError, match="logits are not finite; its weights are damaged"):
+        run.inspect("abcd")
+
+
 @pytest.mark.parametrize("window", [None, 2])
 def test_a_text_gone_on_with_has_a_row_for_each_token_produced(seed: int, window: int | None) -> None:
     run = untrained(type="causal-lm", transformer=SMALL.__class__(**vars(SMALL) | {"window": window}))

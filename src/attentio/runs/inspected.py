@@ -13,6 +13,8 @@ from attentio.capturing.capture import capture
 from attentio.capturing.record import SeenAttention
 from attentio.capturing.seen import Seen
 from attentio.decoding.forced import shifted_right
+from attentio.decoding.search import ASTRAY
+from attentio.errors import AttentioError
 from attentio.models.causal_lm import CausalLM
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.labeller import Labeller
@@ -285,9 +287,15 @@ def inspect_continuation(
 def _read(
     model: nn.Module, tokenizer: AnyTokenizer, ids: Sequence[int], *lengths: Int[Tensor, "1"]
 ) -> tuple[Seen, list[str], Float[Tensor, "length vocab"]]:
-    """The attention of a language model that reads a text, the text's tokens, and the logits."""
+    """The attention of a language model that reads a text, the text's tokens, and the logits.
+
+    Raises:
+        AttentioError: no probabilities come of the logits: they are NaN or infinite.
+    """
     with torch.inference_mode(), capture(model, parts=_short(len(ids))) as seen:
         logits = model(_row(model, ids), *lengths)
+    if not logits.logsumexp(-1).isfinite().all():
+        raise AttentioError(f"the model's logits are not finite; {ASTRAY}")
     tokens = tokenizer.tokens(ids)
     return Seen(list(seen), tokens=[tokens], notes=seen.notes), tokens, logits[0]
 
