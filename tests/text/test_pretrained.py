@@ -166,6 +166,18 @@ def test_a_special_token_in_the_text_is_refused(tmp_path: Path) -> None:
         tokenizer.encode_with_holes("the [MASK] [PAD]")
 
 
+def test_a_text_that_a_tokenizer_without_an_unknown_token_cannot_encode_is_refused(tmp_path: Path) -> None:
+    core = Library(models.WordLevel({"a": 0, "[MASK]": 1}, unk_token="[UNK]"))
+    core.add_special_tokens(["[MASK]"])
+    core.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text('{"mask_token": "[MASK]"}')
+    tokenizer = PretrainedTokenizer.read(tmp_path)
+    assert tokenizer.encode("a") == [0]
+    for encode in (tokenizer.encode, tokenizer.unknown_spans, tokenizer.encode_with_holes):
+        with pytest.raises(AttentioError, match=r"cannot read the text \(.*UNK.*\); give it a token for the unknown"):
+            encode("b")
+
+
 def test_padding_and_truncation_in_the_file_do_not_act(tmp_path: Path) -> None:
     bert(tmp_path)
     core = Library.from_file(str(tmp_path / "tokenizer.json"))

@@ -5,7 +5,8 @@ The file is data: a pipeline of parts the library knows. Nothing in it is execut
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,8 @@ class PretrainedTokenizer:
         """The token ids of the text, without `begin` and `end`.
 
         Raises:
-            AttentioError: the text holds a special token.
+            AttentioError: the text holds a special token, or something that the tokenizer does not know where it has
+                no token for the unknown.
         """
         return self.encode_all([text])[0]
 
@@ -157,7 +159,8 @@ class PretrainedTokenizer:
         """`encode` for many texts at once, which is much faster."""
         texts = list(texts)
         self._check(texts)
-        return [encoded.ids for encoded in self.core.encode_batch_fast(texts, add_special_tokens=False)]
+        with _refusals_told():
+            return [encoded.ids for encoded in self.core.encode_batch_fast(texts, add_special_tokens=False)]
 
     def unknown_spans(self, text: str) -> list[tuple[int, int]]:
         """First and after the last character of everything that becomes `unknown`, in order.
@@ -166,7 +169,8 @@ class PretrainedTokenizer:
             AttentioError: the text holds a special token.
         """
         self._check([text])
-        encoded = self.core.encode(text, add_special_tokens=False)
+        with _refusals_told():
+            encoded = self.core.encode(text, add_special_tokens=False)
         return [span for i, span in zip(encoded.ids, encoded.offsets, strict=True) if i == self.unknown]
 
     def encode_with_holes(self, text: str) -> list[int]:
@@ -181,7 +185,8 @@ class PretrainedTokenizer:
         (hole,) = self.tokens([self.mask])
         parts = re.split(rf"\[MASK\]|{re.escape(hole)}", text)
         self._check(parts)
-        return self.core.encode(hole.join(parts), add_special_tokens=False).ids
+        with _refusals_told():
+            return self.core.encode(hole.join(parts), add_special_tokens=False).ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the token ids; special ids are left out."""
@@ -220,6 +225,15 @@ class PretrainedTokenizer:
                 )
             if SURROGATE.search(text):
                 raise AttentioError(f"half of a surrogate pair, no character, in the text {text[:40]!r}; remove it")
+
+
+@contextmanager
+def _refusals_told() -> Iterator[None]:
+    """AttentioError for a text that the library cannot encode."""
+    try:
+        yield
+    except Exception as error:  # the class that the library raises
+        raise AttentioError(f"the tokenizer cannot read the text ({error}); give it a token for the unknown") from None
 
 
 _FIELDS = ("begin", "end", "pad", "unknown", "mask", "rows")
