@@ -6,10 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from attentio.commands.engine import add_engine, with_engine
 from attentio.commands.numbers import Beam, Documents, MaxLengthRatio
 from attentio.commands.words import said
+
+if TYPE_CHECKING:
+    from attentio.config.schema import Config
+    from attentio.data.part import Part
+    from attentio.evaluation.report import Evaluation
+    from attentio.runs.load import AnyRun
 
 TAKES_OVERRIDES = False
 
@@ -70,17 +77,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from attentio.data.part import read_held_out, read_part
     from attentio.errors import AttentioError
-    from attentio.evaluation.report import (
-        as_json,
-        frequency_table,
-        length_table,
-        score_table,
-        write_breakdown,
-        write_confusions,
-        write_outputs,
-    )
     from attentio.runs.build import parameters_of
     from attentio.runs.calibrated import CALIBRATION, NAME, save_calibration
     from attentio.runs.load import load
@@ -92,18 +89,57 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         arguments.run, checkpoint=arguments.checkpoint, device=arguments.device, allow_code=arguments.allow_code
     )
     model, trained = trained.model, with_engine(trained, arguments.engine)
-    config, task = trained.config, task_of(trained.config)
-    metrics = None if arguments.metrics is None else arguments.metrics.split(",")
     given = {
         "beam": arguments.beam,
         "max_length_ratio": arguments.max_length_ratio,
-        "metrics": metrics,
+        "metrics": None if arguments.metrics is None else arguments.metrics.split(","),
         "pseudo_perplexity": arguments.pseudo_perplexity,
         "calibrate": arguments.calibrate or None,
     }
-    options = options_for("evaluate", config, given)
+    options = options_for("evaluate", trained.config, given)
     if arguments.calibrate and arguments.out:
         raise AttentioError("--calibrate writes where translate looks for it; leave --out out")
+    config, part = _read(arguments, trained)
+    console = Console(stderr=True, emoji=False, highlight=False)
+    with Progress(console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal) as bar:
+        found = task_of(config).evaluate(trained, part, bar, **options)
+
+    folder = arguments.out or outputs_folder(arguments.run, "evaluation")
+    if found.calibration:
+        folder = folder / CALIBRATION
+    measured = {"data": part.name, "checkpoint": arguments.checkpoint}
+    earlier = _set_aside(folder)
+    counts = {"skipped_lines": len(part.skipped), "parameters": parameters_of(model)}
+    written = _write(found, measured | counts | found.facts, folder)
+    if found.calibration:
+        facts = measured | {"beam": found.facts["beam"]}
+        written.append(save_calibration(folder / NAME, found.calibration, model, **facts))
+
+    notes = [f"{part.name}: {found.summary}"]
+    if trained_on(config, part, arguments.run):
+        notes.append(
+            f"{part.name} is what {arguments.run} was trained on: "
+            "its scores tell what is remembered, not what is learnt"
+        )
+    if part.skipped:
+        notes.append(f"skipped {len(part.skipped):,} bad lines; the first: {part.skipped[0]}")
+    _show(found, [*notes, *filter(None, [part.header])])
+    console.print(said(f"wrote {', '.join(map(str, written))}"), soft_wrap=True)
+    if earlier:
+        console.print(said(f"the evaluation that was there is now in {earlier}"), soft_wrap=True)
+    return 0
+
+
+def _read(arguments: argparse.Namespace, trained: "AnyRun") -> "tuple[Config, Part]":
+    """The data to measure on, and the run's options with the columns that are asked for.
+
+    Raises:
+        AttentioError: there is none, it cannot be read, or features are asked for that the run does not know.
+    """
+    from attentio.data.part import read_held_out, read_part
+    from attentio.errors import AttentioError
+
+    config = trained.config
     tested = None if arguments.calibrate else config.data.test
     data = arguments.data or tested or config.data.dev
     if not data and not config.data.train:
@@ -114,22 +150,14 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         if not getattr(trained, "features", ()):
             raise AttentioError("--data.features is for models that are trained with features; leave it out")
         config = replace(config, data=replace(config.data, features=arguments.features))
-    part = read_part(config, data) if data else read_held_out(config, arguments.run)
-    console = Console(stderr=True, emoji=False, highlight=False)
-    with Progress(console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal) as bar:
-        found = task.evaluate(trained, part, bar, **options)
+    return config, read_part(config, data) if data else read_held_out(config, arguments.run)
 
-    folder = arguments.out or outputs_folder(arguments.run, "evaluation")
-    if found.calibration:
-        folder = folder / CALIBRATION
-    report = as_json(found.scores, found.by_source_length, found.by_frequency) | {
-        "data": part.name,
-        "checkpoint": arguments.checkpoint,
-        "skipped_lines": len(part.skipped),
-        "parameters": parameters_of(model),
-        **found.facts,
-    }
-    earlier = _set_aside(folder)
+
+def _write(found: "Evaluation", facts: dict[str, Any], folder: Path) -> list[Path]:
+    """The files of an evaluation. facts: what scores.json has besides the scores."""
+    from attentio.evaluation.report import as_json, write_breakdown, write_confusions, write_outputs
+
+    report = as_json(found.scores, found.by_source_length, found.by_frequency) | facts
     written = [folder / "scores.json"]
     written[0].write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if found.outputs:
@@ -138,35 +166,27 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     if found.by_source_length:
         breakdown = folder / "breakdown.tsv"
         written.append(write_breakdown(breakdown, found.by_source_length, found.by_frequency))
+    return written
 
-    if found.calibration:
-        facts = {"data": part.name, "beam": found.facts["beam"], "checkpoint": arguments.checkpoint}
-        written.append(save_calibration(folder / NAME, found.calibration, model, **facts))
 
-    table = Console(emoji=False, highlight=False)
-    notes = [f"{part.name}: {found.summary}"]
-    if trained_on(config, part, arguments.run):
-        notes.append(
-            f"{part.name} is what {arguments.run} was trained on: "
-            "its scores tell what is remembered, not what is learnt"
-        )
-    if part.skipped:
-        notes.append(f"skipped {len(part.skipped):,} bad lines; the first: {part.skipped[0]}")
-    for note in filter(None, [*notes, part.header, *found.notes]):
-        table.print(said(note), markup=False, soft_wrap=True)
-    table.print(score_table(found.scores, title=found.title, say=said))
+def _show(found: "Evaluation", notes: Sequence[str]) -> None:
+    """The notes, the evaluation's own, and its tables."""
+    from rich.console import Console
+
+    from attentio.evaluation.report import frequency_table, length_table, score_table
+
+    console = Console(emoji=False, highlight=False)
+    for note in filter(None, [*notes, *found.notes]):
+        console.print(said(note), markup=False, soft_wrap=True)
+    console.print(score_table(found.scores, title=found.title, say=said))
     if found.by_source_length:
-        table.print(length_table(found.by_source_length, say=said))
+        console.print(length_table(found.by_source_length, say=said))
     bins = Counter(one.symbol for one in found.by_frequency)
     if shown := [one for one in found.by_frequency if bins[one.symbol] > 1]:  # else all were seen about as often
-        table.print(frequency_table(shown, say=said))
+        console.print(frequency_table(shown, say=said))
     if found.confusions:
         most = "; ".join(map(str, found.confusions[:MOST_CONFUSED]))
-        table.print(said(f"most often confused: {most}"), markup=False, soft_wrap=True)
-    console.print(said(f"wrote {', '.join(map(str, written))}"), soft_wrap=True)
-    if earlier:
-        console.print(said(f"the evaluation that was there is now in {earlier}"), soft_wrap=True)
-    return 0
+        console.print(said(f"most often confused: {most}"), markup=False, soft_wrap=True)
 
 
 def _set_aside(folder: Path) -> Path | None:

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 from attentio.commands.engine import OWN, add_engine, with_engine
 from attentio.commands.numbers import Beam, Count, LengthPenalty, MaxLengthRatio, Processes, Seed, Share, Temperature
 from attentio.commands.words import said
+from attentio.errors import AttentioError
 
 if TYPE_CHECKING:
+    from attentio.commands.translating import Doubt
     from attentio.config.schema import BadLines
     from attentio.decoding.sampling import Sampling
-    from attentio.errors import AttentioError
+    from attentio.runs.constraints import Constraints
+    from attentio.runs.translator import Run
 
 TAKES_OVERRIDES = False
 
@@ -101,47 +104,26 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from attentio.commands.translating import Doubt, written
-    from attentio.commands.unknown import UnknownTexts
+    from attentio.commands.translating import Tally, written
     from attentio.data.lines import read_sources
-    from attentio.errors import AttentioError
-    from attentio.runs.constraints import Constraints
     from attentio.runs.load import load_as
-    from attentio.runs.places import outputs_folder
     from attentio.runs.translator import Run
     from attentio.text.features import check_featured
 
-    if arguments.doubtful is not None and (
-        arguments.sample or arguments.prefix or arguments.require or arguments.no_repeat_ngram
-    ):
-        raise AttentioError(
-            "--doubtful is for what a free search finds; leave it, or --sample and the constraints, out"
-        )
-    sampling = _sampling(arguments)
-    constraints = Constraints(
-        prefix=arguments.prefix, require=arguments.require, no_repeat_ngram=arguments.no_repeat_ngram
-    )
+    constraints, sampling = _constraints(arguments), _sampling(arguments)
     trained = load_as(
         Run, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device, allow_code=arguments.allow_code
     )
-    if (arguments.prefix or arguments.require or arguments.no_repeat_ngram) and arguments.engine not in OWN:
-        raise AttentioError("--engine searches freely; leave it, or --prefix, --require and --no-repeat-ngram, out")
     n_best, beam = arguments.n_best or 1, arguments.beam or trained.config.decoding.beam
     if not arguments.sample and n_best > beam:
         raise AttentioError(f"--n-best {n_best} needs a --beam of at least as many; the beam is {beam}")
-    doubt = None
-    if arguments.doubtful is not None:
-        from attentio.runs.calibrated import CALIBRATION, NAME, load_calibration
-
-        path = outputs_folder(arguments.run, "evaluation") / CALIBRATION / NAME
-        doubt = Doubt(load_calibration(path, trained.model), float(arguments.doubtful))
+    tally = Tally(n_best, _doubt(arguments, trained))
     trained = with_engine(trained, arguments.engine)
     check = check_featured if trained.features else None
     lines = read_sources(sys.stdin.buffer, "<stdin>", bad_lines=arguments.bad_lines, check=check)
     at_a_time = 1 if sys.stdin.isatty() else LINES_AT_A_TIME
     seed = secrets.randbelow(2**31) if arguments.seed is None else arguments.seed
-    console, unknown = Console(stderr=True), UnknownTexts()
-    cut = outputs = few = blank = doubted = 0
+    console = Console(stderr=True)
     # On a terminal the translations themselves show how far it is; elsewhere standard output is theirs alone.
     shown = console.is_terminal and not (sys.stdin.isatty() or sys.stdout.isatty())
     with Progress(console=console, transient=True, redirect_stdout=False, disable=not shown) as bar:
@@ -161,43 +143,48 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
             else:
                 searched: dict[str, Any] = {"n_best": n_best, "beam": beam, "length_penalty": arguments.length_penalty}
                 found = iter(trained.candidates(texts, **searched, **options))
+            form: dict[str, Any] = {"listed": bool(arguments.n_best), "as_json": arguments.json, "doubt": tally.doubt}
             for number, text in chunk:
                 candidates = next(found) if text else []
-                blank += not candidates
-                if candidates:
-                    unknown.note(candidates[0].unknown, f"line {number}")
-                cut += sum(not one.finished for one in candidates)
-                outputs += len(candidates)
-                few += 0 < len(candidates) < n_best
-                doubted += doubt is not None and bool(candidates) and doubt.of(candidates[0])["doubtful"]
-                form: dict[str, Any] = {"listed": bool(arguments.n_best), "as_json": arguments.json, "doubt": doubt}
+                tally.note(number, candidates)
                 for line in written(number, text, candidates, **form):
                     print(line)
             sys.stdout.flush()
-    unknown.end()
-    if doubt:
-        print(said(f"doubtful lines, of confidence below {doubt.least:g}: {doubted:,}"), file=sys.stderr)
-    if blank:
-        print(said(f"lines that are blank or were skipped, and so are their outputs: {blank:,}"), file=sys.stderr)
+    tally.tell(length_limit=trained.length_limit(arguments.max_length_ratio))
     if sampling and arguments.seed is None:
         print(said(f"seed {seed}; --seed {seed} draws the same again"), file=sys.stderr)
-    if cut:
-        told = (
-            f"{cut:,} of {outputs:,} outputs are cut off. An output may have "
-            f"{trained.length_limit(arguments.max_length_ratio)}; --max-length-ratio lets it have more, "
-            f"at training --decoding.max_length_ratio"
-        )
-        print(said(told), file=sys.stderr)
-    if few:
-        told = f"{few:,} lines have fewer than {n_best} outputs that differ; a larger --beam may find more"
-        print(said(told), file=sys.stderr)
     return 0
 
 
-def _unmet(numbers: Sequence[int], place: int, error: "AttentioError", *, bad_lines: "BadLines") -> None:
+def _constraints(arguments: argparse.Namespace) -> "Constraints":
+    """What outputs must be like; AttentioError beside an option for a free search."""
+    from attentio.runs.constraints import Constraints
+
+    bound = arguments.prefix or arguments.require or arguments.no_repeat_ngram
+    if arguments.doubtful is not None and (arguments.sample or bound):
+        raise AttentioError(
+            "--doubtful is for what a free search finds; leave it, or --sample and the constraints, out"
+        )
+    if bound and arguments.engine not in OWN:
+        raise AttentioError("--engine searches freely; leave it, or --prefix, --require and --no-repeat-ngram, out")
+    return Constraints(prefix=arguments.prefix, require=arguments.require, no_repeat_ngram=arguments.no_repeat_ngram)
+
+
+def _doubt(arguments: argparse.Namespace, trained: "Run") -> "Doubt | None":
+    """When an output is doubtful, if that is asked for; AttentioError where nothing was calibrated."""
+    if arguments.doubtful is None:
+        return None
+    from attentio.commands.translating import Doubt
+    from attentio.runs.calibrated import CALIBRATION, NAME, load_calibration
+    from attentio.runs.places import outputs_folder
+
+    path = outputs_folder(arguments.run, "evaluation") / CALIBRATION / NAME
+    return Doubt(load_calibration(path, trained.model), float(arguments.doubtful))
+
+
+def _unmet(numbers: Sequence[int], place: int, error: AttentioError, *, bad_lines: "BadLines") -> None:
     """Tell of a line that has no output as it must be, by its number."""
     from attentio.data.lines import bad_line
-    from attentio.errors import AttentioError
 
     told = str(error)
     bad_line(AttentioError(f"<stdin>:{numbers[place]}: {told}"), bad_lines)
@@ -206,7 +193,6 @@ def _unmet(numbers: Sequence[int], place: int, error: "AttentioError", *, bad_li
 def _sampling(arguments: argparse.Namespace) -> "Sampling | None":
     """How to draw, None for a search; AttentioError for an option that does nothing for it."""
     from attentio.decoding.sampling import Sampling
-    from attentio.errors import AttentioError
 
     for name in ("beam", "length_penalty") if arguments.sample else ("temperature", "top_k", "top_p", "seed"):
         if getattr(arguments, name) is not None:
