@@ -39,7 +39,7 @@ _WORTH_KEEPING = (METRICS, LESSONS)
 def alone_in(folder: Path) -> Iterator[None]:
     """The run directory, created if need be and held against a second process until the end.
 
-    One that was created is removed again where a mistake ends it before training begins.
+    One that was created is removed again where a mistake, or Ctrl-C, ends it before training begins.
     """
     from filelock import FileLock, Timeout
 
@@ -54,7 +54,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     try:
         with lock:
             yield
-    except AttentioError:
+    except (AttentioError, KeyboardInterrupt):
         if not there and not any((folder / name).exists() for name in _WORTH_KEEPING):
             shutil.rmtree(folder, ignore_errors=True)
         raise
