@@ -84,3 +84,11 @@ def test_training_begins_with_the_edits_of_another_and_of_new_symbols(seed: int)
 def test_what_does_nothing_for_a_transducer_is_told(attentio: Callable, key: str, value: object) -> None:
     said = attentio("train", "g2p-transducer", f"--{key}", str(value).lower())
     assert (said.code, f"{key} does nothing here" in said.err) == (2, True), said.err
+
+
+def test_where_a_token_is_said_is_no_less_than_impossible(seed: int) -> None:
+    """What is rounded is never below 0: pictures refuse such weights."""
+    for _ in range(4):
+        for output in untrained(attention="transducer").translate(["abcdefgh abcdefgh", "hgfedcba", "abc"]):
+            assert output.attention.min() >= 0
+            torch.testing.assert_close(output.attention.sum(1), torch.ones(len(output.attention)))

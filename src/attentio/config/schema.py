@@ -316,7 +316,8 @@ class Recipe:
 
     max_steps: updates in all. `--training.max_steps 600`
     max_minutes: of updates, without validation; the training ends with them where max_steps are not reached before, and
-        the learning rate decays towards that end. Which updates those are depends on the machine.
+        the learning rate decays towards that end, after a warm-up of at most a tenth of the updates. Which updates
+        those are depends on the machine.
         `--training.max_minutes 7.5`
     accumulate: batches for one update. `--training.accumulate 4`
     learning_rate: its peak, after the warm-up. `--training.learning_rate 0.0005`

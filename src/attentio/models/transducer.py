@@ -84,7 +84,7 @@ class TransducerDecoder(RecurrentDecoder):
             found = Saying(*(part.detach().clone().requires_grad_() for part in found))
             _, log_probs = self._forward(found, asked.clone())
             stay, go_on = torch.autograd.grad(log_probs.sum(), [found.stay, found.go_on])
-            return stay + go_on
+            return (stay + go_on).clamp(min=0.0)  # below 0 by rounding only
 
     def start(self, memory: Memory, *, packed: PackedWeights | None = None) -> HardState[Tape]:  # type: ignore[override]
         """See `models.protocols.StepDecoder`."""

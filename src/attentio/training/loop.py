@@ -177,7 +177,7 @@ class Trainer:
         rate = learning_rate(
             progress.step + 1,
             peak=recipe.learning_rate,
-            warmup=recipe.warmup,
+            warmup=self.warmup,
             total=self.total,
             decay=recipe.decay,
         )
@@ -230,6 +230,11 @@ class Trainer:
         if recipe.max_minutes is None or not (progress.step and progress.seconds):
             return recipe.max_steps
         return min(recipe.max_steps, math.ceil(progress.step * 60 * recipe.max_minutes / progress.seconds))
+
+    @property
+    def warmup(self) -> int:
+        """Updates of warm-up: at most a tenth of those that there is time for, or a short training would be no more."""
+        return self.recipe.warmup if self.total == self.recipe.max_steps else min(self.recipe.warmup, self.total // 10)
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
