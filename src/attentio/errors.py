@@ -22,7 +22,7 @@ class MissingExtraError(AttentioError, ImportError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """What a message about an unknown name ends with: "; did you mean 'NEAREST'?", or "" where nothing is near."""
-    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 

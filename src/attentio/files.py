@@ -76,7 +76,7 @@ def _nearest(path: Path) -> str:
     if not path.parent.is_dir():
         return f", and no folder {path.parent}; check the path"
     try:
-        beside = os.listdir(path.parent)
+        beside = [entry.name for entry in os.scandir(path.parent) if not entry.is_dir()]
     except OSError:  # a folder that may be entered, not listed
         beside = []
     return did_you_mean(path.name, beside) or "; check the path"

@@ -108,6 +108,7 @@ def test_runs_that_are_there_are_compared_without_training(
         (["luong", "hard-monotonic", "--evaluation.metrics", "per"], "per would count words in one variant and char"),
         (["dates-luong", "dates-none", "--seeds", "2"], "--seeds is for variants that are trained"),
         (["dates-luong", "dates-none", "--model.hidden", "2"], "--model.hidden is for variants that are trained"),
+        (["cmudict", "dates-none", "--model.hidden", "2"], "--model.hidden is for variants that are trained"),
         (["luong", "--seeds", "0"], "must be a whole number from 1 to 1,000"),
     ],
 )

@@ -134,6 +134,9 @@ def test_a_run_goes_on_with_its_data_elsewhere_and_not_with_other_data(attentio:
     write(moved, ("ab", "ba"), ("b", "c"))
     said = attentio("train", run, *there, "3")
     assert (said.code, f"{moved} has changed since {run} was begun" in said.err) == (2, True)
+    other = write(tmp_path / "other.tsv", ("a", "a"))
+    said = attentio("train", run, "--data.train", other, *there[2:], "3")
+    assert f"{run} was begun with the data {moved}, and {other} holds others; choose another --run" in said.err
     said = attentio("train", run, *there, "3", "--data.columns", "[2,1]")
     assert f"{run} was begun with another data.columns, with which {moved} held other texts; set it back" in said.err
 

@@ -51,6 +51,15 @@ def test_a_model_reaches_its_cards_quality_on_a_small_sample(name: str) -> None:
     assert found.value <= quality["scores"]["per"] + 5
 
 
+@pytest.mark.parametrize("name", TRANSLATE)
+def test_white_space_around_a_text_is_no_part_of_it(name: str) -> None:
+    run = at.load(name)
+    text = read_pairs(read_card(along()[name])["quality"]["data"]).pairs[0].source
+    plain, spaced = run.translate([text, f" {text} "])
+    assert spaced.text == plain.text
+    assert not spaced.unknown
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in TRANSLATE])
 def test_a_language_model_knows_both_languages(name: str) -> None:
     run = at.load(name)

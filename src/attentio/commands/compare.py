@@ -147,10 +147,13 @@ def _measured_on(config: Config) -> str:
 
 
 def _rows(given: Sequence[str], overrides: Sequence[str]) -> dict[str, Row]:
-    """Each row by its name."""
+    """Each row by its name. What is a preset and a model that comes along is the model, if a run stands beside it."""
     rows: dict[str, Row] = {}
+    trainable = {*preset_names(), *_recipes()}
+    if any(one not in trainable and run_at(one) for one in given):
+        trainable -= {*along()}
     for one in given:
-        if (there := None if one in (*preset_names(), *_recipes()) else run_at(one)) is not None:
+        if (there := None if one in trainable else run_at(one)) is not None:
             rows_of_one = {there.stem: Row(_config_of(there), there)}
         else:
             rows_of_one = {name: Row(config) for name, config in _variants(one, overrides).items()}

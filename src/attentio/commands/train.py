@@ -13,6 +13,7 @@ from attentio.config.read import as_begun, check_name, load_config, load_run, pr
 from attentio.config.schema import Config
 from attentio.config.uses import without_use
 from attentio.errors import AttentioError
+from attentio.files import is_missing
 from attentio.runs.archive import is_bundle
 from attentio.runs.origin import taken_over
 from attentio.runs.places import along
@@ -46,6 +47,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         used = load_config(arguments.config, overrides, shared=later)
         if used.init and used.model != config.model:
             print(said(f"the model is that of {used.init}, not the one of {arguments.config}"), file=sys.stderr)
+        if arguments.config in preset_names():
+            _check_data_of(arguments.config, used)
         return train(used, folder, arguments.device, arguments.allow_code)
     folder, config = Path(arguments.run or given), load_run(given, overrides)
     if folder.resolve() != given.resolve() and not (folder / "checkpoints").exists():
@@ -54,6 +57,20 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
             print(said(told), file=sys.stderr)
         config = load_config(str(given / "config.yaml"), overrides, shared=taken_over(config, overrides, folder))
     return train(config, folder, arguments.device, arguments.allow_code)
+
+
+def _check_data_of(preset: str, config: Config) -> None:
+    """AttentioError where the preset names files as its data, and they are not here."""
+    train = config.data.train
+    if (
+        train == load_config(preset).data.train
+        and ":" not in train
+        and any(is_missing(Path(part)) for part in train.split(","))
+    ):
+        raise AttentioError(
+            f"{train}: the data that {preset} names are not here; give yours with --data.train FILE, or "
+            f"--data.train SOURCE_FILE,TARGET_FILE"
+        )
 
 
 def train(config: Config, folder: Path, device_name: str, allow_code: Sequence[str] = ()) -> int:

@@ -127,4 +127,8 @@ def _check_data(folder: Path, facts: dict[str, dict[str, Any]], config: Config) 
                     f"{folder} was begun with another data.{', data.'.join(read_otherwise)}, with which "
                     f"{fact['name']} held other texts; set it back, or choose another --run"
                 )
+            if (before := getattr(begun, part)) not in (None, getattr(config.data, part)):
+                raise AttentioError(
+                    f"{folder} was begun with the data {before}, and {fact['name']} holds others; choose another --run"
+                )
             raise AttentioError(f"{fact['name']} has changed since {folder} was begun; choose another --run")

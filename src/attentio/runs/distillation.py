@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 LESSONS, FACTS = "distilled.jsonl", "distilled.json"
 """Where a run keeps the pairs that teachers made, and what they were made of."""
 
+TRIED_FIRST = 256
+"""Texts after which a teacher that ends none of its outputs is refused."""
+
 
 def read_teachers(config: Config, allow_code: Files = ()) -> list[Contents]:
     """The teachers whose probabilities are learnt. allow_code: as of `load`.
@@ -123,6 +126,7 @@ def with_lessons(
         pair = next((text for text in texts if "\t" in text), None)
         if pair and not any("\t" in known.source for known in train.items):
             raise AttentioError(f"{spec}: a tab in {pair[:60]!r}; data.unlabelled has sources alone, one a line")
+        say(f"{config.teacher} answers {len(sources):,} texts before training begins")
         lessons = _lessons(config.teacher, teacher, sources, console)
         Part(LESSONS, lessons, (), "pairs").write(folder / LESSONS)
         system.replace_text(folder / FACTS, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
@@ -145,14 +149,18 @@ def _lessons(teacher: str, run: Run, sources: list[str], console: "Console") -> 
     """The best output of each source; what is cut off or empty teaches nothing."""
     from rich.progress import Progress
 
+    found: list[Pair] = []
     with Progress(console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal) as bar:
         task = bar.add_task("teaching", total=len(sources))
-        outputs = run.candidates(sources, attention=False, progress=lambda done: bar.advance(task, done))
-    found = [
-        Pair(source, best.text)
-        for source, (best, *_) in zip(sources, outputs, strict=True)
-        if best.finished and best.text.strip()
-    ]
-    if not found:
-        raise AttentioError(f"teacher: {teacher} made no whole output of {len(sources):,} texts; give another teacher")
+        for part in (sources[:TRIED_FIRST], sources[TRIED_FIRST:]):
+            outputs = run.candidates(part, attention=False, progress=lambda done: bar.advance(task, done))
+            found += [
+                Pair(source, best.text)
+                for source, (best, *_) in zip(part, outputs, strict=True)
+                if best.finished and best.text.strip()
+            ]
+            if not found:
+                raise AttentioError(
+                    f"teacher: {teacher} made no whole output of {len(part):,} texts; give another teacher"
+                )
     return found

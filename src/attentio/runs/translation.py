@@ -60,6 +60,9 @@ FEWEST_TOLD_APART = 20
 DEV_LOSS = "dev_loss"
 """Nats a token, teacher-forced and without label smoothing."""
 
+LONGEST_SAMPLE = 200
+"""Characters of a text that is shown: what has learnt little repeats itself to the limit of its outputs."""
+
 _SNIPPET = """\
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
     tokenizer, model = AutoTokenizer.from_pretrained("{out}"), AutoModelForSeq2SeqLM.from_pretrained("{out}")
@@ -199,12 +202,16 @@ def validation(contents: Contents, dev: Part, say: Callable[[str], None]) -> "Ca
         cut = sum(not best[0].finished for best in found)
         say(f"dev, {len(examples)} decoded greedily: {summary}" + (f"; {cut:,} outputs are cut off" if cut else ""))
         for example, output in list(zip(examples, outputs, strict=True))[: training.samples]:
-            source = example.source.replace(BETWEEN, " ")
-            say(harmless(f"  {source} → {output}  ({example.references[0]})"))
+            source, said, expected = map(_beginning, (example.source, output, example.references[0]))
+            say(harmless(f"  {source.replace(BETWEEN, ' ')} → {said}  ({expected})"))
         goal = scores[0].value if scores[0].higher_is_better else -scores[0].value
         return Validation(goal, {DEV_LOSS: loss, **{one.name: one.value for one in scores}})
 
     return validate
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= LONGEST_SAMPLE else f"{text[:LONGEST_SAMPLE]}.."
 
 
 def evaluate(
