@@ -14,8 +14,10 @@ from test_checkpoint import CrashAt
 from tiny_training import RECIPE, TinyRun, loss_per_token, outcome
 from torch import Tensor, nn
 
+from attentio import system
 from attentio.config.schema import Recipe
 from attentio.errors import AttentioError
+from attentio.training import loop
 from attentio.training.checkpoint import Checkpoints
 from attentio.training.loop import Validation
 
@@ -236,6 +238,17 @@ def test_updates_that_are_made_before_the_minutes_are_over_are_the_end(tmp_path:
     for name, minutes in (("timed", 1e6), ("plain", None)):
         TinyRun(tmp_path / name, replace(RECIPE, max_minutes=minutes), seed=seed).train()
     assert outcome(tmp_path / "timed") == outcome(tmp_path / "plain")
+
+
+def test_memory_that_is_free_is_given_back_now_and_then(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_back: list[int] = []
+    run = TinyRun(tmp_path, replace(RECIPE, max_steps=7), seed=seed)
+    monkeypatch.setattr(loop, "TIDIED_EVERY", 3)
+    monkeypatch.setattr(system, "give_back_memory", lambda: given_back.append(run.trainer.progress.step))
+    run.train()
+    assert given_back == [3, 6]
 
 
 def poison_at(run: TinyRun, step: int) -> None:

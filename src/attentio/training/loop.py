@@ -29,7 +29,7 @@ with extra("train"):
     from lightning_fabric import Fabric
 
 
-_TIDIED_EVERY = 250  # updates, after which memory that holes take is given back, in a twentieth of a second
+TIDIED_EVERY = 250  # updates, after which memory that holes take is given back, in a twentieth of a second
 
 
 class Validation(NamedTuple):
@@ -159,7 +159,7 @@ class Trainer:
                     progress.finished = at_the_end or self._out_of_patience()
                 if progress.step % recipe.log_every == 0 or progress.scores:
                     record(self._row())
-                if progress.step % _TIDIED_EVERY == 0:
+                if progress.step % TIDIED_EVERY == 0:
                     system.give_back_memory()
                 (stopping,) = self._summed(should_stop())
                 if progress.step % recipe.checkpoint_every == 0 or improved or stopping or progress.finished:
