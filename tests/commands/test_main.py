@@ -219,8 +219,8 @@ MISTYPED = {
     "translate g2p": "g2p: a preset, and no run; `attentio train g2p` makes one, runs/g2p",
     "translate runs/cmudct": "runs/cmudct: no such run; `attentio train` makes one, and `attentio models` lists those "
     "that come along; did you mean 'cmudict'?",
-    "train multi30k-de-en": "train.lc.norm.tok.de.gz,train.lc.norm.tok.en.gz: the data that multi30k-de-en names are not "
-    "here; give yours with --data.train FILE, or --data.train SOURCE_FILE,TARGET_FILE",
+    "train multi30k-de-en": "train.lc.norm.tok.de.gz,train.lc.norm.tok.en.gz: the data that multi30k-de-en names are "
+    "not here; give yours with --data.train FILE, or --data.train SOURCE_FILE,TARGET_FILE",
     "look cmudict": "give a text to look at, or --over-time for how the attention formed in training",
     "train g2p --model.hidden abc": "g2p.yaml or the command line: model.hidden must be a whole number, "
     "from 1 to 65,536; got 'abc'",
