@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from attentio.config.schema import Config
     from attentio.data.part import Part
     from attentio.evaluation.report import Evaluation
-    from attentio.runs.load import AnyRun
+    from attentio.runs.tasks import AnyRun
 
 TAKES_OVERRIDES = False
 
