@@ -45,6 +45,18 @@ def test_a_limit_of_this_process_counts() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="only Linux tells")
+def test_addresses_that_libraries_only_reserve_are_no_memory_that_is_left() -> None:
+    pages = [int(each) for each in Path("/proc/self/statm").read_text().split()[:2]]
+    size, resident = (count * resource.getpagesize() for count in pages)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (size + 2**30, before[1]))
+        assert system.memory() == pytest.approx(resident + 2**30, rel=0.1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
 TOO_MUCH = {
     "parameters": (["--model.hidden", "65536", "--model.decoder_layers", "1000"], "parameters would take"),
     "positions": (

@@ -191,9 +191,20 @@ def memory() -> int | None:
     with contextlib.suppress(ImportError):
         import resource
 
-        limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
-        found += [limit for limit in limits if limit != resource.RLIM_INFINITY]
+        addresses, data = (resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA))
+        if addresses != resource.RLIM_INFINITY:
+            found.append(max(1, addresses - _only_reserved()))
+        if data != resource.RLIM_INFINITY:
+            found.append(data)
     return min((number for number in found if number > 0), default=None)
+
+
+def _only_reserved() -> int:
+    """Bytes of addresses that are no memory, such as unread parts of libraries; 0 where the system does not tell."""
+    with contextlib.suppress(OSError, ValueError):
+        size, resident = Path("/proc/self/statm").read_text(encoding="ascii").split()[:2]
+        return (int(size) - int(resident)) * mmap.PAGESIZE
+    return 0
 
 
 def stop_signals() -> list[signal.Signals]:

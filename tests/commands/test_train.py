@@ -141,6 +141,13 @@ def test_a_run_goes_on_with_its_data_elsewhere_and_not_with_other_data(attentio:
     assert f"{run} was begun with another data.columns, with which {moved} held other texts; set it back" in said.err
 
 
+def test_samples_are_shown_to_a_readable_length(attentio: Callable, tmp_path: Path) -> None:
+    data = write(tmp_path / "data.tsv", ("ab", "b" * 300))
+    said = attentio("train", "luong", "--run", tmp_path / "run", "--data.train", data, "--data.dev", data, *TINY)
+    assert said.code == 0
+    assert f"({'b' * 200}..)" in said.err
+
+
 def test_a_training_that_ends_in_its_warm_up_is_told(attentio: Callable, tmp_path: Path) -> None:
     data = as_arguments({"data.train": write(tmp_path / "train.tsv", ("a", "b"), ("c", "d"))})
     for warmup, told in ((3, True), (2, False)):

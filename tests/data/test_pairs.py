@@ -88,6 +88,8 @@ def test_a_missing_file_suggests_the_nearest(folder: Path) -> None:
     assert message(read_pairs, f"{folder}/trian.tsv") == (
         f"{folder}/trian.tsv: no such file; did you mean 'train.tsv'?"
     )
+    (folder / "pairs").mkdir()
+    assert message(read_pairs, f"{folder}/pair").endswith("pair: no such file; check the path"), "a folder is none"
     assert message(read_pairs, f"{folder}/zzz").endswith("zzz: no such file; check the path")
     assert message(read_pairs, f"{folder}/no/x.tsv").endswith(
         f"no such file, and no folder {folder}/no; check the path"

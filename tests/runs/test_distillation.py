@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 from toy_pairs import OPTIONS, as_arguments, write_words
 from toy_runs import Toy
 
 import attentio as at
 from attentio.data.batches import IGNORE_INDEX
+from attentio.data.pairs import Pair
+from attentio.errors import AttentioError
+from attentio.runs import distillation
 from attentio.text.tokenizer import PAD
 from attentio.training.distillation import Teaching
 from attentio.training.loss import Objective
@@ -120,6 +124,16 @@ def test_texts_with_tabs_are_taken_where_sources_have_them(attentio: Callable, t
     said = attentio("train", "luong", "--teacher", toy.run, "--run", tmp_path / "run", *options, *more)
     assert said.code == 0, said.err
     assert f"1 of 1 texts have a whole output of {toy.run}" in said.err
+
+
+def test_a_teacher_that_ends_no_output_is_refused_after_a_few_texts(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distillation, "TRIED_FIRST", 2)
+    run, texts, console = at.load(toy.run), ["abcd", "hb", "ab", "gaf", "fe"], Console(quiet=True)
+    whole = [Pair(text, one.text) for text, one in zip(texts, run.translate(texts), strict=True)]
+    assert distillation._lessons("t", run, texts, console) == whole
+    run.model.output.bias.data[run.tokenizers.target.end] = -1e4  # said nowhere
+    with pytest.raises(AttentioError, match=r"^teacher: t made no whole output of 2 texts; give another teacher"):
+        distillation._lessons("t", run, texts, console)
 
 
 def test_teachers_that_cannot_teach_are_refused_in_one_line(attentio: Callable, toy: Toy, tmp_path: Path) -> None:

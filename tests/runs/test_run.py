@@ -176,6 +176,14 @@ def test_what_is_not_a_run_directory_is_told(tmp_path: Path, made: bool) -> None
     assert refused(path) == (made_one if made else missing)
 
 
+def test_a_run_by_its_name_alone_is_told_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "fr").mkdir(parents=True)
+    assert "did you mean" not in refused(Path("fr"))
+    (tmp_path / "runs" / "fr" / "config.yaml").touch()
+    assert refused(Path("fr")).endswith(f"; did you mean {str(Path('runs') / 'fr')!r}?")
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 

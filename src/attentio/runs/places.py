@@ -57,7 +57,7 @@ def resolve(run: str | Path) -> Path:
             f"{run}: several runs, where one is needed; translate, score, evaluate, look and align take several"
         )
     hint, here = did_you_mean(path.name, known) if path.name else "", Path("runs") / path
-    if (here / "config.yaml").is_file():
+    if (here / "config.yaml").is_file():  # where `train` writes what is not told otherwise
         hint = did_you_mean(str(here), [str(here)])
     raise AttentioError(
         f"{path}: no such run; `attentio train` makes one, and `attentio models` lists those that come along{hint}"

@@ -32,7 +32,7 @@ def learn(
     if pieces and core.get_vocab_size() != vocab_size:
         raise AttentioError(
             f"vocab_size {vocab_size}: the text yields only {core.get_vocab_size()} {kind} pieces; "
-            f"lower it to less than that, as with --text.source.vocab_size, or give more text"
+            f"lower it to that or less, as with --text.source.vocab_size, or give more text"
         )
     return core
 
