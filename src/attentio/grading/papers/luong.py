@@ -1,5 +1,7 @@
 """Luong, Pham and Manning 2015: Effective Approaches to Attention-based Neural Machine Translation. The scores."""
 
+from torch import Tensor
+
 from attentio.grading.paper import Answer, Deviation, Given, Has, Layout, Paper
 from attentio.grading.papers import attending
 from attentio.grading.papers.additive import ADDITIVE, LAYOUTS, SIZES, additive
@@ -44,7 +46,7 @@ def location_oracle(given: Given, has: Has) -> Answer:
     return attending.answer(scores.tanh() if has("tanh added") else scores, given, has)
 
 
-def _scaled(scores: attending.Tensor, given: Given, has: Has) -> attending.Tensor:
+def _scaled(scores: Tensor, given: Given, has: Has) -> Tensor:
     scales = {
         "scaled": given["query"].shape[-1] ** 0.5,
         "1 / length": scores.shape[-1],
