@@ -174,6 +174,9 @@ def test_at_a_prompt_runs_and_what_they_return_fit_in_a_line():
     assert re.fullmatch(r"<Page of \d\.\d MB; \.save\(path\) writes it>", repr(run.inspect("14 March 2026").page()))
 
 
-def test_one_text_is_not_translated_letter_by_letter():
+@pytest.mark.parametrize(
+    ("model", "method"), [("dates-luong", "translate"), ("masked-lm", "fill_all"), ("causal-lm", "score")]
+)
+def test_one_text_is_not_taken_letter_by_letter(model: str, method: str):
     with pytest.raises(ValueError, match=r"texts must be a list of texts, got one text; write \['hello'\]"):
-        at.load("dates-luong").translate("hello")
+        getattr(at.load(model), method)("hello")

@@ -1,9 +1,11 @@
+import math
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attentio.text.normal import Normalizer, normalized, trimmed
+from attentio.text.normal import Normalizer, checked, normalized, trimmed
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufeff")))
@@ -26,3 +28,8 @@ def test_texts_that_are_not_normal_are_counted() -> None:
         assert (normal.trimmed, normal.composed) == (1, 0)
         normal(unicodedata.normalize("NFD", "한 é "))
         assert (normal.trimmed, normal.composed) == (2, 1)
+
+
+def test_an_empty_cell_of_a_table_is_no_text() -> None:
+    with pytest.raises(TypeError, match=r"texts\[1\] must be a text \(str\), got float"):
+        checked(["hello", math.nan])

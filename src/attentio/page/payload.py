@@ -10,25 +10,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from torch import Tensor
 
 from attentio.capturing.record import SeenAttention
 from attentio.page.describe import DULL, Does, heads_of
-from attentio.page.evidence import NOTHING, Blob, Evidence, evidence_json, gradient_blobs
-from attentio.page.numbers import (
-    MASKED,
-    NEXT_TO_NOTHING,
-    THUMB,
-    Kept,
-    codes_of,
-    half,
-    kept,
-    largest,
-    packed,
-    thumb,
-    thumb_of_kept,
-)
-from attentio.page.plan import Plan, notes, plan
+from attentio.page.entry import numbers_of
+from attentio.page.evidence import NOTHING, Evidence, evidence_json, gradient_blobs
+from attentio.page.numbers import packed
+from attentio.page.plan import notes, plan
 from attentio.page.tokens import Tokens, layer_number
 from attentio.page.walk import Packer, Walk, walk_json, within_limit
 from attentio.pictures.colours import RAMPS
@@ -90,38 +78,20 @@ def build(
         raise ValueError(f"walks must be of attentions that were seen, got {sorted(strangers)}")
     groups: dict[tuple[Any, ...], dict[str, Any]] = {}
     shares: list[float] = []
-    does = _what_heads_do(calls, tokens)
-    for call, of_items in zip(calls, does, strict=True):
-        pattern = pattern_of(call.name)
-        sides = tokens.sides(call)
-        queries = call.weights.shape[2]
-        group = groups.setdefault(
-            (pattern, call.kind, call.call, queries, call.keys, call.q_start, call.weights.shape[0]),
-            {
-                "name": pattern,
-                "version": version,
-                "kind": call.kind,
-                "call": call.call,
-                "items": call.weights.shape[0],
-                "queries": queries,
-                "keys": call.keys,
-                "queryStart": call.q_start,
-                "queryTokens": mark + sides.query,
-                "queryFrom": sides.query_from,
-                "keyTokens": mark + sides.key,
-                "entries": [],
-            },
-        )
+    for call, does in zip(calls, _what_heads_do(calls, tokens), strict=True):
+        numbers, of_heads = numbers_of(call, made, blob)
+        shares += of_heads
         walk = around.get((call.name, call.call))
         entry = {
             "name": call.name,
             "layer": layer_number(call.name),
             "alpha": call.alpha,
             "walk": walk and walk_json(walk, pack),
-            "does": [[_does_json(one) for one in heads] for heads in of_items],
+            "does": [[_does_json(one) for one in heads] for heads in does],
             "gradient": gradient_blobs(evidence, call, blob),
         }
-        group["entries"].append(entry | _entry(call, made, blob, shares))
+        group = _group(call, tokens, version, mark)
+        groups.setdefault(tuple(group.values()), group | {"entries": []})["entries"].append(entry | numbers)
     largest_batch = max(group["items"] for group in groups.values())
     if tokens.batch != largest_batch:
         raise ValueError(
@@ -146,6 +116,24 @@ def build(
         "title": title,
     } | evidence_json(evidence, tokens, blob)
     return Payload(head, blobs)
+
+
+def _group(call: SeenAttention, tokens: Tokens, version: str, mark: str) -> dict[str, Any]:
+    """What the calls of a group have in common."""
+    sides = tokens.sides(call)
+    return {
+        "name": pattern_of(call.name),
+        "version": version,
+        "kind": call.kind,
+        "call": call.call,
+        "items": call.weights.shape[0],
+        "queries": call.weights.shape[2],
+        "keys": call.keys,
+        "queryStart": call.q_start,
+        "queryTokens": mark + sides.query,
+        "queryFrom": sides.query_from,
+        "keyTokens": mark + sides.key,
+    }
 
 
 def joined(payloads: Sequence[Payload]) -> Payload:
@@ -205,66 +193,6 @@ def _opening(groups: Sequence[dict[str, Any]]) -> dict[str, int]:
     ]
     _, _, layer, head = max(places)
     return {"group": group, "layer": -layer, "head": -head}
-
-
-def _entry(call: SeenAttention, made: Plan, blob: Blob, shares: list[float]) -> dict[str, Any]:
-    batch, heads = call.weights.shape[:2]
-    small = max(call.weights.shape[2], call.keys) <= THUMB
-    entry: dict[str, Any] = {
-        "heads": [head + 1 for head in call.heads],
-        "coding": made.coding,
-        "kept": None,
-        "weights": [],
-    }
-    entry |= {"indices": [], "thumbs": [], "parts": _parts(call, blob) if made.parts else None}
-    for item in range(batch):
-        numbers = [_head(call, item, head, made) for head in range(heads)]
-        rows = [each.codes if isinstance(each, Kept) else each for each in numbers]
-        sparse = [each for each in numbers if isinstance(each, Kept)]
-        entry["weights"].append(blob(np.stack(rows)) if small and not sparse else [blob(row) for row in rows])
-        if sparse:
-            entry["kept"] = sparse[0].codes.shape[1]
-            entry["wide"] = sparse[0].indices.itemsize == 4
-            entry["indices"].append([blob(each.indices) for each in sparse])
-            shares += [each.share for each in sparse]
-        if not small:
-            pictures = [thumb_of_kept(each, call.keys) if isinstance(each, Kept) else thumb(each) for each in numbers]
-            entry["thumbs"].append(blob(np.stack(pictures)))
-    return entry
-
-
-def _head(call: SeenAttention, item: int, head: int, made: Plan) -> np.ndarray | Kept:
-    weights = call.weights[item, head].cpu()
-    if call.indices is not None:
-        return kept(weights, call.indices[item, head].cpu(), made.coding)
-    if made.keep is not None and made.keep < call.keys:
-        return largest(weights, made.keep, made.coding)
-    if made.coding == "coarse":
-        weights = weights.masked_fill(weights < 1 / (NEXT_TO_NOTHING * call.keys), 0.0)
-    codes = codes_of(weights, made.coding)
-    if call.allowed is not None:
-        allowed = call.allowed.broadcast_to(call.weights.shape)[item, head].cpu().numpy()
-        codes = np.where(allowed, codes, codes.dtype.type(MASKED))
-    return codes
-
-
-def _parts(call: SeenAttention, blob: Blob) -> dict[str, Any] | None:
-    """What the weights were computed from, by item and head; None where it was not captured."""
-    if call.query is None or call.key is None or call.value is None or call.scores is None:
-        return None
-
-    def each(tensor: Tensor) -> list[list[str]]:
-        return [[blob(half(head)) for head in item] for item in tensor]
-
-    parts: dict[str, Any] = {name: each(getattr(call, name)) for name in ("query", "key", "value", "scores")}
-    parts["allowed"] = None
-    if call.allowed is not None:
-        allowed = call.allowed.broadcast_to(call.scores.shape).cpu().numpy().astype(np.uint8)
-        parts["allowed"] = [[blob(head) for head in item] for item in allowed]
-    return parts | {
-        "scale": call.scale,
-        "dimensions": {"query": call.query.shape[-1], "value": call.value.shape[-1]},
-    }
 
 
 def _alternatives(alternatives: Sequence[Alternatives] | None, tokens: Tokens) -> list[Any] | None:

@@ -20,7 +20,7 @@ from attentio.runs.one_kind import OneKind
 from attentio.runs.outputs import Candidate, SelfAttention
 from attentio.runs.own_code import Files
 from attentio.runs.vocabulary import check_known, needed, suppressed_ids
-from attentio.text.normal import normalized
+from attentio.text.normal import checked, normalized
 from attentio.text.protocol import AnyTokenizer
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class MaskedRun(OneKind):
         """`fill` for each text; all are read at once."""
         if top < 1:
             raise ValueError(f"top must be at least 1, got {top}")
-        rows = [self.encode(text) for text in texts]
+        rows = [self.encode(text) for text in checked(texts)]
         if not all(self.mask in ids for ids in rows):
             raise AttentioError("no [MASK] in the text; write one where a word is missing")
         with torch.inference_mode():

@@ -19,7 +19,7 @@ from attentio.runs.one_kind import OneKind
 from attentio.runs.outputs import Generated, Piece, Scored, SelfAttention
 from attentio.runs.own_code import Files
 from attentio.runs.vocabulary import check_known, needed, suppressed_ids
-from attentio.text.normal import normalized
+from attentio.text.normal import checked, normalized
 from attentio.text.protocol import AnyTokenizer
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class CausalRun(OneKind):
         """
         from attentio.runs.scoring import score_texts
 
-        rows = self.rows([normalized(text, self.config.text.normalize) for text in texts])
+        rows = self.rows([normalized(text, self.config.text.normalize) for text in checked(texts)])
         batch_size = self.config.decoding.batch_size
         return score_texts(self.model, self.tokenizer, rows, batch_size=batch_size, progress=progress)
 

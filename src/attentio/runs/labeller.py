@@ -18,7 +18,7 @@ from attentio.runs.one_kind import OneKind
 from attentio.runs.outputs import SelfAttention
 from attentio.runs.own_code import Files
 from attentio.runs.vocabulary import needed, suppressed_ids
-from attentio.text.normal import normalized
+from attentio.text.normal import checked, normalized
 from attentio.text.protocol import AnyTokenizer
 from attentio.text.unknown import Unknown, unknown_in
 
@@ -116,7 +116,7 @@ class LabelRun(OneKind):
 
     def label(self, texts: Sequence[str], *, progress: Callable[[int], None] = lambda done: None) -> list[Labelled]:
         """The labels of each text, in order. progress: told how many more rows are done, as they are."""
-        texts = [self.read(text) for text in texts]
+        texts = [self.read(text) for text in checked(texts)]
         of_texts = word_rows(texts, self.tokenizer, block=self.config.text.block)
         read = [rows if self.each_word else rows[:1] for rows in of_texts]
         answers = iter(self._answers([row for rows in read for row in rows], progress))

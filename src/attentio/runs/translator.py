@@ -31,7 +31,7 @@ from attentio.runs.vocabulary import needed, suppressed_ids
 from attentio.text.copying import Copying
 from attentio.text.featured import FeaturedTokenizer
 from attentio.text.features import read_featured
-from attentio.text.normal import normalized
+from attentio.text.normal import checked, normalized
 from attentio.text.protocol import AnyTokenizer
 from attentio.text.tokenizer import Tokenizer
 from attentio.text.unknown import Unknown, unknown_in
@@ -428,9 +428,7 @@ class Run(OneKind):
         unmet(place, error)
 
     def _read_all(self, texts: Sequence[str]) -> list[str]:
-        if isinstance(texts, str):
-            raise ValueError(f"texts must be a list of texts, got one text; write [{texts[:30]!r}]")
-        return [self.read_source(text) for text in texts]
+        return [self.read_source(text) for text in checked(texts)]
 
     def _source_ids(self, texts: Sequence[str]) -> list[list[int]]:
         if self.copying is not None:

@@ -7,6 +7,8 @@ Reference: Unicode Standard Annex 15, "Unicode Normalization Forms".
 """
 
 import unicodedata
+from collections.abc import Sequence
+from typing import Any
 
 from attentio.config.schema import Normalize
 
@@ -27,6 +29,21 @@ def composed(text: str) -> str:
 def normalized(text: str, how: Normalize) -> str:
     """The text as `text.normalize` has it read, in training and afterwards."""
     return composed(trimmed(text)) if how == "nfc" else text
+
+
+def checked(texts: Sequence[Any]) -> Sequence[str]:
+    """The texts that a caller gives.
+
+    Raises:
+        ValueError: it is one text, which would be taken letter by letter.
+        TypeError: one of them is no text.
+    """
+    if isinstance(texts, str):
+        raise ValueError(f"texts must be a list of texts, got one text; write [{texts[:30]!r}]")
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"texts[{place}] must be a text (str), got {type(text).__name__}")
+    return texts
 
 
 class Normalizer:
