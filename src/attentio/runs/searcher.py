@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -12,6 +13,8 @@ from torch import Tensor
 from attentio.config.schema import DecodingConfig
 from attentio.data.batches import length_sorted_batches, pad_rows
 from attentio.decoding.constraints import TokenConstraints
+from attentio.decoding.drawn import joined
+from attentio.decoding.sampling import Sampling, sample
 from attentio.decoding.search import Hypothesis, search
 from attentio.layers.packed import PackedWeights
 from attentio.layers.positions import LearnedPositions
@@ -79,6 +82,50 @@ class Searcher:
                 [numbers[index] for index in indices],
                 self.looked_back(hypotheses, [here[index] for index in indices]),
             )
+
+    def draw(
+        self,
+        sources: Sequence[Sequence[int]],
+        decoding: DecodingConfig,
+        sampling: Sampling,
+        generator: Callable[[int], torch.Generator],
+        attention: bool,
+        each_step: Callable[[], None],
+        constraints: TokenConstraints,
+    ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
+        """Draw `decoding.beam` outputs for each source; yields as `search` does.
+
+        generator: of the random numbers of the source with this number. A source whose outputs may not be as long as
+        the prefix that they must have gets none.
+        """
+        shortest = len(constraints.prefix)
+        for indices, state, limits in self.started(sources, decoding):
+            room = (limits >= shortest).tolist()
+            if not all(room):
+                without = [index for index, fits in zip(indices, room, strict=True) if not fits]
+                yield without, [[] for _ in without]
+            limits = limits.clamp(min=shortest)  # what is drawn where there is no room is left out
+            first = torch.full_like(limits[:, None], self.begin).expand(-1, decoding.beam)
+            steps = []
+            with torch.inference_mode():
+                for step in sample(
+                    self.model,
+                    state.reorder(torch.zeros_like(first)),
+                    first,
+                    sampling=sampling,
+                    max_tokens=int(limits.max()) + 1,
+                    end=self.end,
+                    forbidden=self.forbidden,
+                    generator=[generator(index) for index in indices],
+                    limits=limits,
+                    constraints=constraints,
+                    need_weights=attention,
+                ):
+                    steps.append(step)
+                    each_step()
+            drawn = joined(steps, limits, length_penalty=decoding.length_penalty)
+            drawn = self.looked_back(drawn, [sources[index] for index in indices])
+            yield [*compress(indices, room)], [*compress(drawn, room)]
 
     def _elsewhere(
         self,

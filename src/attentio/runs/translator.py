@@ -12,8 +12,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from attentio.config.schema import Config, DecodingConfig
-from attentio.decoding.drawn import generator_of, joined
-from attentio.decoding.sampling import Sampling, sample
+from attentio.decoding.drawn import generator_of
+from attentio.decoding.sampling import Sampling
 from attentio.decoding.search import Hypothesis
 from attentio.errors import AttentioError
 from attentio.layers.bfloat16 import in_bfloat16
@@ -271,36 +271,20 @@ class Run(OneKind):
         numbers = numbers or range(1, len(texts) + 1)
         seed = secrets.randbits(63) if seed is None else seed
         found: list[list[Translation]] = [[] for _ in texts]
-        for indices, state, limits in self.searcher.started(sources, decoding):
-            too_short = {
-                index for index, most in zip(indices, limits.tolist(), strict=True) if most < len(asked.prefix)
-            }
-            for index in sorted(too_short):
-                self._tell_unmet(unmet, index, texts[index], max_length_ratio)
-            limits = limits.clamp(min=len(asked.prefix))  # what is drawn of the others is left out
-            first = torch.full_like(limits[:, None], self.begin).expand(-1, samples)
-            steps = []
-            with torch.inference_mode():
-                for step in sample(
-                    self.model,
-                    state.reorder(torch.zeros_like(first)),
-                    first,
-                    sampling=sampling or Sampling(),
-                    max_tokens=int(limits.max()) + 1,
-                    end=self.end,
-                    forbidden=self.suppressed,
-                    generator=[generator_of(seed, numbers[index]) for index in indices],
-                    limits=limits,
-                    constraints=asked,
-                    need_weights=attention,
-                ):
-                    steps.append(step)
-                    each_step()
-            drawn = joined(steps, limits, length_penalty=decoding.length_penalty)
-            drawn = self.searcher.looked_back(drawn, [sources[index] for index in indices])
-            for index, hypotheses in zip(indices, drawn, strict=True):
-                if index not in too_short:
-                    found[index] = self._translations(hypotheses, texts[index], sources[index])
+        drawn = self.searcher.draw(
+            sources,
+            decoding,
+            sampling or Sampling(),
+            lambda index: generator_of(seed, numbers[index]),
+            attention,
+            each_step,
+            asked,
+        )
+        for indices, several in drawn:
+            for index, hypotheses in zip(indices, several, strict=True):
+                if not hypotheses:
+                    self._tell_unmet(unmet, index, texts[index], max_length_ratio)
+                found[index] = self._translations(hypotheses, texts[index], sources[index])
             progress(len(indices))
         return found
 
