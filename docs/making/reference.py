@@ -7,7 +7,7 @@ import ast
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import NoneType
@@ -61,6 +61,12 @@ def _decorators(node: ast.FunctionDef) -> list[str]:
     return [ast.unparse(each) for each in node.decorator_list]
 
 
+def _anchor(one: Public, names: Sequence[Public]) -> str:
+    """That of its heading; of a function whose class has the same name in capitals, one of its own."""
+    alike = [each for each in names if each.name.lower() == one.name.lower()]
+    return one.name.lower() if one is alike[0] else f"function-{one.name.lower()}"
+
+
 def python_page() -> str:
     """The page of public names."""
     out = [
@@ -70,8 +76,10 @@ def python_page() -> str:
         "The [guide](../guide.md) explains how these go together; `at.__version__` is the version.",
     ]
     names = public()
-    out.append(" · ".join(f"[{each.name}](#{each.name.lower()})" for each in names))
+    out.append(" · ".join(f"[{each.name}](#{_anchor(each, names)})" for each in names))
     for each in names:
+        if (anchor := _anchor(each, names)) != each.name.lower():
+            out.append(f'<a id="{anchor}"></a>')
         out += [f"## {each.name}", f"```python\n{_signature(each)}\n```", *_prose(ast.get_docstring(each.node) or "")]
         for method in each.methods:
             out.append(f"### {each.name}.{method.name}")
@@ -218,7 +226,7 @@ def _kinds(kind: Any, limits: str) -> Iterator[str]:
     if get_origin(kind) is Literal:
         yield ", ".join(f"`{choice}`" for choice in get_args(kind))
     elif get_origin(kind) is list:
-        yield f"a list of {next(_kinds(get_args(kind)[0], ''))}"
+        yield f"a list of {next(_kinds(get_args(kind)[0], ''))}".replace("a text", "texts")
     elif get_args(kind):
         for each in get_args(kind):
             yield from _kinds(each, limits)

@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "bundle: one file with the configuration, the tokenizers and the best weights in half precision, which every\n"
         "verb takes as a RUN.\n"
         "ctranslate2: an encoder-decoder of two Transformers for CTranslate2, a fast translator in C++.\n"
-        "onnx: any encoder-decoder, as a graph that reads and one that takes a step of decoding."
+        "onnx: an encoder-decoder without hard attention, transducer or model.copy, as a graph that reads and one\n"
+        "that takes a step of decoding."
     )
     parser.add_argument(
         "run",

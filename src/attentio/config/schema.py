@@ -59,7 +59,7 @@ class DataConfig:
     separator: between the columns of a FILE of pairs; `auto` for a tab, and in a .csv for what its first lines show.
         Texts may be quoted as CSV has it there, and around any separator but a tab. `--data.separator semicolon`
     columns: the two of a table that are source and target, by their names or numbers from 1, where it has others; of
-        JSON and the hub by name. `--data.columns [word,sounds]`
+        JSON and the hub by name. `--data.columns word,sounds`
     features: the column of a table that says what else each output is to be, such as V;PST or a language: features
         between semicolons (see docs/features.md). `--data.features tags`
     header: whether the first line of a FILE of pairs names its columns and is left out; `auto` for where it does so in
@@ -336,7 +336,7 @@ class Recipe:
     log_every: updates from one line of metrics to the next. `--training.log_every 50`
     patience: validations without improvement before stopping early; 0 for never. `--training.patience 5`
     freeze: patterns (`*` for anything) of the names of parameters that stay as they are.
-        `--training.freeze [encoder.*,decoder.embedding.*]`
+        `--training.freeze 'encoder.*,decoder.embedding.*'`
     distill_weight: share of the teacher's probabilities in the loss; the rest is that of the targets.
         `--teacher runs/big --training.distill_weight 0.9`
     """
@@ -418,7 +418,7 @@ class EvaluationConfig:
     """How the quality of an encoder-decoder is measured, always by free decoding.
 
     metrics: any of wer (outputs with any error), per (token error rate), exact, bleu, chrf, ter; the first
-        decides which checkpoint is the best. `--evaluation.metrics [exact,per]`
+        decides which checkpoint is the best. `--evaluation.metrics exact,per`
     units: what `per` counts; `auto` for characters where the target's tokenizer is `char`, and else words between
         spaces. `--evaluation.units characters`
     bleu_tokenize: sacreBLEU's; `none` for text that is tokenised already. `--evaluation.bleu_tokenize none`

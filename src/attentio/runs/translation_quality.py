@@ -128,21 +128,22 @@ def evaluate(
     longer = _too_long(run, lengths, references, ratio)
     said = _said(examples, outputs, units)
     how: dict[str, Any] = {"units": units, "bleu_tokenize": config.bleu_tokenize}
-    by_frequency, untold = _by_frequency(run, examples, texts, metric=metrics[0], **how)
-    calibration = _calibration(outputs, said) if calibrate else None
-    notes = [
-        *_of_sources(len(part.items), examples, outputs),
-        *_of_limits(run, cut, longer, ratio),
-        *([f"per counts {'characters' if units == 'characters' else 'words'}"] if "per" in metrics else []),
-        *untold,
-        *([_of_calibration(calibration)] if calibration else []),
-    ]
+    notes = _notes(run, len(part.items), examples, outputs, (cut, longer), ratio)
+    if "per" in metrics:
+        notes.append("per counts characters" if units == "characters" else "per counts words")
+    by_rarest: list[FrequencyBin] = []
+    try:
+        if len(examples) >= FEWEST_TOLD_APART:
+            by_rarest = _by_frequency(run, examples, texts, metric=metrics[0], **how)
+    except AttentioError as error:
+        notes.append(f"not told apart by what was rare in training: {error}")
+    calibration = _calibrated(outputs, said, notes) if calibrate else None
     return Evaluation(
         title="quality of free decoding",
         summary=f"{len(examples):,} sources, beam {beam}, {seconds:.1f} s",
         scores=score(texts, references, metrics=metrics, margins=True, **how),
         by_source_length=by_source_length(lengths, texts, references, metric=metrics[0], **how),
-        by_frequency=by_frequency,
+        by_frequency=by_rarest,
         facts={
             "sources": len(examples),
             "beam": beam,
@@ -181,66 +182,59 @@ def _said(examples: "Sequence[Example]", outputs: Sequence[Translation], units: 
     ]
 
 
-def _by_frequency(
-    run: Run, examples: "Sequence[Example]", outputs: Sequence[str], **how: Any
-) -> "tuple[list[FrequencyBin], list[str]]":
+def _by_frequency(run: Run, examples: "Sequence[Example]", outputs: Sequence[str], **how: Any) -> "list[FrequencyBin]":
     """Scores by the rarest symbol of the source, and by that of the target: of several, of the one with the least rare.
 
-    And a note where that cannot be told of the training data.
+    Raises AttentioError where that is not known of the training data.
     """
     from attentio.evaluation.by_frequency import by_frequency, times_of_rarest
 
-    if len(examples) < FEWEST_TOLD_APART:
-        return [], []
+    source, target = seen_symbols(run.config, run.path)
     references = [one.references for one in examples]
     sources = [parted(one.source)[0] if run.features else one.source for one in examples]
-    try:
-        source, target = seen_symbols(run.config, run.path)
-        of_sources = [times_of_rarest(each, source.times, source.split) for each in sources]
-        of_targets = [
-            max(times_of_rarest(each, target.times, target.split) for each in several) for several in references
-        ]
-        found = [
-            *by_frequency(of_sources, outputs, references, symbol=source.symbol, **how),
-            *by_frequency(of_targets, outputs, references, symbol=target.symbol, **how),
-        ]
-    except AttentioError as error:
-        return [], [f"not told apart by what was rare in training: {error}"]
-    return found, []
+    of_sources = [times_of_rarest(each, source.times, source.split) for each in sources]
+    of_targets = [max(times_of_rarest(each, target.times, target.split) for each in several) for several in references]
+    return [
+        *by_frequency(of_sources, outputs, references, symbol=source.symbol, **how),
+        *by_frequency(of_targets, outputs, references, symbol=target.symbol, **how),
+    ]
 
 
-def _calibration(outputs: Sequence[Translation], said: "Sequence[Output]") -> "Calibration":
+def _calibrated(outputs: Sequence[Translation], said: "Sequence[Output]", notes: list[str]) -> "Calibration":
     from attentio.evaluation.calibration import calibrate
 
-    return calibrate([one.log_prob for one in outputs], [each.right for each in said])
-
-
-def _of_calibration(calibration: "Calibration") -> str:
-    return (
-        f"confidence that a whole output is right, fitted on {calibration.lines:,} of which {calibration.right:,} "
-        f"are: temperature {calibration.temperature:.3f}; expected calibration error there "
-        f"{calibration.error_before:.4f} before and {calibration.error_after:.4f} after"
+    found = calibrate([one.log_prob for one in outputs], [each.right for each in said])
+    notes.append(
+        f"confidence that a whole output is right, fitted on {found.lines:,} of which {found.right:,} are: "
+        f"temperature {found.temperature:.3f}; expected calibration error there {found.error_before:.4f} before and "
+        f"{found.error_after:.4f} after"
     )
+    return found
 
 
-def _of_sources(lines: int, examples: "Sequence[Example]", outputs: Sequence[Translation]) -> list[str]:
+def _notes(
+    run: Run,
+    lines: int,
+    examples: "Sequence[Example]",
+    outputs: Sequence[Translation],
+    limited: tuple[int, int],
+    ratio: float,
+) -> list[str]:
+    """What the scores do not say. limited: outputs cut off, and targets too long."""
     notes = []
     if len(examples) < lines:
         notes.append(
             f"{len(examples):,} sources of {lines:,} lines: repeated sources count once, any of their targets is right"
         )
-    unknown = [(one, each) for one, each in zip(outputs, examples, strict=True) if one.unknown]
-    if unknown:
-        output, example = unknown[0]
-        first = told(output.unknown, f"source {example.source!r}")
-        notes.append(f"{len(unknown):,} sources hold something unknown; the first: {first}")
-    return notes
-
-
-def _of_limits(run: Run, cut: int, longer: int, ratio: float) -> list[str]:
-    if not cut and not longer:
-        return []
-    return [
-        f"{cut:,} outputs are cut off, {longer:,} targets are too long: an output may have "
-        f"{run.length_limit(ratio)}; --max-length-ratio lets it have more"
+    unknown = [
+        told(one.unknown, f"source {each.source!r}") for one, each in zip(outputs, examples, strict=True) if one.unknown
     ]
+    if unknown:
+        notes.append(f"{len(unknown):,} sources hold something unknown; the first: {unknown[0]}")
+    cut, longer = limited
+    if cut or longer:
+        notes.append(
+            f"{cut:,} outputs are cut off, {longer:,} targets are too long: an output may have "
+            f"{run.length_limit(ratio)}; --max-length-ratio lets it have more"
+        )
+    return notes
