@@ -86,10 +86,23 @@ def test_the_peak_of_memory_is_in_megabytes(monkeypatch: pytest.MonkeyPatch) -> 
     here = system.peak_megabytes()
     assert here is not None
     assert 50 < here < 100_000
+    monkeypatch.setattr(system, "_status", lambda name: None)
+    in_kb = system.peak_megabytes()
+    assert in_kb is not None
+    assert in_kb >= 0.9 * here
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert system.peak_megabytes() == pytest.approx(here / 1024, rel=0.1)
+    assert system.peak_megabytes() == pytest.approx(in_kb / 1024, rel=0.1)
     monkeypatch.setitem(sys.modules, "resource", None)
     assert system.peak_megabytes() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process holds")
+def test_what_the_process_that_began_this_one_held_is_not_counted() -> None:
+    child = "from attentio import system; print(system.peak_megabytes(), system.held_megabytes())"
+    parent = f"import subprocess, sys; held = b'x' * 400_000_000; subprocess.run([sys.executable, '-c', {child!r}])"
+    said = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True).stdout
+    peak, held = map(float, said.split())
+    assert 1 < held <= peak < 200
 
 
 def test_signals_to_stop_are_noted_and_handled_as_before_afterwards() -> None:

@@ -20,8 +20,8 @@ def check_memory(needed: int, what: str, remedy: str) -> None:
 
 
 def check_room(where: str) -> None:
-    """AttentioError, beginning with `where` reading has come to, if this process has taken half of the memory."""
-    taken, there = system.peak_megabytes(), system.memory()
+    """AttentioError, beginning with `where` reading has come to, if this process holds half of the memory."""
+    taken, there = system.held_megabytes(), system.memory()
     if taken is not None and there is not None and taken * 2**20 > there / 2:
         raise AttentioError(
             f"{where}: the data so far take {taken / 2**10:,.1f} GB, half of the memory; give fewer lines"

@@ -128,7 +128,7 @@ def replace_text(path: Path, text: str) -> None:
 
 def replace_bytes(path: Path, content: bytes) -> None:
     """Write a file that at no moment is half written: beside, synced, renamed."""
-    beside = path.with_name(f".{path.name}.new")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
     beside.write_bytes(content)
     sync(beside)
     os.replace(beside, path)
@@ -147,14 +147,31 @@ def let_go(mapped: mmap.mmap) -> None:
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
+def held_megabytes() -> float | None:
+    """The memory that this process holds; where only Linux tells that, the most that it has held."""
+    held = _status("VmRSS")
+    return peak_megabytes() if held is None else held
+
+
 def peak_megabytes() -> float | None:
     """The most memory that this process has held; None on Windows, which does not tell it to Python."""
+    if (peak := _status("VmHWM")) is not None:  # in `ru_maxrss` is what the process held that began this one
+        return peak
     try:
         import resource
     except ImportError:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes on macOS, else KB
+
+
+def _status(name: str) -> float | None:
+    """Megabytes that Linux tells of this process by this name."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) / 2**10
+    return None
 
 
 def started_by_mpi() -> bool:

@@ -1,5 +1,6 @@
 """attentio translate --input --output: each file of a folder."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,3 +62,16 @@ def test_options_that_do_not_go_together_are_refused(toy, given: Path, attentio:
     assert (alone.code, "both --input DIR and --output DIR" in alone.err) == (2, True)
     listed = attentio("translate", toy.run, "--input", given / "in", "--output", given / "out", "--n-best", 2)
     assert (listed.code, "--n-best is for lines of standard input" in listed.err) == (2, True)
+
+
+def test_an_option_of_the_run_that_has_changed_is_another_option(toy, given: Path, attentio: Callable) -> None:
+    run = Path(shutil.copytree(toy.run, given / "run"))
+    command = ("translate", run, "--input", given / "in", "--output", given / "out")
+    assert attentio(*command).code == 0
+    config = (run / "config.yaml").read_text(encoding="utf-8")
+    assert "max_length_ratio: 3.0" in config
+    (run / "config.yaml").write_text(
+        config.replace("max_length_ratio: 3.0", "max_length_ratio: 0.01"), encoding="utf-8"
+    )
+    said = attentio(*command)
+    assert (said.code, "or of another model or other options" in said.err) == (2, True)

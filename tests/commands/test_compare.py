@@ -84,16 +84,16 @@ def test_runs_that_are_there_are_compared_without_training(
     toy, toy_without_attention: Path, tmp_path: Path, attentio: Callable
 ) -> None:
     out = tmp_path / "out"
-    without = Path(shutil.copytree(toy_without_attention, tmp_path / "without"))
+    without = Path(shutil.copytree(toy_without_attention, tmp_path / "without-0.1"))
     said = attentio("compare", toy.run, without, "--out", out, "--data", toy.dev)
     assert said.code == 0
     assert "so great a difference from run" in said.out
     found = json.loads((out / "compare.json").read_text())
-    assert [outcome["variant"] for outcome in found] == [toy.run.name, "without"]
+    assert [outcome["variant"] for outcome in found] == [toy.run.name, "without-0.1"]
     assert found[0]["runs"][0]["scores"]["exact"] > 50
     assert found[0]["p_value"] is None
     assert found[1]["p_value"] < 0.01
-    assert (out / "without" / "outputs.tsv").is_file()
+    assert (out / "without-0.1" / "outputs.tsv").is_file()
 
 
 @pytest.mark.parametrize(

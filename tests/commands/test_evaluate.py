@@ -4,14 +4,17 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from rapidfuzz.distance import Levenshtein
 
 import attentio as at
+from attentio.commands.main import main
 from attentio.config.read import load_run
 from attentio.data.pairs import group_references, read_pairs
 from attentio.data.part import read_part
@@ -197,6 +200,8 @@ def test_data_that_were_trained_on_are_told(
     few = ("--beam", "1", "--out", tmp_path)
     assert told in attentio("evaluate", toy_without_attention, *few).out
     assert "was trained on" not in attentio("evaluate", toy.run, *few).out
+    together = f"{toy.run},{toy.run}"
+    assert "was trained on" in attentio("evaluate", together, "--data", load_run(toy.run).data.train, *few).out
     config, copied = load_run(toy.run), tmp_path / "copied.tsv"
     copied.write_bytes(Path(config.data.train).read_bytes())
     for data, run in ((config.data.train, tmp_path), (str(copied), toy.run)):
@@ -225,3 +230,34 @@ def test_quality_is_told_by_what_was_rare_in_training(toy, attentio: Callable, t
     assert [row[0] for row in rows].count("times of the rarest source character") == len(seen) + 1
     together = attentio("evaluate", f"{toy.run},{toy.run}", "--data", data, "--beam", "1", "--out", tmp_path).out
     assert "not told apart by what was rare in training: the run does not say what it was trained on" in together
+
+
+def test_what_a_bundle_was_trained_on_is_not_looked_for_among_files_of_the_same_name(
+    toy, attentio: Callable, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "words.zip"
+    assert attentio("export", toy.run, "--to", "bundle", "--out", bundle).code == 0
+    said = attentio("evaluate", bundle, "--data", toy.dev, "--beam", "1", "--out", tmp_path / "found")
+    assert "not told apart by what was rare in training: the run does not say which" in said.out
+
+
+def test_columns_of_what_has_none_are_refused(toy, attentio: Callable, tmp_path: Path) -> None:
+    for data in ("dates:dev", f"{toy.dev},{toy.dev}"):
+        said = attentio("evaluate", toy.run, "--data", data, "--data.columns", "word,reversed", "--out", tmp_path)
+        assert said.code == 2
+        assert f"--data.columns is for tables, and {data} is none" in said.err
+
+
+def test_an_evaluation_waits_for_another_that_writes(toy, attentio: Callable, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(tmp_path / ".lock"):
+            found = pool.submit(evaluate_here, toy.run, tmp_path)
+            with pytest.raises(TimeoutError):
+                found.result(timeout=5)
+            assert not (tmp_path / "scores.json").exists()
+        assert found.result() == 0
+    assert (tmp_path / "scores.json").exists()
+
+
+def evaluate_here(run: Path, folder: Path) -> int:
+    return main(["evaluate", str(run), "--beam", "1", "--out", str(folder)])

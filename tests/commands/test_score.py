@@ -105,6 +105,10 @@ def test_bad_lines_and_unknown_text_are_told(toy, attentio: Callable) -> None:
         "'Z' (line 1, target, character 1): the model does not know it"
         in attentio("score", toy.run, given=b"abc\tZ\n").err
     )
+    assert (
+        "'Z' (line 1, source, character 2): the model does not know it"
+        in attentio("score", toy.run, given=b"aZ\tba\n").err
+    )
 
 
 def test_bad_lines_may_be_skipped(toy, causal, attentio: Callable, caplog: pytest.LogCaptureFixture) -> None:

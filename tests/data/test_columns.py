@@ -260,3 +260,9 @@ def test_the_columns_of_json_are_called_by_name(tmp_path: Path) -> None:
     assert message(read_pairs, spec, columns=["1", "3"]) == (
         f"{spec}:1: its columns have names, not numbers; give those as data.columns"
     )
+
+
+def test_a_text_too_long_for_a_table_can_be_skipped(tmp_path: Path) -> None:
+    spec = written(tmp_path / "d.csv", f"a,b\n{'c' * 200_000},d\ne,f\n")
+    assert message(read_pairs, spec).startswith(f"{spec}:2: a text of more than 131,072 letters")
+    assert read_pairs(spec, bad_lines="skip").pairs == [Pair("a", "b"), Pair("e", "f")]

@@ -75,3 +75,17 @@ def test_what_is_held_out_is_read_back_the_same(tmp_path: Path) -> None:
     text = Config(name="x", data=DataConfig(train=""), model=ModelConfig(type="causal-lm"))
     Part("x", ["a\nb"], (), "documents").write(tmp_path / HELD_OUT)
     assert read_part(text, str(tmp_path / HELD_OUT)).items == ["a\nb"]
+
+
+@pytest.mark.parametrize(
+    ("option", "data"),
+    [
+        ({"columns": ["word", "sounds"]}, "dates:dev"),
+        ({"separator": "semicolon"}, "a.txt,b.txt"),
+        ({"header": True}, "x.jsonl"),
+    ],
+)
+def test_options_of_tables_are_refused_where_there_is_none(option: dict, data: str) -> None:
+    config = Config(name="x", data=DataConfig(train=data, **option))
+    with pytest.raises(AttentioError, match=f"data.{next(iter(option))} is for files of columns, and {data} is none"):
+        read_parts(config)

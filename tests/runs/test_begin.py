@@ -6,6 +6,8 @@ import pytest
 
 from attentio.errors import AttentioError
 from attentio.runs.begin import alone_in
+from attentio.runs.build import Tokenizers
+from attentio.text.tokenizer import Tokenizer
 
 
 def stopped(run: Path, written: str, end: BaseException) -> None:
@@ -33,3 +35,10 @@ def test_a_folder_that_was_there_before_is_kept_when_a_run_is_stopped(tmp_path: 
     with pytest.raises(KeyboardInterrupt):
         stopped(tmp_path, "data.json", KeyboardInterrupt())
     assert tmp_path.exists()
+
+
+def test_the_tokenizers_of_a_training_that_came_to_nothing_are_gone_with_the_next(tmp_path: Path) -> None:
+    source, target = (Tokenizer.train([text], kind="char") for text in ("abc", "xyz"))
+    Tokenizers(source, target).save(tmp_path)
+    Tokenizers(source, source).save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["source.json"]

@@ -149,3 +149,10 @@ def test_a_line_that_cannot_have_what_it_must_is_named_and_may_be_skipped(
     assert "lines that are blank or were skipped, and so are their outputs: 2" in said.err
     alone = attentio(*command, given=b"abcabcabc\n")
     assert alone.out.splitlines() == said.out.splitlines()[:1]
+
+
+def test_white_space_at_the_end_of_a_beginning_is_a_part_of_it(seed: int) -> None:
+    letters, words = Tokenizer.train(["new york"], kind="char"), Tokenizer.train(["new york"], kind="whitespace")
+    asked = at.Constraints(prefix="new ")
+    assert letters.decode(asked.of(letters, str.strip).prefix) == "new "
+    assert words.decode(asked.of(words, str.strip).prefix) == "new"

@@ -152,3 +152,19 @@ def test_teachers_that_cannot_teach_are_refused_in_one_line(attentio: Callable, 
     assert "it is for training.distill tokens" in refused(
         "--teacher", "dates-luong", "--training.distill", "sequences", "--training.distill_weight", "0.2"
     )
+
+
+def test_a_teacher_that_has_changed_does_not_go_on_teaching(attentio: Callable, toy: Toy, tmp_path: Path) -> None:
+    data = write_words(tmp_path / "few.tsv", lambda word: word, count=30, seed=1)
+    teacher = Path(shutil.copytree(toy.run, tmp_path / "teacher"))
+    command = ["train", "luong", "--teacher", teacher, "--run", tmp_path / "run", "--data.train", data, *FEW]
+    assert attentio(*command).code == 0
+    best = (teacher / "best").read_text()
+    assert attentio(*command, "--training.max_steps", "2").code == 0
+    other = next(path for path in (teacher / "checkpoints").iterdir() if path.name != best.strip())
+    (teacher / "best").write_text(f"{other.name}\n")
+    said = attentio(*command, "--training.max_steps", "3")
+    assert said.code == 2
+    assert f"teacher: {teacher} has other weights than when" in said.err
+    (teacher / "best").write_text(best)
+    assert attentio(*command, "--training.max_steps", "3").code == 0

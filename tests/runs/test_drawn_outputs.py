@@ -103,3 +103,9 @@ def test_lines_are_drawn_by_their_numbers(toy, attentio: Callable) -> None:
 )
 def test_options_that_do_not_go_together_are_refused(words: list[str], told: str, attentio: Callable) -> None:
     assert attentio("translate", "dates-luong", *words).err == f"attentio: {told}\n"
+
+
+@pytest.mark.parametrize("option", [{"samples": 0}, {"seed": -1}], ids=str)
+def test_an_option_outside_its_range_is_called_by_its_name(option: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(option))} must be at least"):
+        untrained(attention="luong").sample(["abc"], **option)  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 import math
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -215,3 +215,13 @@ def test_load_gives_what_the_directory_holds(toy, masked: Path, causal: Path) ->
     assert isinstance(load(toy.run), Run)
     assert isinstance(load(masked), MaskedRun)
     assert isinstance(load(causal, checkpoint="last"), CausalRun)
+
+
+def test_a_dev_set_without_a_hole_is_told_before_training(attentio: Callable, tmp_path: Path) -> None:
+    train, dev = tmp_path / "train.txt", tmp_path / "dev.txt"
+    train.write_text("one two three four five\n" * 20)
+    dev.write_text("o\n")
+    said = attentio("train", "masked-lm", "--run", tmp_path / "run", "--data.train", train, "--data.dev", dev)
+    assert (said.code, said.out) == (2, "")
+    assert "dev: no token of it is to be predicted; give more text" in said.err
+    assert not (tmp_path / "run").exists()

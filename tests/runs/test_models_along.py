@@ -180,3 +180,7 @@ def test_at_a_prompt_runs_and_what_they_return_fit_in_a_line():
 def test_one_text_is_not_taken_letter_by_letter(model: str, method: str):
     with pytest.raises(ValueError, match=r"texts must be a list of texts, got one text; write \['hello'\]"):
         getattr(at.load(model), method)("hello")
+
+
+def test_nothing_is_filled_where_nothing_is_asked():
+    assert at.load("masked-lm").fill_all([]) == []

@@ -170,3 +170,15 @@ def test_a_value_that_is_neither_a_name_nor_code_is_refused(attentio: Callable) 
     said = attentio("train", "luong", "--model.score", "genral")
     assert said.code == 2
     assert "model.score must be dot, general, concat, location, or FILE.py:NAME of your own; got genral" in said.err
+
+
+def test_a_parameter_that_nothing_depends_on_keeps_no_run_from_going_on(
+    tmp_path: Path, options: list[str], attentio: Callable
+) -> None:
+    code = tmp_path / "my_score.py"
+    code.write_text(CODE.replace("        self.project", "        self.spare = nn.Linear(2, 2)\n        self.project"))
+    command = ["train", "luong", "--run", tmp_path / "run", "--allow-code", code, *options]
+    assert attentio(*command).code == 0
+    said = attentio(*command, "--training.max_steps", "6")
+    assert said.code == 0, said.err
+    assert "going on after step 4" in said.err

@@ -1,11 +1,12 @@
 import math
 import unicodedata
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attentio.text.normal import Normalizer, checked, normalized, trimmed
+from attentio.text.normal import Normalizer, checked, checked_pairs, normalized, trimmed
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufeff")))
@@ -33,3 +34,11 @@ def test_texts_that_are_not_normal_are_counted() -> None:
 def test_an_empty_cell_of_a_table_is_no_text() -> None:
     with pytest.raises(TypeError, match=r"texts\[1\] must be a text \(str\), got float"):
         checked(["hello", math.nan])
+
+
+@pytest.mark.parametrize("pairs", [("국물", "궁물"), "ab", [("a", "b"), ("a", None)], [("a", "b", "c")]], ids=str)
+def test_one_pair_is_not_taken_for_two_of_its_letters(pairs: Any) -> None:
+    with pytest.raises(
+        TypeError, match=r"pairs must be a list of \(source, target\), two texts each, got .* at pairs\["
+    ):
+        checked_pairs(pairs)

@@ -72,10 +72,10 @@ def _work(arguments: argparse.Namespace, *, shown: bool) -> "list[Job]":
         Run, arguments.run, checkpoint=arguments.checkpoint, device=arguments.device, allow_code=arguments.allow_code
     )
     own, run = run, with_engine(run, arguments.engine)
+    configured = run.config.decoding
     options = {
-        "beam": arguments.beam or run.config.decoding.beam,
-        "length_penalty": arguments.length_penalty,
-        "max_length_ratio": arguments.max_length_ratio,
+        name: getattr(configured, name) if (given := getattr(arguments, name)) is None else given
+        for name in ("beam", "length_penalty", "max_length_ratio")
     }
     jobs = jobs_of(arguments.input, arguments.output, {"model": _sum_of(own), "engine": arguments.engine, **options})
     console = Console(stderr=True)
@@ -136,9 +136,9 @@ def _translator(
 
 def _sum_of(run: "Run") -> str:
     """The SHA-256 of the weights and the vocabularies."""
-    sha = hashlib.sha256()
-    for parameter in run.model.parameters():
-        sha.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+    from attentio.runs.sums import weights_sum
+
+    sha = hashlib.sha256(weights_sum(run.model).encode())
     for tokenizer in (run.tokenizers.source, run.tokenizers.target):
         sha.update("\n".join(tokenizer.tokens(range(tokenizer.size))).encode("utf-8", "surrogatepass"))
     return sha.hexdigest()

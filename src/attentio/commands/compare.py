@@ -22,7 +22,7 @@ from attentio.config.space import Range, range_of
 from attentio.config.uses import without_use
 from attentio.errors import AttentioError, did_you_mean, extra
 from attentio.files import is_missing
-from attentio.runs.places import along, run_at
+from attentio.runs.places import SUFFIX, along, run_at
 
 TAKES_OVERRIDES = True
 
@@ -154,7 +154,7 @@ def _rows(given: Sequence[str], overrides: Sequence[str]) -> dict[str, Row]:
         trainable -= {*along()}
     for one in given:
         if (there := None if one in trainable else run_at(one)) is not None:
-            rows_of_one = {there.stem: Row(_config_of(there), there)}
+            rows_of_one = {there.resolve().name.removesuffix(SUFFIX): Row(_config_of(there), there)}
         else:
             rows_of_one = {name: Row(config) for name, config in _variants(one, overrides).items()}
         for name, row in rows_of_one.items():

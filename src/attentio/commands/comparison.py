@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from attentio import system
 from attentio.commands.words import said
 
 
@@ -110,7 +111,7 @@ def write(folder: Path, outcomes: Sequence[Outcome]) -> list[Path]:
     }
     written = [folder / name for name in texts]
     for path, text in zip(written, texts.values(), strict=True):
-        path.write_text(text, encoding="utf-8")
+        system.replace_text(path, text)
     metric = next(iter(outcomes[0].runs[0].scores))
     bins = {
         outcome.variant: [

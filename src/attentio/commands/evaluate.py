@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attentio import system
 from attentio.commands.engine import add_engine, with_engine
 from attentio.commands.numbers import Beam, Documents, MaxLengthRatio
 from attentio.commands.words import said
@@ -74,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
+    from filelock import FileLock
     from rich.console import Console
     from rich.progress import Progress
 
@@ -81,7 +83,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.runs.build import parameters_of
     from attentio.runs.calibrated import CALIBRATION, NAME, save_calibration
     from attentio.runs.load import load
-    from attentio.runs.places import outputs_folder
+    from attentio.runs.places import outputs_folder, runs_in
     from attentio.runs.tasks import options_for, task_of
     from attentio.runs.training_data import trained_on
 
@@ -108,15 +110,17 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     if found.calibration:
         folder = folder / CALIBRATION
     measured = {"data": part.name, "checkpoint": arguments.checkpoint}
-    earlier = _set_aside(folder)
     counts = {"skipped_lines": len(part.skipped), "parameters": parameters_of(model)}
-    written = _write(found, measured | counts | found.facts, folder)
-    if found.calibration:
-        facts = measured | {"beam": found.facts["beam"]}
-        written.append(save_calibration(folder / NAME, found.calibration, model, **facts))
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):  # another evaluation of the run may end now too
+        earlier = _set_aside(folder)
+        written = _write(found, measured | counts | found.facts, folder)
+        if found.calibration:
+            facts = measured | {"beam": found.facts["beam"]}
+            written.append(save_calibration(folder / NAME, found.calibration, model, **facts))
 
     notes = [f"{part.name}: {found.summary}"]
-    if trained_on(config, part, arguments.run):
+    if any(trained_on(config, part, Path(one)) for one in runs_in(arguments.run)):
         notes.append(
             f"{part.name} is what {arguments.run} was trained on: "
             "its scores tell what is remembered, not what is learnt"
@@ -136,7 +140,8 @@ def _read(arguments: argparse.Namespace, trained: "AnyRun") -> "tuple[Config, Pa
     Raises:
         AttentioError: there is none, it cannot be read, or features are asked for that the run does not know.
     """
-    from attentio.data.part import read_held_out, read_part
+    from attentio.data.pairs import kind_of
+    from attentio.data.part import HELD_OUT, read_held_out, read_part
     from attentio.errors import AttentioError
 
     config = trained.config
@@ -145,6 +150,8 @@ def _read(arguments: argparse.Namespace, trained: "AnyRun") -> "tuple[Config, Pa
     if not data and not config.data.train:
         raise AttentioError(f"{arguments.run} names no data that it was not trained on; give --data FILE")
     if arguments.columns:
+        if not data or kind_of(data) in ("embedded", "parallel"):
+            raise AttentioError(f"--data.columns is for tables, and {data or HELD_OUT} is none; leave it out")
         config = replace(config, data=replace(config.data, columns=arguments.columns.split(",")))
     if arguments.features:
         if not getattr(trained, "features", ()):
@@ -159,7 +166,7 @@ def _write(found: "Evaluation", facts: dict[str, Any], folder: Path) -> list[Pat
 
     report = as_json(found.scores, found.by_source_length, found.by_frequency) | facts
     written = [folder / "scores.json"]
-    written[0].write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    system.replace_text(written[0], json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     if found.outputs:
         written.append(write_outputs(folder / "outputs.tsv", found.outputs))
         written.append(write_confusions(folder / "confusions.tsv", found.confusions))
@@ -191,7 +198,6 @@ def _show(found: "Evaluation", notes: Sequence[str]) -> None:
 
 def _set_aside(folder: Path) -> Path | None:
     """Move what an evaluation wrote there into a folder of its own inside, and tell which."""
-    folder.mkdir(parents=True, exist_ok=True)
     there = [path for name in WRITTEN if (path := folder / name).is_file()]
     if not there:
         return None

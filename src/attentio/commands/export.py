@@ -158,6 +158,7 @@ def _bundle(found: "Contents", out: Path | None) -> int:
     import shlex
 
     from attentio.files import read_json
+    from attentio.runs.build import parameters_of
     from attentio.runs.bundle import write
     from attentio.runs.card import make_card
     from attentio.runs.examples import examples
@@ -171,7 +172,7 @@ def _bundle(found: "Contents", out: Path | None) -> int:
     current = current and read_json(report).get("checkpoint", "best") == "best"
     card = make_card(
         found.config,
-        parameters=sum(parameter.numel() for parameter in found.model.parameters()),
+        parameters=parameters_of(found.model),
         step=int(checkpoint.name.removeprefix("step-")),
         report=report if current else None,
         examples=examples(found.path, found.config),

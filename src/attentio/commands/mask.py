@@ -24,7 +24,8 @@ class Drawn(NamedTuple):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "x→[MASK] and x→y: the model must say x, and reads [MASK] or a random token there; x→x: it reads x itself.\n"
-        "The rows are tokenised and the holes drawn as `attentio train masked-lm --data.train FILE` does in an epoch.\n"
+        "The rows are tokenised and the holes drawn as `attentio train masked-lm --data.train FILE --data.dev OTHER`\n"
+        "does in an epoch; without a dev set it trains on a part of FILE alone.\n"
         "--key.sub value as in training, for instance --masking.unit word --text.source.tokenizer whitespace."
     )
     parser.add_argument("text", metavar="FILE", help="plain text, or an embedded set such as dates:dev")

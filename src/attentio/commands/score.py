@@ -80,6 +80,9 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
                     continue
                 one = next(found)
                 source, target = (None, given) if isinstance(given, str) else given
+                if source is not None and not isinstance(trained, CausalRun):
+                    text = trained.read_source(source)
+                    unknown.note(unknown_in(text, trained.tokenizers.source), f"line {number}, source")
                 unknown.note(unknown_in(trained.read(target), tokenizer), f"line {number}, target")
                 total, tokens = total + one.log_prob, tokens + len(one.tokens)
                 each = one.log_prob / len(one.tokens)

@@ -25,7 +25,7 @@ from attentio.runs.directory import Contents
 from attentio.runs.distillation import check_vocabularies, read_teachers, with_lessons
 from attentio.runs.initial import check_known, lacking, read_origin, take_weights
 from attentio.runs.own_code import tell_changes
-from attentio.runs.sums import sums
+from attentio.runs.sums import TEACHERS, check_teachers, sums, weights_sum
 from attentio.runs.tasks import task_of
 from attentio.runs.watched import Watched
 from attentio.training.checkpoint import Checkpoints
@@ -153,6 +153,7 @@ def made_trainer(asked: Asked, ready: Ready, checkpoints: Checkpoints) -> Traine
     with together(asked.fabric):
         validate = task_of(config).validation(ready.contents, ready.dev, asked.say)
         facts = sums(asked.folder, config) | {"code_sha256": dict(asked.own.sha256)}
+        facts[TEACHERS] = [weights_sum(teacher) for teacher in ready.teachers]
     weight = config.training.distill_weight
     return Trainer(
         ready.contents.model,
@@ -171,6 +172,7 @@ def resume(asked: Asked, trainer: Trainer, checkpoints: Checkpoints) -> None:
     last = asked.folder / "last"
     lost = "" if checkpoints.has("last") else f", the newest whole checkpoint: {last} is missing"
     with together(asked.fabric):
+        check_teachers(asked.config, trainer.facts, checkpoints.load("last"))
         trainer.resume()
     if asked.own.sha256:
         tell_changes(asked.own, checkpoints.load("last").facts, asked.folder)

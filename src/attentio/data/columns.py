@@ -147,6 +147,9 @@ def _quoted(path: Path, separator: str) -> Iterator[tuple[str, list[str] | Atten
             continue
         except csv.Error as error:
             said = str(error)
+            if "field limit" in said and rows.line_num == start:
+                yield where, AttentioError(f"{where}: a text of more than {csv.field_size_limit():,} letters; cut it")
+                continue
             if "unexpected end" in said or "field limit" in said:
                 raise AttentioError(f"{where}: a text in quotes begins here and never ends; {_DOUBLED}") from None
             told = "a carriage return within the line; remove it"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from attentio.config.schema import BadLines, Columns, Header, Normalize
 from attentio.data.columns import SIDES, column_rows, has_names
@@ -27,6 +27,9 @@ from attentio.data.tags import tagged
 from attentio.errors import AttentioError
 from attentio.text.features import check_different, joined, parted
 from attentio.text.normal import Normalizer, normalized
+
+Kind = Literal["hub", "embedded", "parallel", "json", "table"]
+"""Of data: a set of the hub, one that comes along, two files line by line, JSON lines, columns of text."""
 
 
 class Pair(NamedTuple):
@@ -192,27 +195,41 @@ def _with_tags(spec: str, parts: dict[str, Pairs], *, featured: bool) -> Pairs:
     )
 
 
+def kind_of(spec: str) -> Kind:
+    """What one data specification without tags names; a path that is there is a file, whatever its name."""
+    path = Path(spec)
+    if not path.exists():
+        if spec.startswith("hub:"):
+            return "hub"
+        if names_embedded(spec):
+            return "embedded"
+        if "," in spec:
+            return "parallel"
+    return "json" if is_json(path) else "table"
+
+
 def _open(
     spec: str, separator: str, columns: Columns | None, features: str | None
 ) -> tuple[Iterator[_PairRow], Callable[[_PairRow], _Texts], bool]:
     """The rows that the specification names, how to parse one, and whether the first may be a header."""
-    path = Path(spec)
     fields = columns if features is None else [*(columns or SIDES), features]
-    if spec.startswith("hub:") and not path.exists():
-        return _with_sides(hub_rows(spec)), partial(_parse_hub, columns=fields), False
-    if names_embedded(spec) and not path.exists():
-        if features is not None:
-            raise AttentioError(f"{spec} has no features; leave data.features out, or write TAG={spec}")
-        return _with_sides(embedded_rows(spec)), _parse_embedded, False
-    if "," in spec and not path.exists():
-        files = [Path(one) for one in spec.split(",", 1 if features is None else 2)]
-        if features is not None and len(files) < 3:
-            raise AttentioError(f"{spec}: two files, and data.features asks for a third, SOURCE,TARGET,FEATURES")
-        return _parallel_rows(files), _parse_parallel, True
-    if is_json(path):
-        return _with_sides(file_rows(path)), partial(_parse_json, columns=fields), False
-    named = has_names(columns, features)
-    return _with_sides(column_rows(path, separator, columns, features)), _parse_columns, not named
+    match kind_of(spec):
+        case "hub":
+            return _with_sides(hub_rows(spec)), partial(_parse_hub, columns=fields), False
+        case "embedded":
+            if features is not None:
+                raise AttentioError(f"{spec} has no features; leave data.features out, or write TAG={spec}")
+            return _with_sides(embedded_rows(spec)), _parse_embedded, False
+        case "parallel":
+            files = [Path(one) for one in spec.split(",", 1 if features is None else 2)]
+            if features is not None and len(files) < 3:
+                raise AttentioError(f"{spec}: two files, and data.features asks for a third, SOURCE,TARGET,FEATURES")
+            return _parallel_rows(files), _parse_parallel, True
+        case "json":
+            return _with_sides(file_rows(Path(spec))), partial(_parse_json, columns=fields), False
+        case "table":
+            named = has_names(columns, features)
+            return _with_sides(column_rows(Path(spec), separator, columns, features)), _parse_columns, not named
 
 
 def _without_header(

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from attentio import system
-from attentio.config.schema import Config
+from attentio.config.schema import Config, DataConfig
 from attentio.data.labels import check_text_label, check_word_labels
-from attentio.data.pairs import Pair, read_pairs
+from attentio.data.pairs import Pair, kind_of, read_pairs
 from attentio.data.spool import collected
 from attentio.data.tags import tagged
 from attentio.data.texts import read_texts
@@ -106,8 +106,22 @@ def read_parts(config: Config) -> tuple[Part, Part]:
     Raises:
         AttentioError: bad data, or nothing to hold out.
     """
+    _check_table_options(config.data)
     train = read_part(config, config.data.train)
     return hold_out(train) if config.data.dev is None else (train, read_part(config, config.data.dev))
+
+
+def _check_table_options(data: DataConfig) -> None:
+    """AttentioError for an option that says nothing of any of the data."""
+    specs = [one for spec in (data.train, data.dev, data.test) if spec for one in tagged(spec).values() or [spec]]
+    kinds = {kind_of(spec) for spec in specs}
+    for name, given, read_by in (
+        ("columns", data.columns is not None, {"table", "json", "hub"}),
+        ("separator", data.separator != "auto", {"table"}),
+        ("header", data.header != "auto", {"table", "parallel"}),
+    ):
+        if given and kinds.isdisjoint(read_by):
+            raise AttentioError(f"data.{name} is for files of columns, and {data.train} is none; leave it out")
 
 
 def hold_out(part: Part) -> tuple[Part, Part]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from rich.table import Table
 from rich.text import Text
 
+from attentio import system
 from attentio.evaluation.by_frequency import FrequencyBin
 from attentio.evaluation.by_length import LengthBin
 from attentio.evaluation.calibration import Calibration
@@ -139,7 +140,7 @@ def write_breakdown(path: Path, lengths: Sequence[LengthBin], frequencies: Seque
 
 
 def _write(path: Path, rows: Sequence[Sequence[str]]) -> Path:
-    path.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
+    system.replace_text(path, "".join("\t".join(row) + "\n" for row in rows))
     return path
 
 

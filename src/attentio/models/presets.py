@@ -149,7 +149,7 @@ def _score(config: ModelConfig, own: OwnCode, *, memory: int) -> Score:
 def recurrent_encoder(config: ModelConfig, *, vocabulary: int) -> RecurrentEncoder:
     """Bidirectional layers over the source."""
     cell = _cell(config)
-    hidden = config.hidden // 2 if config.encoder_hidden is None else config.encoder_hidden
+    hidden = max(1, config.hidden // 2) if config.encoder_hidden is None else config.encoder_hidden
     inputs = [2 * hidden if i else config.embedding for i in range(config.encoder_layers)]
     return RecurrentEncoder(
         nn.Embedding(vocabulary, config.embedding),

@@ -8,6 +8,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import torch
 from torch import nn
 
+from attentio import system
 from attentio.config.schema import Config, ModelConfig, SideConfig
 from attentio.errors import AttentioError
 from attentio.files import parse_json, read_json
@@ -63,11 +64,13 @@ class Tokenizers(Generic[AnyT]):
         object.__setattr__(self, "shared", self.shared or self.target is self.source.plain)
 
     def save(self, folder: Path) -> None:
-        """Write one file for each different tokenizer."""
+        """Write one file for each different tokenizer; that of a training that came to nothing here goes."""
         folder.mkdir(exist_ok=True)
-        (folder / "source.json").write_text(self.source.to_json(), encoding="utf-8")
-        if self.target is not self.source.plain:
-            (folder / "target.json").write_text(self.target.to_json(), encoding="utf-8")
+        system.replace_text(folder / "source.json", self.source.to_json())
+        if self.target is self.source.plain:
+            (folder / "target.json").unlink(missing_ok=True)
+        else:
+            system.replace_text(folder / "target.json", self.target.to_json())
 
 
 def learn_tokenizer(side: SideConfig, texts: Iterable[str], *, mask: bool = False) -> Tokenizer:

@@ -1,6 +1,5 @@
 """The calibration of a run's confidence, kept beside its evaluation for the commands that use it."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from attentio import system
 from attentio.errors import AttentioError
 from attentio.evaluation.calibration import Calibration
 from attentio.files import read_json
+from attentio.runs.sums import weights_sum
 
 CALIBRATION, NAME = "calibration", "calibration.json"
 """The folder in that of evaluations, and the file in it."""
@@ -40,11 +40,3 @@ def load_calibration(path: Path, model: nn.Module) -> Calibration:
     if content.get("weights_sha256") != weights_sum(model):
         raise AttentioError(f"{path}: the calibration of other weights; {remedy}")
     return found
-
-
-def weights_sum(model: nn.Module) -> str:
-    """The SHA-256 of all weights, in their order."""
-    digest = hashlib.sha256()
-    for parameter in model.parameters():
-        digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -8,6 +8,7 @@ from attentio.config.schema import Config
 from attentio.errors import AttentioError, harmless
 from attentio.files import parse_json, read_json
 from attentio.runs.archive import CARD, unpack
+from attentio.runs.build import parameters_of
 
 
 def make_card(
@@ -48,7 +49,7 @@ def read_card(path: Path) -> dict[str, Any]:
 
 def described(run: Any) -> str:
     """A run in one line, for a prompt."""
-    parameters = sum(parameter.numel() for parameter in run.model.parameters())
+    parameters = parameters_of(run.model)
     together = len(getattr(run, "members", ()))
     kind = f"{together} models together" if together > 1 else attention_of(run.config)
     return f"<{type(run).__name__} {harmless(str(run.path))}: {kind}, {parameters:,} parameters>"

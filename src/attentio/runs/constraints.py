@@ -7,6 +7,7 @@ from attentio.decoding.constraints import TokenConstraints
 from attentio.errors import AttentioError
 from attentio.runs.vocabulary import check_known
 from attentio.text.protocol import AnyTokenizer
+from attentio.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class Constraints:
 
         Raises AttentioError for text that the vocabulary does not know, or that says twice what may be said once.
         """
-        prefix = _ids("prefix", read(self.prefix), tokenizer)
+        prefix = _ids("prefix", self._beginning(tokenizer, read), tokenizer)
         required = [_ids("require", read(word), tokenizer) for word in self.require]
         if [] in required:
             raise AttentioError(f"{self.require[required.index([])]!r} cannot be required; give a word")
@@ -54,6 +55,13 @@ class Constraints:
                 raise AttentioError(f"{text!r} itself says {n} tokens in a row twice; allow more with no_repeat_ngram")
         distinct = dict.fromkeys(map(tuple, required))
         return TokenConstraints(prefix=prefix, required=[*distinct], no_repeat_ngram=n)
+
+    def _beginning(self, tokenizer: AnyTokenizer, read: Callable[[str], str]) -> str:
+        """The prefix as it is read, but where letters are tokens, with white space at its end, which they follow."""
+        text = read(self.prefix)
+        if not isinstance(tokenizer, Tokenizer) or tokenizer.kind != "char" or text == self.prefix:
+            return text
+        return text + self.prefix[len(self.prefix.rstrip()) :]
 
 
 def _ids(name: str, text: str, tokenizer: AnyTokenizer) -> list[int]:

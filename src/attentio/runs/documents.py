@@ -38,10 +38,13 @@ def validation(
     config: Config, corpus: "Corpus", say: Callable[[str], None], figures: "Callable[[TokenScores], dict[str, float]]"
 ) -> "Callable[[nn.Module], Validation]":
     """How well the tokens of some fixed batches are predicted. figures: what is told of it."""
+    from attentio.data.batches import IGNORE_INDEX
     from attentio.evaluation.language import score_tokens
     from attentio.training.loop import Validation
 
     batches = [corpus.load(indices, 0) for indices in corpus.epoch_batches(0)[: config.training.validation_size]]
+    if not any((batch.labels != IGNORE_INDEX).any() for batch in batches):
+        raise AttentioError("dev: no token of it is to be predicted; give more text")
 
     def validate(model: "nn.Module") -> Validation:
         found = score_tokens(model, batches)  # type: ignore[arg-type]

@@ -106,6 +106,8 @@ class MaskedRun(OneKind):
         if top < 1:
             raise ValueError(f"top must be at least 1, got {top}")
         rows = [self.encode(text) for text in checked(texts)]
+        if not rows:
+            return []
         if not all(self.mask in ids for ids in rows):
             raise AttentioError("no [MASK] in the text; write one where a word is missing")
         with torch.inference_mode():
@@ -140,9 +142,7 @@ class MaskedRun(OneKind):
         """The attention of every layer and head when the model reads a text, which may have holes."""
         ids = self.encode(text)
         with torch.inference_mode():
-            blocks = self.model.attention(*self._padded([ids]))
-        weights = torch.stack([block.own[0] for block in blocks if block.own is not None])
-        return SelfAttention(self.tokenizer.tokens(ids), weights.cpu())
+            return SelfAttention.of(self.tokenizer.tokens(ids), self.model.attention(*self._padded([ids])))
 
     def inspect(self, text: str) -> "Inspected":
         """A text, which may have holes, as the model reads it, with every layer and head; and what may fill them."""

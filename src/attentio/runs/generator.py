@@ -169,9 +169,7 @@ class CausalRun(OneKind):
         """The attention of every layer and head when the model reads a text; no token looks at a later one."""
         ids = self.encode(text)
         with torch.inference_mode():
-            blocks = self.model.attention(self._row(ids))
-        weights = torch.stack([block.own[0] for block in blocks if block.own is not None])
-        return SelfAttention(self.tokenizer.tokens(ids), weights.cpu())
+            return SelfAttention.of(self.tokenizer.tokens(ids), self.model.attention(self._row(ids)))
 
     def inspect(self, text: str, *, max_tokens: int = 0, each_step: Callable[[], None] = lambda: None) -> "Inspected":
         """A text as the model reads it, with every layer and head; or how it most probably goes on.

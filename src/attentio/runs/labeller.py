@@ -159,9 +159,7 @@ class LabelRun(OneKind):
         """The attention of every layer and head when the model reads a text."""
         ids = self.encode(text)
         with torch.inference_mode():
-            blocks = self.model.attention(*self.padded([ids]))
-        weights = torch.stack([block.own[0] for block in blocks if block.own is not None])
-        return SelfAttention(self.tokenizer.tokens(ids), weights.cpu())
+            return SelfAttention.of(self.tokenizer.tokens(ids), self.model.attention(*self.padded([ids])))
 
     def change(self, text: str, change: "Change", *, each_step: Callable[[], None] = lambda: None) -> "Changed":
         """The labels of a text, and once a token of it is erased, hidden or replaced; of its first row.

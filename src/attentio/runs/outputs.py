@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from attentio.layers.transformer_block import BlockWeights
 from attentio.notebook import frame, grid, grids, line, lines
 from attentio.text.unknown import Unknown, told
 
@@ -145,6 +147,12 @@ class SelfAttention(NamedTuple):
 
     tokens: list[str]
     weights: Float[Tensor, "layers heads length length"]
+
+    @classmethod
+    def of(cls, tokens: list[str], blocks: Sequence[BlockWeights]) -> "SelfAttention":
+        """Of the first row of a batch, in every block."""
+        weights = torch.stack([block.own[0] for block in blocks if block.own is not None])
+        return cls(tokens, weights.cpu())
 
     def __repr__(self) -> str:
         return f"SelfAttention({len(self.tokens)} tokens, weights {list(self.weights.shape)})"

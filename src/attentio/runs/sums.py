@@ -6,9 +6,12 @@ Checkpoints of before they were written open as well, unchecked.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from attentio.config.read import leaves
 from attentio.config.schema import Config
@@ -18,6 +21,18 @@ from attentio.training.checkpoint import Checkpoint
 
 DEFINES_THE_MODEL = ("model.", "text.")
 """Sections of the configuration; the others may be changed after training."""
+
+
+TEACHERS = "teachers_sha256"
+"""Of the weights of each teacher, in the facts of a checkpoint."""
+
+
+def weights_sum(model: nn.Module) -> str:
+    """The SHA-256 of all weights, in their order."""
+    digest = hashlib.sha256()
+    for parameter in model.parameters():
+        digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def sums(folder: Path, config: Config) -> dict[str, Any]:
@@ -46,3 +61,13 @@ def check_sums(folder: Path, config: Config, saved: Checkpoint) -> None:
                 f"{saved.path} does not fit {folder / 'config.yaml'}: one of them has been changed since training; "
                 f"{key} was {json.dumps(value)} and is {json.dumps(now['config'][key])}; set it back"
             )
+
+
+def check_teachers(config: Config, now: Mapping[str, Any], saved: Checkpoint) -> None:
+    """AttentioError where a teacher has other weights than when training stopped. now: the facts of this training."""
+    before = saved.facts.get(TEACHERS, now[TEACHERS])
+    if before != now[TEACHERS]:
+        raise AttentioError(
+            f"teacher: {config.teacher} has other weights than when {saved.path} was saved; give it back as it was, or "
+            f"choose another --run to begin anew"
+        )

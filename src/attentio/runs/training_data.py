@@ -9,6 +9,7 @@ from attentio.config.schema import Config, SideConfig
 from attentio.data.part import Part, hold_out, read_part
 from attentio.data.rows import names_embedded
 from attentio.data.spool import TextsOf
+from attentio.data.tags import tagged
 from attentio.errors import AttentioError
 from attentio.files import read_json
 from attentio.text.features import WithoutFeatures
@@ -41,7 +42,10 @@ def seen_symbols(config: Config, run: Path) -> tuple[SeenSymbols, SeenSymbols]:
     spec = config.data.train
     if not spec:
         raise AttentioError("the run does not say what it was trained on")
-    if spec.startswith("hub:") or sum(map(_size, spec.split(","))) > MOST_BYTES:
+    if _digest(run) is None and not names_embedded(spec):
+        raise AttentioError(f"the run does not say which {spec} it was trained on")
+    files = [file for one in tagged(spec).values() or [spec] for file in one.split(",")]
+    if spec.startswith("hub:") or sum(map(_size, files)) > MOST_BYTES:
         raise AttentioError(f"{spec} is too large to be read once more")
     part = read_part(config, spec)
     if config.data.dev is None:

@@ -31,7 +31,7 @@ from attentio.runs.vocabulary import needed, suppressed_ids
 from attentio.text.copying import Copying
 from attentio.text.featured import FeaturedTokenizer
 from attentio.text.features import read_featured
-from attentio.text.normal import checked, normalized
+from attentio.text.normal import checked, checked_pairs, normalized
 from attentio.text.protocol import AnyTokenizer
 from attentio.text.tokenizer import Tokenizer
 from attentio.text.unknown import Unknown, unknown_in
@@ -263,6 +263,10 @@ class Run(OneKind):
         asked = (constraints or Constraints()).of(self.tokenizers.target, self.read)
         if asked.required:
             raise AttentioError("words can be required of what is searched for, not of what is drawn; leave one out")
+        if samples < 1:
+            raise ValueError(f"samples must be at least 1, got {samples}")
+        if seed is not None and seed < 0:
+            raise ValueError(f"seed must be at least 0, got {seed}")
         if numbers is not None and len(numbers) != len(texts):
             raise ValueError(f"numbers must be as many as texts, {len(texts)}, got {len(numbers)}")
         decoding = self._decoding(beam=samples, max_length_ratio=max_length_ratio, batch_size=batch_size)
@@ -363,7 +367,7 @@ class Run(OneKind):
         """
         from attentio.runs.scoring import score_pairs
 
-        read = [(self.read_source(source), self.read(target)) for source, target in pairs]
+        read = [(self.read_source(source), self.read(target)) for source, target in checked_pairs(pairs)]
         return score_pairs(
             self.model,
             [self._tokenizers_of(source).target for source, _ in read],
@@ -383,7 +387,7 @@ class Run(OneKind):
         """
         from attentio.runs.aligned import align
 
-        read = [(self.read_source(source), self.read(target)) for source, target in pairs]
+        read = [(self.read_source(source), self.read(target)) for source, target in checked_pairs(pairs)]
         return align(
             self.model,
             [self._tokenizers_of(source) for source, _ in read],
@@ -422,7 +426,7 @@ class Run(OneKind):
     def _target_ids(self, pairs: Sequence[tuple[str, str]]) -> list[list[int]]:
         """Of the targets of pairs of source and target."""
         if self.copying is not None:
-            return [[*self.copying.said_ids(target, source), self.end] for source, target in pairs]
+            return [[*self.copying.said_ids(target, source), self.end] for source, target in checked_pairs(pairs)]
         return [[*ids, self.end] for ids in self.tokenizers.target.encode_all(target for _, target in pairs)]
 
     def _tokenizers_of(self, text: str) -> Tokenizers[AnyTokenizer]:

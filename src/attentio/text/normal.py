@@ -46,6 +46,17 @@ def checked(texts: Sequence[Any]) -> Sequence[str]:
     return texts
 
 
+def checked_pairs(pairs: Sequence[Any]) -> Sequence[tuple[str, str]]:
+    """The pairs of source and target that a caller gives; TypeError for what is none."""
+    for place, pair in enumerate([pairs] if isinstance(pairs, str) else pairs):
+        if not (isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
+            raise TypeError(
+                f"pairs must be a list of (source, target), two texts each, got {type(pair).__name__} {pair!r:.60} at "
+                f"pairs[{place}]"
+            )
+    return pairs
+
+
 class Normalizer:
     """Normalizes texts one by one, and counts those that needed it.
 

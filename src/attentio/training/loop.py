@@ -362,11 +362,14 @@ class Trainer:
                 self.average.weights[name].copy_(weights)
                 weights = saved_as("training.safetensors", f"weights.{name}", parameter)
             parameter.data.copy_(weights)
-            if not parameter.requires_grad:
-                continue
+            entries = {key: f"optimizer.{key}.{name}" for key in ("step", "exp_avg", "exp_avg_sq")}
+            if not parameter.requires_grad or training.keys().isdisjoint(entries.values()):
+                continue  # no gradient has ever come to it
             self.optimizer.state[parameter] = {
-                key: saved_as("training.safetensors", f"optimizer.{key}.{name}", like).to(parameter.device, copy=True)
-                for key, like in (("step", count), ("exp_avg", parameter), ("exp_avg_sq", parameter))
+                key: saved_as("training.safetensors", entry, count if key == "step" else parameter).to(
+                    parameter.device, copy=True
+                )
+                for key, entry in entries.items()
             }
         own, device = _of_rank("random_state", rank), self.fabric.device.type
         torch.set_rng_state(saved_as("training.safetensors", own, torch.get_rng_state()))
