@@ -65,8 +65,8 @@ def check_sums(folder: Path, config: Config, saved: Checkpoint) -> None:
 
 def check_teachers(config: Config, now: Mapping[str, Any], saved: Checkpoint) -> None:
     """AttentioError where a teacher has other weights than when training stopped. now: the facts of this training."""
-    before = saved.facts.get(TEACHERS, now[TEACHERS])
-    if before != now[TEACHERS]:
+    before = saved.facts.get(TEACHERS)
+    if before and now[TEACHERS] and before != now[TEACHERS]:
         raise AttentioError(
             f"teacher: {config.teacher} has other weights than when {saved.path} was saved; give it back as it was, or "
             f"choose another --run to begin anew"
