@@ -98,10 +98,10 @@ def test_the_peak_of_memory_is_in_megabytes(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process holds")
 def test_what_the_process_that_began_this_one_held_is_not_counted() -> None:
-    child = "from attentio import system; print(system.peak_megabytes(), system.held_megabytes())"
+    child = "from attentio import system; print(system.held_megabytes(), system.peak_megabytes())"
     parent = f"import subprocess, sys; held = b'x' * 400_000_000; subprocess.run([sys.executable, '-c', {child!r}])"
     said = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True).stdout
-    peak, held = map(float, said.split())
+    held, peak = map(float, said.split())
     assert 1 < held <= peak < 200
 
 

@@ -166,7 +166,9 @@ def peak_megabytes() -> float | None:
 
 
 def _status(name: str) -> float | None:
-    """Megabytes that Linux tells of this process by this name."""
+    """Megabytes that Linux tells of this process by this name; None on other systems."""
+    if sys.platform != "linux":
+        return None
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
             if line.startswith(f"{name}:"):
