@@ -24,7 +24,7 @@ from attentio.runs.load import read
 from attentio.training.checkpoint import Checkpoints
 
 BUNDLES = Path(__file__).parents[1] / "src" / "attentio" / "models_along"
-DATES = "dates in fourteen languages, from the Unicode CLDR's patterns (Unicode License)"
+DATES = "dates in fourteen locales, from the Unicode CLDR's patterns (Unicode License)"
 CMUDICT = "the CMU Pronouncing Dictionary, without stress (BSD-2-Clause)"
 KOREAN = "words of Chatbot_data for Korean (MIT), their pronunciation by the rules of attentio.data.korean"
 TEXT = "War and Peace in English (public domain), questions and answers of Chatbot_data for Korean (MIT)"

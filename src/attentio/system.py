@@ -148,7 +148,7 @@ def let_go(mapped: mmap.mmap) -> None:
 
 
 def held_megabytes() -> float | None:
-    """The memory that this process holds; where only Linux tells that, the most that it has held."""
+    """The memory that this process holds, which only Linux tells; on other systems the most that it has held."""
     held = _status("VmRSS")
     return peak_megabytes() if held is None else held
 
@@ -170,7 +170,7 @@ def _status(name: str) -> float | None:
     if sys.platform != "linux":
         return None
     with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        for line in Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith(f"{name}:"):
                 return int(line.split()[1]) / 2**10
     return None

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -191,6 +192,12 @@ def test_columns_of_a_table_can_be_named(toy, attentio: Callable, tmp_path: Path
     said = attentio("evaluate", toy.run, "--data", data, "--data.columns", "word,reversed", "--out", tmp_path)
     assert said.code == 0, said.err
     assert [one.source for one in read_outputs(tmp_path / "outputs.tsv")] == ["abcd", "bc"]
+    run = Path(shutil.copytree(toy.run, tmp_path / "run"))
+    config = (run / "config.yaml").read_text()
+    assert "header: auto" in config
+    (run / "config.yaml").write_text(config.replace("header: auto", "header: false"))
+    said = attentio("evaluate", run, "--data", data, "--data.columns", "word,reversed", "--out", tmp_path)
+    assert said.code == 0, said.err
 
 
 def test_data_that_were_trained_on_are_told(

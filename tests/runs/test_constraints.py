@@ -156,3 +156,4 @@ def test_white_space_at_the_end_of_a_beginning_is_a_part_of_it(seed: int) -> Non
     asked = at.Constraints(prefix="new ")
     assert letters.decode(asked.of(letters, str.strip).prefix) == "new "
     assert words.decode(asked.of(words, str.strip).prefix) == "new"
+    assert at.Constraints(prefix="  ").of(letters, str.strip).prefix == []

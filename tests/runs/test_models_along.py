@@ -184,3 +184,9 @@ def test_one_text_is_not_taken_letter_by_letter(model: str, method: str):
 
 def test_nothing_is_filled_where_nothing_is_asked():
     assert at.load("masked-lm").fill_all([]) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_other_data_of_any_form_can_be_measured(name: str) -> None:
+    data = at.load(name).config.data
+    assert (data.separator, data.header, data.columns) == ("auto", "auto", None)

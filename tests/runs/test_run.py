@@ -300,3 +300,9 @@ def test_a_translation_has_the_same_numbers_whenever_it_is_asked_for(seed: int) 
     for one, other in zip(before, run.translate(words), strict=True):
         assert (one.text, one.score) == (other.text, other.score)
         assert torch.equal(one.attention, other.attention)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_one_feature_of_a_state_is_enough(cell: str) -> None:
+    (found,) = untrained(attention="luong", hidden=1, encoder_hidden=None, cell=cell).candidates(["abc"], beam=2)
+    assert found

@@ -44,7 +44,7 @@ def test_the_plain_decoder_runs(tmp_path: Path, attentio: Callable, training_see
 
 
 def test_dates_are_learnt(tmp_path: Path, attentio: Callable, training_seed: int) -> None:
-    """Of days that do not occur in training, in fourteen languages; a prediction by chance is never right."""
+    """Of days that do not occur in training, in fourteen locales; a prediction by chance is never right."""
     options = {
         "model.embedding": 48,
         "model.hidden": 96,

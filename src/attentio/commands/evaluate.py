@@ -152,7 +152,8 @@ def _read(arguments: argparse.Namespace, trained: "AnyRun") -> "tuple[Config, Pa
     if arguments.columns:
         if not data or kind_of(data) in ("embedded", "parallel"):
             raise AttentioError(f"--data.columns is for tables, and {data or HELD_OUT} is none; leave it out")
-        config = replace(config, data=replace(config.data, columns=arguments.columns.split(",")))
+        # Whether the training data had a header says nothing of these.
+        config = replace(config, data=replace(config.data, columns=arguments.columns.split(","), header="auto"))
     if arguments.features:
         if not getattr(trained, "features", ()):
             raise AttentioError("--data.features is for models that are trained with features; leave it out")

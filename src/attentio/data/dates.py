@@ -1,4 +1,4 @@
-"""Dates as people write them in fourteen languages -> ISO 8601: "2026년 3월 14일 토요일" -> "2026-03-14".
+"""Dates as people write them in fourteen locales -> ISO 8601: "2026년 3월 14일 토요일" -> "2026-03-14".
 
 The source is written by the Unicode CLDR's patterns for the language (through Babel), in formats that leave
 no doubt about day, month and year: all four digits of the year, and no order of day and month that another

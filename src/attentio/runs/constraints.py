@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from attentio.decoding.constraints import TokenConstraints
 from attentio.errors import AttentioError
 from attentio.runs.vocabulary import check_known
+from attentio.text.normal import begun
 from attentio.text.protocol import AnyTokenizer
 from attentio.text.tokenizer import Tokenizer
 
@@ -45,7 +46,8 @@ class Constraints:
 
         Raises AttentioError for text that the vocabulary does not know, or that says twice what may be said once.
         """
-        prefix = _ids("prefix", self._beginning(tokenizer, read), tokenizer)
+        letters = isinstance(tokenizer, Tokenizer) and tokenizer.kind == "char"  # pieces begin with their white space
+        prefix = _ids("prefix", begun(self.prefix, read) if letters else read(self.prefix), tokenizer)
         required = [_ids("require", read(word), tokenizer) for word in self.require]
         if [] in required:
             raise AttentioError(f"{self.require[required.index([])]!r} cannot be required; give a word")
@@ -55,13 +57,6 @@ class Constraints:
                 raise AttentioError(f"{text!r} itself says {n} tokens in a row twice; allow more with no_repeat_ngram")
         distinct = dict.fromkeys(map(tuple, required))
         return TokenConstraints(prefix=prefix, required=[*distinct], no_repeat_ngram=n)
-
-    def _beginning(self, tokenizer: AnyTokenizer, read: Callable[[str], str]) -> str:
-        """The prefix as it is read, but where letters are tokens, with white space at its end, which they follow."""
-        text = read(self.prefix)
-        if not isinstance(tokenizer, Tokenizer) or tokenizer.kind != "char" or text == self.prefix:
-            return text
-        return text + self.prefix[len(self.prefix.rstrip()) :]
 
 
 def _ids(name: str, text: str, tokenizer: AnyTokenizer) -> list[int]:

@@ -19,7 +19,7 @@ from attentio.runs.one_kind import OneKind
 from attentio.runs.outputs import Generated, Piece, Scored, SelfAttention
 from attentio.runs.own_code import Files
 from attentio.runs.vocabulary import check_known, needed, suppressed_ids
-from attentio.text.normal import checked, normalized
+from attentio.text.normal import begun, checked, normalized
 from attentio.text.protocol import AnyTokenizer
 
 if TYPE_CHECKING:
@@ -89,9 +89,7 @@ class CausalRun(OneKind):
 
     def read(self, prompt: str) -> str:
         """The beginning of a text as it is read in training, but for white space at its end, which more may follow."""
-        end = prompt[len(prompt.rstrip()) :]
-        text = normalized(prompt, self.config.text.normalize)
-        return text if text in ("", prompt) else text + end
+        return begun(prompt, lambda text: normalized(text, self.config.text.normalize))
 
     def generate(
         self,

@@ -7,7 +7,7 @@ Reference: Unicode Standard Annex 15, "Unicode Normalization Forms".
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attentio.config.schema import Normalize
@@ -29,6 +29,12 @@ def composed(text: str) -> str:
 def normalized(text: str, how: Normalize) -> str:
     """The text as `text.normalize` has it read, in training and afterwards."""
     return composed(trimmed(text)) if how == "nfc" else text
+
+
+def begun(text: str, read: Callable[[str], str]) -> str:
+    """The beginning of a text as it is read, but for white space at its end, which more may follow."""
+    found = read(text)
+    return found if found in ("", text) else found + text[len(text.rstrip()) :]
 
 
 def checked(texts: Sequence[Any]) -> Sequence[str]:
