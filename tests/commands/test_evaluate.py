@@ -207,8 +207,8 @@ def test_data_that_were_trained_on_are_told(
     few = ("--beam", "1", "--out", tmp_path)
     assert told in attentio("evaluate", toy_without_attention, *few).out
     assert "was trained on" not in attentio("evaluate", toy.run, *few).out
-    together = f"{toy.run},{toy.run}"
-    assert "was trained on" in attentio("evaluate", together, "--data", load_run(toy.run).data.train, *few).out
+    together, data = f"{toy.run},{toy.run}", load_run(toy.run).data.train
+    assert f"{data} is what {together} was trained on" in attentio("evaluate", together, "--data", data, *few).out
     config, copied = load_run(toy.run), tmp_path / "copied.tsv"
     copied.write_bytes(Path(config.data.train).read_bytes())
     for data, run in ((config.data.train, tmp_path), (str(copied), toy.run)):
