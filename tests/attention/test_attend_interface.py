@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from attention_oracle import inputs
+from attention_oracle import engines_for, inputs
 
 import attentio as at
 
@@ -46,7 +46,9 @@ BOOL = torch.ones(5, 7, dtype=torch.bool)
         ({"mask": at.keep(BOOL.expand(1, 2, 5, 7))}, r"mask must broadcast.*\[2, 3, 5, 7\], got one for 2 heads"),
         ({"bias": BOOL}, r"bias is added to the scores.*torch\.bool; write mask=at\.keep"),
         ({"bias": torch.zeros(7, 5)}, r"bias must broadcast.*got \[7, 5\]"),
+        ({"bias": 1.0}, "bias must be a torch.Tensor, got float"),
         ({"dropout": 1.0}, "dropout must be a probability.*got 1.0"),
+        ({"dropout": None}, "dropout must be a probability.*got None"),
         ({"engine": "magic"}, "engine must be one of .*sdpa, .*reference, got 'magic'"),
         ({"engine": "sdpa", "need_weights": True}, 'engine="sdpa" cannot do this call: .*need_weights'),
         ({"score": at.Dot}, r"score must be an instance, got the class; write Dot\("),
@@ -138,6 +140,22 @@ def test_no_queries_get_no_context(need_weights, mask):
     assert not need_weights or got.weights.shape == (2, 3, 0, 5)
 
 
+@pytest.mark.parametrize("mask", [None, at.causal(), at.window(2, 2), at.padding(torch.zeros(0, dtype=torch.long))])
+@pytest.mark.parametrize("score", [at.ScaledDot(), at.Additive(torch.ones(4))], ids=["dot", "additive"])
+def test_an_empty_batch_stays_empty(mask, score):
+    tensor = torch.randn(0, 64, 4)
+    for engine in [*engines_for(tensor, tensor, tensor, mask=mask, score=score), None]:
+        got = at.attend(tensor, tensor, tensor, mask=mask, score=score, engine=engine)
+        assert got.context.shape == (0, 64, 4)
+
+
+def test_values_without_features_have_weights():
+    query, value = torch.randn(1, 3, 4), torch.randn(1, 3, 0)
+    got = at.attend(query, query, value, need_weights=True)
+    assert got.context.shape == (1, 3, 0)
+    torch.testing.assert_close(got.weights, (query @ query.mT / 2).softmax(-1))
+
+
 def test_what_has_no_features_is_told():
     tensor = torch.randn(2, 3, 0)
     with pytest.raises(ValueError, match=r"^query must have features to compare, got \[2, 3, 0\]$"):
@@ -154,6 +172,12 @@ def test_what_is_no_tensor_is_told_by_its_name():
 def test_a_length_below_zero_is_refused():
     with pytest.raises(ValueError, match="lengths must be at least 0, got -1"):
         at.padding([3, -1])
+
+
+@pytest.mark.parametrize("vector", [[1.0, 2.0], torch.ones(1, 4)], ids=["list", "two axes"])
+def test_a_vector_that_is_none_is_told(as_installed, vector):
+    with pytest.raises(ValueError, match="vector must be a tensor with one weight for each feature, got"):
+        at.Additive(vector)
 
 
 @pytest.mark.parametrize("need_weights", [False, True])

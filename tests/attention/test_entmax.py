@@ -1,5 +1,7 @@
 """Sparsemax and entmax: against the equation by hand, numerical derivatives, and the promises of masks."""
 
+import math
+
 import pytest
 import torch
 from attention_oracle import additive, attend_by_hand, entmax, inputs, scaled_dot
@@ -100,6 +102,16 @@ def test_strange_scores_stay_in_their_rows(name):
     assert weights[1].isnan().all()
     assert weights[0, 2] == 0
     assert weights[2:].tolist() == [[0, 0, 0], [1, 0, 0]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ALPHAS)
+def test_a_row_that_allows_nothing_has_no_weight_by_itself_either(name, dtype):
+    scores = torch.tensor([[-math.inf] * 3, [0.0, 0.0, -math.inf]], dtype=dtype)
+    normalize, _ = ALPHAS[name]
+    expected = torch.tensor([[0.0, 0.0, 0.0], [0.5, 0.5, 0.0]], dtype=dtype)
+    torch.testing.assert_close(normalize(scores), expected)
+    assert normalize(scores[:, :0]).shape == (2, 0)
 
 
 def test_half_precision_is_summed_in_float32(seed):

@@ -124,7 +124,16 @@ def test_numbers_are_not_a_mask(as_installed, numbers):
     ("make", "message"),
     [
         (lambda: at.causal(align="top"), "align must be \"end\" or \"start\", got 'top'"),
-        (lambda: at.window(-1, 2), "cannot be negative, got -1 and 2"),
+        (lambda: at.window(-1, 2), "whole numbers of at least 0; got -1 and 2"),
+            (lambda: at.window(1.5, 0), "whole numbers of at least 0; got 1.5 and 0"),
+            (lambda: at.segments([[0]], [[0]]), "query_ids must be a torch.Tensor, got list"),
+            (lambda: at.segments(torch.ones(2, 3).bool(), torch.ones(2, 3).bool()), "query_ids must be whole numbers"),
+            (lambda: at.keep([[True]]), "keep's tensor must be a torch.Tensor, got list"),
+            (lambda: at.padding([1, 2]) & at.padding([1, 2, 3]), "for as many sequences, got 2 and 3"),
+            (
+                lambda: at.keep(torch.ones(1, 2, 5, 5).bool()) | at.keep(torch.ones(1, 3, 5, 5).bool()),
+                "for as many heads, got 2 and 3",
+            ),
         (lambda: at.padding(torch.ones(2, 5, dtype=torch.bool)), "lengths must be whole numbers.*keep"),
         (lambda: at.padding(torch.tensor([1.0])), "lengths must be whole numbers.*float32"),
         (lambda: at.segments(torch.zeros(2, 3), torch.zeros(2, 3)), "query_ids must be whole numbers"),

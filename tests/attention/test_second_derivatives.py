@@ -119,3 +119,34 @@ def test_the_fused_kernel_can_be_differentiated_as_often_as_its_graph_is_kept(se
     torch.testing.assert_close(first, again, rtol=0, atol=0)
     with pytest.raises(RuntimeError, match="second time"):
         grad(loss, query)
+
+
+CALLS = {
+    "short": {},
+    "additive": {"score": at.Additive(torch.randn(4))},
+    "sdpa": {"mask": at.padding([60])},
+    "reference": {"normalize": at.Entmax(1.3)},
+}
+
+
+@pytest.mark.parametrize("engine", CALLS)
+@pytest.mark.parametrize("derivative", ["jacobian", "hessian"])
+def test_many_gradients_at_once_are_those_one_by_one(seed, derivative, engine):
+    x, weights = torch.randn(1, 66, 4), torch.randn(66, 4)
+
+    def f(scale):
+        y = x * scale
+        context = at.attend(y, y, y, **CALLS[engine], engine=engine).context
+        return (context * weights).sum() if derivative == "hessian" else context.sum(-1)
+
+    derive = getattr(torch.autograd.functional, derivative)
+    at_once, one_by_one = (derive(f, torch.ones(4), vectorize=vectorize) for vectorize in (True, False))
+    torch.testing.assert_close(at_once, one_by_one, rtol=1e-4, atol=1e-5)
+
+
+def test_blocks_say_that_they_take_one_gradient_at_a_time():
+    def f(x):
+        return at.attend(x, x, x, mask=at.window(2, 2), engine="blocks").context.sum(-1)
+
+    with pytest.raises(ValueError, match=r"one gradient at a time; write vectorize=False, or attend\("):
+        torch.autograd.functional.jacobian(f, torch.randn(1, 66, 4), vectorize=True)

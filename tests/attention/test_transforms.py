@@ -9,8 +9,12 @@ from torch.autograd import forward_ad
 
 import attentio as at
 
-# torch's own forward mode, at its first use.
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+pytestmark = [
+    # torch's own forward mode, at its first use
+    pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:`torch.jit.trace` is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
+]
 
 L = 70
 ALLOWED = {
@@ -107,6 +111,17 @@ def test_dual_tensors_carry_their_tangents_through(seed):
         found = forward_ad.unpack_dual(at.attend(dual, key, value, mask=at.causal()).context).tangent
     expected = func.jvp(lambda q: plain(q, key, value, "causal"), (query,), (query.cos(),))[1]
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("normalize", [None, at.Sparsemax(), at.Entmax(1.3)], ids=str)
+def test_a_traced_model_gives_the_same_of_other_numbers(seed, as_installed, normalize):
+    def f(x, lengths):
+        found = at.attend(x, x, x, mask=at.padding(lengths), normalize=normalize, need_weights=True)
+        return torch.cat(found, dim=-1)
+
+    traced = torch.jit.trace(f, (torch.randn(2, L, 4), torch.tensor([L, L])), check_trace=False)
+    other = torch.randn(2, L, 4), torch.tensor([L - 3, 0])
+    torch.testing.assert_close(traced(*other), f(*other))
 
 
 def test_explain_says_why_the_equation_runs_and_a_named_engine_refuses(seed):

@@ -29,11 +29,20 @@ class Multihead(nn.Module):
         return self.attention(flat, flat, flat, key_padding_mask=padding, is_causal=True)
 
 
+class AttendAdditively(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.vector = nn.Parameter(torch.linspace(-1, 1, 4))
+
+    def forward(self, tensor, lengths):
+        return at.attend(tensor, tensor, tensor, score=at.Additive(self.vector), mask=at.padding(lengths)).context
+
+
 def draw(length):
     return torch.randn(3, 2, length, 4), torch.tensor([length, length - 1, 1])
 
 
-@pytest.mark.parametrize("model", [Attend, Multihead])
+@pytest.mark.parametrize("model", [Attend, Multihead, AttendAdditively])
 def test_an_exported_model_takes_any_length(seed, as_installed, model):
     model, length = model(), torch.export.Dim("length", max=64)
     exported = torch.export.export(model, draw(5), dynamic_shapes=({2: length}, None)).module()
@@ -46,7 +55,7 @@ def test_a_compiled_model_is_compiled_once_for_all_lengths():
     # In a process of its own: the compiler cannot trace the checks of annotations that the tests switch on.
     done = subprocess.run([sys.executable, "-W", "ignore", __file__], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["Attend", "1", "Multihead", "1"]
+    assert done.stdout.split() == ["Attend", "1", "Multihead", "1", "AttendAdditively", "1"]
 
 
 def compile_for_some_lengths(model):
@@ -62,3 +71,4 @@ def compile_for_some_lengths(model):
 if __name__ == "__main__":
     compile_for_some_lengths(Attend())
     compile_for_some_lengths(Multihead())
+    compile_for_some_lengths(AttendAdditively())

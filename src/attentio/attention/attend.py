@@ -22,7 +22,7 @@ from attentio.attention.check import checked_call
 from attentio.attention.compare import Dot, ScaledDot, ScoreFunction
 from attentio.attention.engines import additive, blocks, flex, reference, sdpa, short
 from attentio.attention.engines.engine import Engine
-from attentio.attention.entmax import NormalizeFunction
+from attentio.attention.entmax import NormalizeFunction, alpha_of
 from attentio.attention.mask_base import Mask
 from attentio.attention.transforms import transforming, writing_onnx
 from attentio.notebook import frame, line
@@ -172,16 +172,22 @@ def _attend(call: Call, engine: str | None) -> Attended:
 
 
 def _in_float32(call: Call) -> bool:
-    """Whether dot products are computed in 32 bits, whatever autocast says: on a CPU the backward pass of 16 takes ten
-    times as long. What is given in 16 bits and not trained stays so."""
+    """Whether dot products are computed in 32 bits, whatever autocast says.
+
+    torch's fused kernel sums 16 bits in 32; what it cannot do, weights and other normalizations, must be no coarser. On
+    a CPU the backward pass of 16 bits takes ten times as long, so what is trained is widened there too.
+    """
     dtype, tensors = call.query.dtype, (call.query, call.key, call.value)
-    if type(call.score) not in (Dot, ScaledDot) or call.normalize is not None or call.query.device.type != "cpu":
+    if type(call.score) not in (Dot, ScaledDot) or alpha_of(call.normalize) is None:
         return False
-    if dtype == torch.float32:
-        return torch.is_autocast_enabled("cpu")
+    on_cpu = call.query.device.type == "cpu"
+    if dtype not in (torch.bfloat16, torch.float16):
+        return dtype == torch.float32 and on_cpu and call.normalize is None and torch.is_autocast_enabled("cpu")
+    if call.need_weights or call.normalize is not None:
+        return True
     trained = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     transformed = torch.compiler.is_compiling() or transforming()
-    return dtype in (torch.bfloat16, torch.float16) and trained and not transformed
+    return on_cpu and trained and not transformed
 
 
 def _widened(call: Call) -> Call:

@@ -51,6 +51,10 @@ class Call(NamedTuple):
     need_weights: bool
     normalize: NormalizeFunction | None = None
 
+    def is_empty(self) -> bool:
+        """Whether there are no sequences, no heads, no queries, no keys or no features."""
+        return 0 in (*self.query.shape, *self.key.shape, *self.value.shape)
+
     def allowed(self) -> Bool[Tensor, "*_ _ _"] | None:
         """The mask as a tensor of two or four axes that broadcasts to the scores; None where nothing is masked."""
         if self.mask is None:

@@ -1,6 +1,7 @@
 """The three comparisons: how alike are a query and a key? Everything with parameters is done before, in
 `layers`."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
@@ -48,7 +49,7 @@ class ScaledDot:
         scale: None means 1 / sqrt(d). A tensor of one number may be a learned scale: it gets its gradient.
 
     Raises:
-        ValueError: a tensor of several numbers.
+        ValueError: a tensor of several numbers, or what is no finite number.
 
     Reference: Vaswani et al. 2017, section 3.2.1, equation 1.
 
@@ -63,10 +64,14 @@ class ScaledDot:
     scale: float | Float[Tensor, "*one"] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.scale, Tensor) and self.scale.numel() != 1:
-            raise ValueError(
-                f"scale must be a number, or a tensor of one; got {list(self.scale.shape)}; multiply the query by them"
-            )
+        if isinstance(self.scale, Tensor):
+            if self.scale.numel() != 1:
+                raise ValueError(
+                    "scale must be a number, or a tensor of one; "
+                    f"got {list(self.scale.shape)}; multiply the query by them"
+                )
+        elif self.scale is not None and not (isinstance(self.scale, int | float) and math.isfinite(self.scale)):
+            raise ValueError(f"scale must be a finite number, or a tensor of one; got {self.scale!r}")
 
     def __call__(
         self, query: Float[Tensor, "batch *heads q d"], key: Float[Tensor, "batch *heads k d"]
@@ -90,6 +95,9 @@ class Additive:
     Args:
         vector: weight of each feature; the papers' v_a. Of any dtype: the scores have the query's.
 
+    Raises:
+        ValueError: `vector` is no tensor of one axis.
+
     Reference: Bahdanau et al. 2015, appendix A.1.2; Luong et al. 2015, below equation 7 (*concat*).
 
     >>> query, key = torch.zeros(1, 1, 2), torch.tensor([[[0.5, 1.0], [0.0, -1.0]]])
@@ -101,6 +109,11 @@ class Additive:
     """
 
     vector: Float[Tensor, "d"]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.vector, Tensor) or self.vector.ndim != 1:
+            got = list(self.vector.shape) if isinstance(self.vector, Tensor) else type(self.vector).__name__
+            raise ValueError(f"vector must be a tensor with one weight for each feature, got {got}")
 
     def __repr__(self) -> str:
         return f"Additive(vector {list(self.vector.shape)})"

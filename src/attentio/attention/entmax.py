@@ -86,7 +86,12 @@ def alpha_of(function: NormalizeFunction | None) -> float | None:
 
 
 def _weights(scores: Tensor, alpha: float) -> Tensor:
-    return weights_in_loops(scores, alpha) if in_loops(scores) else _plain(scores, alpha)
+    if scores.shape[-1] == 0:
+        return scores
+    if in_loops(scores):
+        return weights_in_loops(scores, alpha)
+    empty = (scores.detach() == float("-inf")).all(dim=-1, keepdim=True)
+    return _plain(scores.masked_fill(empty, 0.0), alpha).masked_fill(empty, 0.0)
 
 
 def _plain(scores: Tensor, alpha: float) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attentio.attention.transforms import transforming
+from attentio.attention.transforms import recording, transforming
 
 _SMALL = 1 << 15
 """Scores up to which one thread is faster than several."""
@@ -51,7 +51,7 @@ class _Weights(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:
         (weights,) = ctx.saved_tensors
-        if torch.is_grad_enabled():  # which is differentiated again, through the weights
+        if recording(upstream):  # which is differentiated again, through the weights
             return _recorded(weights, upstream, ctx.alpha), None
         found = torch.empty_like(weights)
         _run("gradients", weights, upstream.contiguous(), alpha=ctx.alpha, out=found)

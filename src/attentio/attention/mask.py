@@ -22,6 +22,9 @@ def causal(*, align: Literal["end", "start"] = "end") -> Mask:
         align: which positions coincide when there are fewer or more queries than keys. "end": the last query
             is at the last key (new tokens after a cache). "start": query 0 is at key 0 (torch's `is_causal`).
 
+    Raises:
+        ValueError: another `align`.
+
     >>> at.causal()
     causal(align='end'): 6 queries (down), 6 keys (across), ■ = may attend
     ■ · · · · ·
@@ -43,6 +46,9 @@ def causal(*, align: Literal["end", "start"] = "end") -> Mask:
 # Not Sequence[int]: a checker of types at run time would draw a random number for the item that it looks at.
 def padding(lengths: Int[Tensor, "batch"] | Sequence[Any]) -> Mask:
     """Only the first lengths[b] keys of sequence b are real; the others get no attention from any query.
+
+    Raises:
+        ValueError: not one whole number of at least 0 for each sequence.
 
     >>> at.padding([3, 1])
     padding([3, 1]): 3 queries (down), 3 keys (across), ■ = may attend
@@ -73,6 +79,9 @@ def window(before: int, after: int) -> Mask:
     `window(D, D)` is Luong's window of 2D + 1. With fewer queries than keys the last query is at the last
     key, as in `causal()`.
 
+    Raises:
+        ValueError: not whole numbers of at least 0.
+
     Reference: Luong et al. 2015, section 3.2.
 
     >>> at.window(1, 2)
@@ -84,13 +93,16 @@ def window(before: int, after: int) -> Mask:
     · · · ■ ■ ■
     · · · · ■ ■
     """
-    if before < 0 or after < 0:
-        raise ValueError(f"before and after count tokens and cannot be negative, got {before} and {after}")
+    if any(isinstance(count, float) or count < 0 for count in (before, after)):
+        raise ValueError(f"before and after count tokens, whole numbers of at least 0; got {before} and {after}")
     return Window(before, after)
 
 
 def segments(query_ids: Int[Tensor, "batch q"], key_ids: Int[Tensor, "batch k"]) -> Mask:
     """A query sees the keys with its own id: several sequences packed in one row stay apart.
+
+    Raises:
+        ValueError: not tensors of whole numbers, one for each position, for as many sequences.
 
     >>> ids = torch.tensor([[0, 0, 1, 1, 1]])  # of each position, in a batch of one
     >>> at.segments(ids, ids) & at.causal()
@@ -103,7 +115,8 @@ def segments(query_ids: Int[Tensor, "batch q"], key_ids: Int[Tensor, "batch k"])
     · · ■ ■ ■
     """
     for name, ids in (("query_ids", query_ids), ("key_ids", key_ids)):
-        if ids.ndim != 2 or ids.is_floating_point():
+        require_plain(name, ids)
+        if ids.ndim != 2 or ids.dtype == torch.bool or ids.is_floating_point():
             raise ValueError(f"{name} must be whole numbers [batch, positions], got {ids.dtype} {list(ids.shape)}")
     if query_ids.shape[0] != key_ids.shape[0]:
         raise ValueError(

@@ -191,6 +191,12 @@ class Combined(Mask):
     operator: Literal["&", "|"]
     right: Mask
 
+    def __post_init__(self) -> None:
+        left, right = (mask.sequences_and_heads() for mask in (self.left, self.right))
+        for what, a, b in zip(("sequences", "heads"), left, right, strict=True):
+            if a != b and 1 not in (a, b):
+                raise ValueError(f"masks that are combined must be for as many {what}, got {a} and {b}")
+
     def allows(self, at: Pairs) -> Bool[Tensor, "..."]:
         return self._combine(self.left.allows(at), self.right.allows(at))
 

@@ -41,10 +41,9 @@ def came_out_finite(context: Float[Tensor, "batch *heads q dv"], call: Call) -> 
     """Whether nothing that is not finite can have come through a weight of 0, now or in the backward pass.
 
     A finite context has seen no NaN. But a masked key, or a value in a block that is left out, leaves no trace in it
-    and would come out of the backward pass.
+    and would come out of the backward pass: to the query, the key, a bias, or the parameters of a score.
     """
-    backward = torch.is_grad_enabled() and (call.query.requires_grad or call.key.requires_grad)
-    return known_finite(context, call.key, call.value) if backward else known_finite(context)
+    return known_finite(context, call.key, call.value) if context.requires_grad else known_finite(context)
 
 
 def shielded(compute: Callable[[Call, Tensor], Attended], call: Call, allowed: Bool[Tensor, "... _ _"]) -> Attended:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 def require_plain(name: str, tensor: Tensor) -> None:
     """Raises ValueError where the numbers of `tensor` may not be all that it means; the message says what to give."""
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f"{name} must be a torch.Tensor, got {type(tensor).__name__}; write torch.as_tensor(..)")
     if torch.compiler.is_compiling():  # every tensor is of a class of the compiler's
         return
     if align := causal_align(tensor):

@@ -1,6 +1,7 @@
-"""torch.func and forward-mode differentiation: what runs inside of them must be plain torch operations."""
+"""torch.func, forward-mode differentiation, tracing: what runs inside of them must be plain torch operations."""
 
 import torch
+from torch import Tensor
 from torch.autograd import forward_ad
 
 
@@ -10,11 +11,21 @@ def writing_onnx() -> bool:
 
 
 def transforming() -> bool:
-    """Whether a torch.func transform (grad, vmap, jvp, ..) or forward-mode differentiation is at work.
+    """Whether a torch.func transform (grad, vmap, jvp, ..), forward-mode differentiation or `torch.jit.trace` works.
 
     Their tensors have no numbers that Python could look at, and neither a kernel that autograd does not know nor an
     `autograd.Function` says how it is to be transformed.
     """
     if torch.compiler.is_compiling():  # which traces transforms in its own way, and no private question
         return False
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0 or torch.jit.is_tracing()
+
+
+def recording(*upstream: Tensor | None) -> bool:
+    """Whether a backward pass must be of plain torch operations: it is recorded, or it gets many gradients at once."""
+    return torch.is_grad_enabled() or many_at_once(*upstream)
+
+
+def many_at_once(*gradients: Tensor | None) -> bool:
+    """Whether they are of `is_grads_batched`, as in `torch.autograd.functional.jacobian(vectorize=True)`."""
+    return any(grad is not None and torch._C._functorch.is_legacy_batchedtensor(grad) for grad in gradients)

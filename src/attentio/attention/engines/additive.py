@@ -20,9 +20,10 @@ from attentio.attention.call import Attended, Call
 from attentio.attention.compare import Additive
 from attentio.attention.engines.additive_chunks import gradients_in_chunks, scores_in_chunks
 from attentio.attention.engines.differentiable import recorded_gradients_by_weights
-from attentio.attention.engines.engine import Plan
+from attentio.attention.engines.engine import NOTHING_TO_DO, Plan
 from attentio.attention.normalize import normalize
 from attentio.attention.shield import guarded
+from attentio.attention.transforms import recording
 
 SUMMARY = "v . tanh(q + k) in the processor's registers, one division per pair and feature"
 
@@ -48,14 +49,17 @@ _EXP_LIMITS = {torch.float32: _ExpLimits(34.0, 43.0), torch.float64: _ExpLimits(
 def refuses(call: Call) -> str | None:
     if type(call.score) is not Additive:
         return f"it compares by v . tanh(q + k) only, and score is {type(call.score).__name__}"
-    if 0 in call.query.shape or 0 in call.key.shape:
-        return "there are no queries, no keys or no features"
+    if call.is_empty():
+        return NOTHING_TO_DO
     return None
 
 
 def plan(call: Call) -> Plan:
+    # What is compiled may have any length.
+    if torch.compiler.is_compiling() or call.query.device.type != "cpu" or call.query.dtype.itemsize < 4:
+        return Plan(run)
     work = call.query.numel() * call.key.shape[2]
-    if work <= _TINY and call.query.device.type == "cpu":
+    if work <= _TINY:
         why = f"too few tanh ({work:,}); plain torch is faster up to {_TINY:,}"
         return Plan(run, slower_because=why)
     return Plan(run)
@@ -190,7 +194,7 @@ class _Function(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor | None) -> Any:
-        return _differentiate(_recorded_backward if torch.is_grad_enabled() else _backward, ctx, *upstream)
+        return _differentiate(_recorded_backward if recording(*upstream) else _backward, ctx, *upstream)
 
 
 def _keep(ctx: Any, inputs: Any, output: Any) -> None:

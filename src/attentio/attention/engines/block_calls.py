@@ -11,6 +11,7 @@ from attentio.attention.call import Attended, Call, Compute
 from attentio.attention.compare import Location
 from attentio.attention.engines.block_layout import SequenceBlocks
 from attentio.attention.mask_kinds import Keep
+from attentio.attention.transforms import many_at_once
 
 _Place = tuple[slice, ...]
 
@@ -78,6 +79,10 @@ class _Total(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, shape: torch.Size, places: list[_Place], *pieces: Tensor) -> Tensor:
+        if many_at_once(*pieces):
+            raise ValueError(
+                'blocks take one gradient at a time; write vectorize=False, or attend(.., engine="reference")'
+            )
         ctx.places = places
         total = pieces[0].new_zeros(shape)
         for place, piece in zip(places, pieces, strict=True):

@@ -18,6 +18,7 @@ from attentio.attention.engines.block_calls import one_by_one
 from attentio.attention.engines.block_layout import Block, SequenceBlocks
 from attentio.attention.engines.differentiable import recorded_gradients
 from attentio.attention.normalize import empty_rows
+from attentio.attention.transforms import recording
 
 _NUMBERS_AT_ONCE = 1 << 17
 """Weights of a block that are computed together: 512 KB, so that two such tensors fit in a core's cache."""
@@ -53,7 +54,7 @@ class BlockProducts(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, bias = ctx.saved_tensors
-        if torch.is_grad_enabled():
+        if recording(upstream):
 
             def plain(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
                 call = Call(query, key, value, ScaledDot(ctx.scale), None, bias, dropout=0.0, need_weights=False)

@@ -12,7 +12,7 @@ from attentio.attention.engines import reference, sdpa
 from attentio.attention.engines.block_calls import one_by_one
 from attentio.attention.engines.block_layout import Grid
 from attentio.attention.engines.block_products import BlockProducts
-from attentio.attention.engines.engine import Plan
+from attentio.attention.engines.engine import NOTHING_TO_DO, Plan
 from attentio.attention.mask_kinds import Causal
 from attentio.attention.shield import known_finite
 
@@ -29,8 +29,8 @@ def refuses(call: Call) -> str | None:
         return "nothing is masked, so there is nothing to leave out"
     if type(call.score) not in COMPARISONS:
         return "a score of another's making may depend on where a key stands among all of them"
-    if 0 in (call.query.shape[2], call.key.shape[2]):
-        return "there are no queries or no keys"
+    if call.is_empty():
+        return NOTHING_TO_DO
     if torch.compiler.is_compiling():
         return "its blocks depend on what is in the mask, which the compiler does not know"
     return None

@@ -4,6 +4,9 @@ from typing import NamedTuple, Protocol
 
 from attentio.attention.call import Attended, Call, Compute
 
+NOTHING_TO_DO = "there are no sequences, no queries, no keys or no features"
+"""Why engines leave an empty call to the equation in plain torch."""
+
 
 class Plan(NamedTuple):
     """How an engine would do a call: `run`, or the same with what it has found out already.

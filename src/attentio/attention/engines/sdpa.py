@@ -11,13 +11,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from attentio.attention.call import Attended, Call
 from attentio.attention.compare import Dot, ScaledDot, dot_scale
+from attentio.attention.engines import reference
 from attentio.attention.engines.differentiable import give_second_derivative
 from attentio.attention.engines.engine import Plan
 from attentio.attention.mask_kinds import Causal
 from attentio.attention.normalize import empty_rows
-from attentio.attention.shield import came_out_finite, guarded
+from attentio.attention.shield import came_out_finite, guarded, known_finite
 
 SUMMARY = "torch's fused kernel for dot products"
+
+_FEW_KEYS = 16
+"""On a CPU, torch's kernel gives context 0 to a query whose scores are all NaN, if there are fewer keys than this."""
 
 
 def refuses(call: Call) -> str | None:
@@ -35,6 +39,8 @@ def plan(call: Call) -> Plan:
 
 
 def run(call: Call) -> Attended:
+    if _would_hide_nan(call):
+        return reference.run(call)
     if call.mask is None:
         return _compute(call, None)
     if call.bias is None and _is_torch_causal(call) and not torch.compiler.is_compiling():
@@ -44,6 +50,12 @@ def run(call: Call) -> Attended:
     allowed = call.allowed()
     assert allowed is not None
     return guarded(_compute, call, allowed)
+
+
+def _would_hide_nan(call: Call) -> bool:
+    if torch.compiler.is_compiling() or call.query.device.type != "cpu" or call.key.shape[2] >= _FEW_KEYS:
+        return False
+    return not known_finite(call.query, call.key) or (call.bias is not None and bool(call.bias.isnan().any()))
 
 
 def _is_torch_causal(call: Call) -> bool:

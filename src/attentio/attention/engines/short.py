@@ -17,8 +17,9 @@ from attentio.attention.call import Attended, Call
 from attentio.attention.compare import Dot, ScaledDot, dot_scale
 from attentio.attention.engines import reference
 from attentio.attention.engines.differentiable import recorded_gradients_by_weights
-from attentio.attention.engines.engine import Plan
+from attentio.attention.engines.engine import NOTHING_TO_DO, Plan
 from attentio.attention.shield import came_out_finite
+from attentio.attention.transforms import recording
 
 SUMMARY = "batched products in place, for short sequences"
 
@@ -35,8 +36,8 @@ def refuses(call: Call) -> str | None:
         return f"it compares by dot products only, and score is {type(call.score).__name__}"
     if call.dropout:
         return "it has no dropout"
-    if 0 in (call.query.shape[2], call.key.shape[2]):
-        return "there are no queries or no keys"
+    if call.is_empty():
+        return NOTHING_TO_DO
     if call.key.device.type != "cpu" or torch.compiler.is_compiling():
         return "it is for the CPU, not compiled"
     if call.query.dtype not in (torch.float32, torch.float64):
@@ -149,7 +150,7 @@ class _Products(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_context: Tensor | None, grad_weights: Tensor | None) -> Any:
         query, key, value, weights, bias = ctx.saved_tensors
-        if torch.is_grad_enabled():
+        if recording(grad_context, grad_weights):
             compared, of_value, of_scores = recorded_gradients_by_weights(
                 ScaledDot(ctx.scale), (query, key), value, weights, grad_context, grad_weights
             )
