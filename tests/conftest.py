@@ -2,10 +2,11 @@
 
 import os
 import secrets
+from collections.abc import Iterator
 
-from jaxtyping import install_import_hook
+import jaxtyping
 
-install_import_hook("attentio", "beartype.beartype")
+jaxtyping.install_import_hook("attentio", "beartype.beartype")
 os.environ["LANGUAGE"] = "en"  # of the commands, whatever the machine's is
 
 import pytest  # noqa: E402
@@ -32,6 +33,14 @@ def training_seed(pytestconfig: pytest.Config) -> int:
     drawn = secrets.randbelow(2**31)
     print(f"training seed = {drawn}")
     return drawn
+
+
+@pytest.fixture
+def as_installed() -> Iterator[None]:
+    """Shape annotations are not checked, as for anybody who installed the package: our own messages must do."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

@@ -136,7 +136,7 @@ def test_a_scripted_model_is_said_not_to_be_seen(seed: int) -> None:
 
 
 def test_top_k_must_keep_something(seed: int) -> None:
-    with pytest.raises(ValueError, match="top_k must be at least 1, got 0"), at.capture(Pair(), top_k=0):
+    with pytest.raises(ValueError, match="top_k must be a whole number of at least 1, got 0"), at.capture(Pair(), top_k=0):
         pass
 
 
@@ -200,3 +200,15 @@ def test_long_sequences_need_little_memory(tmp_path: Path) -> None:
         print(f"{grown} MiB")
         assert grown < 60, f"{grown} MiB more than before"
         assert numbers == 5 * 8 * 1024 * keys
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"top_k": 2.5}, "top_k must be a whole number of at least 1, got 2.5"),
+        ({"heads": 1}, r"heads must be numbers of heads, such as \[0, 1\], got 1"),
+    ],
+)
+def test_an_option_of_another_kind_is_told(as_installed, option, message):
+    with pytest.raises(ValueError, match=message), at.capture(torch.nn.Linear(2, 2), **option):
+        pass

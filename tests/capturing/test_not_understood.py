@@ -80,6 +80,31 @@ def test_a_softmax_over_a_column_of_scores_is_one_over_the_keys(seed: int) -> No
     torch.testing.assert_close(weights @ value, output, atol=5e-3, rtol=1e-2)
 
 
+def _masked_behind(scores: Tensor, value: Tensor) -> Tensor:
+    weights = scores.softmax(-1) * torch.ones(LENGTH, LENGTH).tril()
+    return (weights / weights.sum(-1, keepdim=True)) @ value
+
+
+def test_a_mask_that_is_multiplied_in_behind_the_softmax_is_seen(seed: int) -> None:
+    for order in (_masked_behind, lambda s, v: (s.softmax(-1) * torch.ones(LENGTH, LENGTH).tril()) @ v):
+        model, inputs = ByHand(order), torch.randn(BATCH, LENGTH, WIDTH)
+        with torch.no_grad(), at.capture(model) as seen:
+            output = model(inputs)
+            _, value = model.scores(inputs)
+        assert seen[0].weights[:, 0].triu(1).count_nonzero() == 0
+        torch.testing.assert_close(seen[0].weights[:, 0].float() @ value, output, atol=5e-3, rtol=1e-2)
+
+
+def test_a_gate_behind_the_softmax_leaves_the_weights_what_they_are(seed: int) -> None:
+    model, inputs = (
+        ByHand(lambda s, v: (s.softmax(-1) * torch.tensor([0.3])[:, None, None]) @ v),
+        torch.randn(2, 7, WIDTH),
+    )
+    with torch.no_grad(), at.capture(model) as seen:
+        model(inputs)
+    torch.testing.assert_close(seen[0].weights.float().sum(-1), torch.ones(2, 1, 7), atol=5e-3, rtol=0)
+
+
 def _mixed_heads(scores: Tensor, value: Tensor) -> Tensor:
     weights = scores.softmax(-1).unsqueeze(1).repeat(1, 2, 1, 1)
     mixed = F.linear(weights.permute(0, 2, 3, 1), torch.ones(2, 2) / 2).permute(0, 3, 1, 2)

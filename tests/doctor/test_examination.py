@@ -166,3 +166,18 @@ def test_a_function_without_parameters_is_examined(seed: int) -> None:
 def test_what_cannot_be_called_is_refused() -> None:
     with pytest.raises(ValueError, match="model must be a module or a function, got Tensor"):
         as_module(torch.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"causal": "yes"}, "causal must be True, False or None, got 'yes'"),
+        ({"window": 3}, r"window must be \(before, after\), two whole numbers of at least 0, got 3"),
+        ({"window": (-1, 0)}, r"window must be .*, got \(-1, 0\)"),
+        ({"loss": 3}, "loss must be a function of the model and its inputs, got 3"),
+        ({"step": 3}, "step must be a function of .*, got 3"),
+    ],
+)
+def test_an_option_of_another_kind_is_told(as_installed: None, option: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        at.diagnose(torch.nn.Linear(3, 3), torch.randn(2, 8, 3), **option)

@@ -198,3 +198,22 @@ def test_weights_that_a_gate_or_a_mask_made_less_are_taken() -> None:
         assert view(weights, ["a", "b", "c"])
     sigmoid = SeenAttention(name="a", call=0, kind="self", heads=(0,), weights=torch.ones(1, 1, 3, 3).half(), keys=3)
     assert len(at.describe(Seen([sigmoid]))) == 1
+
+
+def test_a_table_of_several_sequences_tells_which(seed: int) -> None:
+    def told(batch: int) -> list[list[str]]:
+        model, x = torch.nn.MultiheadAttention(4, 2, batch_first=True), torch.randn(batch, 11, 4)
+        with at.capture(model) as seen:
+            model(x, x, x)
+        return [line.split() for line in str(at.describe(seen, [TEXT] * batch)).splitlines()]
+
+    assert told(1)[0][:3] == ["attention", "layer", "head"]
+    headings, *lines = told(2)
+    assert headings[:4] == ["attention", "sequence", "layer", "head"]
+    assert sorted(line[-7] for line in lines) == ["0", "0", "1", "1"]
+
+
+@pytest.mark.parametrize("tokens", [[1, 2, 3], [["a", 2, "c"]], [None]])
+def test_tokens_that_are_no_strings_are_refused(as_installed: None, tokens: list) -> None:
+    with pytest.raises(ValueError, match="tokens must be strings, or a list of strings for each sequence, got"):
+        at.describe(drawn(1, 3, 3), tokens)

@@ -149,7 +149,7 @@ def _read_index(path: Path) -> dict[str, Any]:
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         raise AttentioError(f'{path} is not a file of attention: it does not say "format": "{FORMAT}"')
     version = index.get("version")
-    if not isinstance(version, int) or version > VERSION:
+    if not isinstance(version, int) or isinstance(version, bool) or version > VERSION:
         raise AttentioError(f"{path} has version {version}, this attentio reads version {VERSION}; update attentio")
     for name in ("tokens", "target_tokens"):
         if not _is_tokens(index.get(name)):
@@ -174,19 +174,38 @@ def _read_entry(directory: Path, entry: dict[str, Any]) -> SeenAttention:
     if path.parent != directory or path.suffix != ".safetensors":
         raise ValueError(f"file must be the name of a .safetensors file beside {INDEX}, got {entry['file']!r}")
     tensors = _read_tensors(path, entry["tensors"])
-    heads, keys = tuple(int(head) for head in entry["heads"]), int(entry["keys"])
+    heads = tuple(_whole("heads", head) for head in entry["heads"])
+    if len(set(heads)) < len(heads):
+        raise ValueError(f"heads must be different ones, got {list(heads)}")
+    if not isinstance(entry["name"], str):
+        raise ValueError(f"name must be a string, got {entry['name']!r}")
+    keys = _whole("keys", entry["keys"])
     _require_consistent(tensors, entry["shape"], heads, keys, path)
     return SeenAttention(
-        name=str(entry["name"]),
-        call=int(entry["call"]),
+        name=entry["name"],
+        call=_whole("call", entry["call"]),
         kind=_self_or_cross(entry["kind"]),
         heads=heads,
         keys=keys,
-        q_start=int(entry.get("q_start", 0)),
-        alpha=entry.get("alpha", 1.0),
-        scale=entry.get("scale"),
+        q_start=_whole("q_start", entry.get("q_start", 0)),
+        alpha=_finite("alpha", entry.get("alpha", 1.0)),
+        scale=_finite("scale", entry.get("scale")),
         **tensors,
     )
+
+
+def _whole(name: str, number: object) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        raise ValueError(f"{name} must be whole numbers of at least 0, got {number!r}")
+    return number
+
+
+def _finite(name: str, number: object) -> float | None:
+    if number is None:
+        return None
+    if not isinstance(number, int | float) or isinstance(number, bool) or not math.isfinite(number):
+        raise ValueError(f"{name} must be a finite number or null, got {number!r}")
+    return number
 
 
 def _self_or_cross(kind: object) -> SelfOrCross:

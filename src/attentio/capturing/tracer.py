@@ -207,7 +207,8 @@ class Tracer:
             # The last keys cut off were no positions but a learned sink; the weights are those that are left.
             self._weights[result] = replace(known, original=None)
         elif result.numel() == source.numel() and axis is not None:
-            if name in _SET_SOME and not known.dropout and axis == known.softmax.axis:
+            changed = name in _SET_SOME or _weighs_keys(name, args, source, axis)
+            if changed and not known.dropout and axis == known.softmax.axis:
                 self._weights[result] = replace(known, original=None)  # the weights are what was made of them
                 return
             dropout = _dropout(args, kwargs) if name == "dropout" else known.dropout
@@ -245,6 +246,17 @@ def _softmax_axis(name: str, args: Any, kwargs: Any, ndim: int) -> int:
 
 def _is_projection(tensor: Tensor) -> bool:
     return isinstance(tensor, nn.Parameter) and tensor.ndim < 3
+
+
+def _weighs_keys(name: str, args: Any, weights: Tensor, axis: int) -> bool:
+    """Whether keys are multiplied by numbers of their own, as by a mask of 0 and 1, or rows divided, as by their sums.
+
+    What multiplies a whole row, such as a gate of the head, leaves its weights what they are.
+    """
+    other = next((each for each in args if isinstance(each, Tensor) and each is not weights and each.ndim), None)
+    if other is None:
+        return False
+    return name.startswith("div") or (name.startswith("mul") and other.ndim >= -axis and other.shape[axis] > 1)
 
 
 def _axis_after(name: str, source: Tensor, result: Tensor, axis: int) -> int | None:

@@ -54,7 +54,8 @@ def diagnose(
         The diagnosis: print it, ask `.healthy`, or take `.json()`.
 
     Raises:
-        ValueError: `model` cannot be called, `padding` is none of the inputs, or the model does not run on the example.
+        ValueError: `model` cannot be called, an option is of another kind, `padding` is none of the inputs, or the
+            model does not run on the example.
 
     >>> class Model(torch.nn.Module):
     ...     def forward(self, x, lengths):
@@ -73,8 +74,9 @@ def diagnose(
     >>> at.diagnose(torch.nn.GRU(4, 3, batch_first=True), torch.randn(2, 8, 4), step=step, loss=loss).healthy
     True
     """
+    told = Told(causal=causal, padding=padding, window=window, loss=loss, step=step)
     subject = Subject(*where_float64_is(as_module(model), example_inputs))
-    facts = learn(subject, Told(causal=causal, padding=padding, window=window, loss=loss, step=step))
+    facts = learn(subject, told)
     diagnosis = Diagnosis(concluded=dict(facts.concluded))
     established: dict[str, frozenset[str]] = defaultdict(frozenset)
     for check in CHECKS:

@@ -49,7 +49,7 @@ EVEN = 0.9
 FEWEST_ROWS = 3
 
 _LISTED = 30  # heads at a prompt
-_HEADINGS = ("attention", "layer", "head", "what it does", "share", "evenness", "sink")
+_HEADINGS = ("attention", "sequence", "layer", "head", "what it does", "share", "evenness", "sink")
 
 
 class Does(NamedTuple):
@@ -131,23 +131,29 @@ class Descriptions(Sequence[Described]):
             for row in self
         ]
 
-    def _cells(self) -> list[tuple[str, ...]]:
-        """Of the first heads."""
+    def _lines(self) -> list[tuple[str, ...]]:
+        """The headings, and the first heads; the number of the sequence only where there are several."""
         of_each = ((row, (row.does.share, row.does.evenness, row.does.sink)) for row in self[:_LISTED])
-        return [
-            (row.name, row.layer, str(row.head), row.does.kind, *(f"{number:.0%}" for number in numbers))
-            for row, numbers in of_each
+        lines = [
+            _HEADINGS,
+            *(
+                (row.name, str(row.sequence), row.layer, str(row.head), row.does.kind, *(f"{n:.0%}" for n in numbers))
+                for row, numbers in of_each
+            ),
         ]
+        several = len({row.sequence for row in self}) > 1
+        return lines if several else [(line[0], *line[2:]) for line in lines]
 
     def __repr__(self) -> str:
-        lines = [_HEADINGS, *self._cells()]
+        lines = self._lines()
         wide = [max(map(len, column)) for column in zip(*lines, strict=True)]
         out = ["  ".join(map(str.ljust, line, wide)).rstrip() for line in lines]
         return "\n".join([*out, *([f"and {len(self) - _LISTED:,} more"] if len(self) > _LISTED else [])])
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        return frame("What each head does on this text", table(_HEADINGS, self._cells(), more=len(self) - _LISTED))
+        headings, *cells = self._lines()
+        return frame("What each head does on this text", table(headings, cells, more=len(self) - _LISTED))
 
 
 def describe(

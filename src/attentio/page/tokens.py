@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from attentio.capturing.record import SeenAttention
 from attentio.pictures.labels import pretty, visible
@@ -89,7 +89,10 @@ def _batch(lists: TokenLists) -> list[list[str | None]]:
     if isinstance(lists, str):
         raise ValueError(f"tokens must be a list of tokens, got one text: {lists[:40]!r}")
     one = not lists or isinstance(lists[0], str)
-    of_each: list[list[str | None]] = [list(each) for each in (cast(Any, [lists]) if one else lists)]
+    given: Any = [lists] if one else lists
+    if not all(isinstance(each, Sequence) and all(isinstance(token, str) for token in each) for each in given):
+        raise ValueError(f"tokens must be strings, or a list of strings for each sequence, got {given!r}"[:200])
+    of_each: list[list[str | None]] = [list(each) for each in given]
     longest = max(map(len, of_each))
     return [each + [None] * (longest - len(each)) for each in of_each]
 

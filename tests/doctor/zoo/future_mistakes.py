@@ -24,6 +24,34 @@ class DiagonalOffByOne(Decoder):
         return torch.ones(length, length, dtype=torch.bool).tril(diagonal=1)
 
 
+class CountsFromTheEnd(Decoder):
+    """The last token is at position 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = nn.Embedding(40, WIDTH)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        hidden = self.reader.tokens(tokens) + self.places(torch.arange(tokens.shape[1]).flip(0))
+        for block in self.blocks:
+            hidden = block(hidden, self.mask(tokens.shape[1]))
+        return self.read_out(hidden)
+
+
+class DividedByTheLength(Decoder):
+    """Results shrink with the number of all tokens."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return super().forward(tokens) * tokens.shape[1] ** -0.5
+
+
+class AnswersDividedByTheLength(Translator):
+    """The same, in the decoder of a translator."""
+
+    def decode(self, memory: Tensor, target: Tensor, keys: Tensor) -> Tensor:
+        return super().decode(memory, target, keys) * target.shape[1] ** -0.5
+
+
 class WindowOrCausal(Decoder):
     """The window was to narrow the causal mask; with `|` it widens it."""
 
@@ -109,4 +137,9 @@ TEACHER_FORCING_LEAK = {
     "torch-transformer": lambda: Case(TorchTransformer(), (rows(9, 9, 9)[0], rows(7, 7, 7)[0])),
     "labels": lambda: Case(LabelsAsInput(), with_labels()),
     "unshifted": lambda: Case(Decoder(), rows(11, 11, 11)[0], {"loss": unshifted_loss}),
+}
+LENGTH_DEPENDENCE = {
+    "from-the-end": lambda: Case(CountsFromTheEnd(), rows(12, 12)[0]),
+    "by-the-length": lambda: Case(DividedByTheLength(), rows(12, 12)[0], {"causal": True}),
+    "translator": lambda: Case(AnswersDividedByTheLength(), translation()),
 }

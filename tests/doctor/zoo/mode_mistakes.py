@@ -21,6 +21,23 @@ class CausalInTrainingOnly(nn.Module):
         return self.read_out(hidden + F.dropout(context.transpose(1, 2).flatten(2), 0.1, self.training))
 
 
+class DropsScores(nn.Module):
+    """Dropout between mask and softmax."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reader, self.fused, self.read_out = Reader(), nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, VOCABULARY)
+        self.dropped = nn.Dropout(0.3)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        hidden = self.reader(tokens)
+        query, key, value = (each.unflatten(2, (HEADS, -1)).transpose(1, 2) for each in self.fused(hidden).chunk(3, 2))
+        scores = query @ key.transpose(-1, -2) / (WIDTH // HEADS) ** 0.5
+        scores = scores.masked_fill(~causal_mask(tokens.shape[1]), -torch.inf)
+        context = self.dropped(scores).softmax(dim=-1) @ value
+        return self.read_out(hidden + context.transpose(1, 2).flatten(2))
+
+
 class PaddingMaskedInEvaluationOnly(nn.Module):
     """torch's encoder, which is told of padding only when it is not training."""
 
@@ -132,6 +149,9 @@ def encoded(name: str = "tokens") -> dict[str, Tensor]:
 TRAIN_EVAL_DIFFER = {
     "causal-in-training": lambda: Case(CausalInTrainingOnly(), rows(11, 11)[0]),
     "padding-in-evaluation": lambda: Case(PaddingMaskedInEvaluationOnly(), encoded("input_ids")),
+}
+NAN_IN_TRAINING = {
+    "dropped-scores": lambda: Case(DropsScores(), rows(11, 11)[0]),
 }
 BATCH_STATISTICS = {
     "causal": lambda: Case(NormOverTheBatch(), rows(11, 11, 11)[0]),

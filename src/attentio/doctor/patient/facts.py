@@ -23,13 +23,38 @@ LACKING = {
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What the caller says of the model, as the options of `diagnose`; None: not said."""
+    """What the caller says of the model, as the options of `diagnose`; None: not said.
+
+    Raises:
+        ValueError: an option that is of another kind.
+    """
 
     causal: bool | None = None
     padding: str | int | None = None
     window: tuple[int, int] | None = None
     loss: Callable[[nn.Module, Any], Tensor] | None = None
     step: Callable[[nn.Module, Any, int, Any], tuple[Tensor, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        window = self.window
+        fits = {
+            "causal": (self.causal is None or isinstance(self.causal, bool), "True, False or None"),
+            "window": (window is None or _is_window(window), "(before, after), two whole numbers of at least 0"),
+            "loss": (self.loss is None or callable(self.loss), "a function of the model and its inputs"),
+            "step": (
+                self.step is None or callable(self.step),
+                "a function of the model, its inputs, position and state",
+            ),
+        }
+        for name, (right, wanted) in fits.items():
+            if not right:
+                raise ValueError(f"{name} must be {wanted}, got {getattr(self, name)!r}")
+
+
+def _is_window(given: object) -> bool:
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        return False
+    return all(isinstance(count, int) and not isinstance(count, bool) and count >= 0 for count in given)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
