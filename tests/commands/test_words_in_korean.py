@@ -17,6 +17,7 @@ from toy_pairs import OPTIONS, as_arguments
 
 from attentio.commands.main import VERBS
 from attentio.commands.words import said
+from attentio.evaluation.confusions import Confusion
 
 PLACE = re.compile(r"\{\d+(?::said|:word)?\}")
 HANGUL = re.compile("[가-힣]")
@@ -120,6 +121,13 @@ def test_every_message_is_found_with_whatever_stands_in_its_places(korean: None)
 )
 def test_a_finished_sentence_is_told_in_korean_with_its_values(english: str, told: str, korean: None) -> None:
     assert said(english) == told
+
+
+def test_what_is_confused_is_counted_not_ranked(korean: None) -> None:
+    found = [Confusion("-", "", 1998, 1998), Confusion("b", "x", 2, 7), Confusion("", "x", 1, 0)]
+    assert said(f"most often confused: {'; '.join(map(str, found))}") == (
+        "가장 자주 헷갈린 것: - 빠뜨림 (1,998번 중 1,998번). b 대신 x (7번 중 2번). x 더 넣음 (1번)"
+    )
 
 
 @pytest.mark.parametrize("part", ["a (b of c) is ", "no such file: ", "x: y has no z, got ", "model: a b: "])
