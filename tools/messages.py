@@ -39,7 +39,7 @@ NAMES = frozenset(
 )
 """In small letters, without underscores around them."""
 
-MAY_BE_WORDS = frozenset(("devices", "kind", "unit", "what", "which"))
+MAY_BE_WORDS = frozenset(("devices", "kind", "side", "unit", "what", "which"))
 
 _WORDS = ("say", "said", "heading", "headings")
 """Names to which a word alone is a message too."""
@@ -123,6 +123,9 @@ OUR_WORDS = (
     "{} for {} ({} of {})",
     "nothing for {} ({} of {})",
     "{} too much ({})",
+    "{}, held out",
+    "prefix {}",
+    "require {}",
     "source",
     "target",
     "letters",
