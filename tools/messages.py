@@ -133,6 +133,7 @@ OUR_WORDS = (
     "device",
     "it knows {} (and {} more there)",
     "leave it out (and {} more there)",
+    "write something else there (and {} more there)",
     "the first: {} ({:said}): the model does not know it{:said}",
     "error",
     "warning",

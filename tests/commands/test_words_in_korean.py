@@ -120,8 +120,9 @@ def test_every_message_is_found_with_whatever_stands_in_its_places(korean: None)
             "p.csv에서 떼어 둔 부분: p.csv 데이터로 학습한 모델이 알 수 없는 글자, 원문 쪽: 'x'",
         ),
         (
-            "require 'ZZ': the model's vocabulary does not know 'Z' (character 1); leave it out",
-            "--require 'ZZ': 모델의 어휘에 없습니다: 'Z' (1번째 글자). 빼십시오",
+            "require 'ZZ': the model's vocabulary does not know 'Z' (character 1); "
+            "write something else there (and 1 more there)",
+            "--require 'ZZ': 모델의 어휘에 없습니다: 'Z' (1번째 글자). 다른 것을 쓰십시오 (그 글에 1개 더 있음)",
         ),
         (
             "a and b have different source vocabularies, so they cannot answer together",
