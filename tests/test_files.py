@@ -58,7 +58,7 @@ def test_a_file_that_may_not_be_read_is_not_called_missing(tmp_path: Path) -> No
     ("content", "told"),
     [
         (b"{}" * 40, "80 bytes, more than the limit of 64"),
-        (b"\xff", "invalid UTF-8 at byte 0"),
+        (b"\xff", "invalid UTF-8 at byte 1"),
         (b"[", "damaged JSON"),
         (b"9" * 60, "not a JSON object"),
     ],

@@ -39,7 +39,7 @@ NAMES = frozenset(
 )
 """In small letters, without underscores around them."""
 
-MAY_BE_WORDS = frozenset(("devices", "kind", "unit", "what", "which"))
+MAY_BE_WORDS = frozenset(("devices", "kind", "side", "unit", "what", "which"))
 
 _WORDS = ("say", "said", "heading", "headings")
 """Names to which a word alone is a message too."""
@@ -120,6 +120,12 @@ OUR_WORDS = (
     "documents",
     "{} pairs",
     "{} documents",
+    "{} for {} ({} of {})",
+    "nothing for {} ({} of {})",
+    "{} too much ({})",
+    "{}, held out",
+    "prefix {}",
+    "require {}",
     "source",
     "target",
     "letters",
@@ -127,6 +133,7 @@ OUR_WORDS = (
     "device",
     "it knows {} (and {} more there)",
     "leave it out (and {} more there)",
+    "write something else there (and {} more there)",
     "the first: {} ({:said}): the model does not know it{:said}",
     "error",
     "warning",

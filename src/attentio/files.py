@@ -53,7 +53,7 @@ def read_text(path: Path, *, most: int) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise AttentioError(f"{path}: invalid UTF-8 at byte {error.start}; save the file as UTF-8") from None
+        raise AttentioError(f"{path}: invalid UTF-8 at byte {error.start + 1}; save the file as UTF-8") from None
 
 
 def read_json(path: Path, *, most: int = LARGEST) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from toy_pairs import OPTIONS, as_arguments
 
 from attentio.commands.main import VERBS
 from attentio.commands.words import said
+from attentio.evaluation.confusions import Confusion
 
 PLACE = re.compile(r"\{\d+(?::said|:word)?\}")
 HANGUL = re.compile("[가-힣]")
@@ -104,7 +105,29 @@ def test_every_message_is_found_with_whatever_stands_in_its_places(korean: None)
             "of no variant: model.reach does nothing here; it is for Transformers",
             "모든 변형: model.reach: 여기에서는 쓰이지 않습니다. 쓰이는 곳: 트랜스포머",
         ),
+        (
+            "p.csv:1: invalid UTF-8 at byte 1 of the line (0xb0); save the file as UTF-8, in Excel as CSV UTF-8, "
+            "or convert it, from Korean Windows with iconv -f CP949 -t UTF-8",
+            "p.csv:1: 줄의 1번째 바이트(0xb0)가 UTF-8이 아닙니다. 파일을 UTF-8로(엑셀에서는 CSV UTF-8로) 저장하거나, "
+            "한국어 윈도의 파일이면 iconv -f CP949 -t UTF-8로 변환하십시오",
+        ),
         ("<stdin>:2: no [MASK] in the text", "<stdin>:2: 글에 [MASK]가 없습니다"),
+        ("e.tsv:1: target: empty; fill or remove it", "e.tsv:1: 목표: 비어 있습니다. 채우거나 지우십시오"),
+        ("target: empty; fill or remove it", "target: 비어 있습니다. 채우거나 지우십시오"),
+        ("p.csv, held out: 1 pairs", "p.csv에서 떼어 둔 부분: 쌍 1개"),
+        (
+            "p.csv, held out has letters that a model of p.csv cannot know, in the source: 'x'",
+            "p.csv에서 떼어 둔 부분: p.csv 데이터로 학습한 모델이 알 수 없는 글자, 원문 쪽: 'x'",
+        ),
+        (
+            "require 'ZZ': the model's vocabulary does not know 'Z' (character 1); "
+            "write something else there (and 1 more there)",
+            "--require 'ZZ': 모델의 어휘에 없습니다: 'Z' (1번째 글자). 다른 것을 쓰십시오 (그 글에 1개 더 있음)",
+        ),
+        (
+            "a and b have different source vocabularies, so they cannot answer together",
+            "a와(과) b은(는) 원문 어휘가 서로 달라 함께 답할 수 없습니다",
+        ),
         (
             "x.jsonl:2: not JSON (Expecting value: line 1 column 1 (char 0))",
             "x.jsonl:2: JSON이 아닙니다 (Expecting value: line 1 column 1 (char 0))",
@@ -120,6 +143,13 @@ def test_every_message_is_found_with_whatever_stands_in_its_places(korean: None)
 )
 def test_a_finished_sentence_is_told_in_korean_with_its_values(english: str, told: str, korean: None) -> None:
     assert said(english) == told
+
+
+def test_what_is_confused_is_counted_not_ranked(korean: None) -> None:
+    found = [Confusion("-", "", 1998, 1998), Confusion("b", "x", 2, 7), Confusion("", "x", 1, 0)]
+    assert said(f"most often confused: {'; '.join(map(str, found))}") == (
+        "가장 자주 헷갈린 것: - 빠뜨림 (1,998번 중 1,998번). b 대신 x (7번 중 2번). x 더 넣음 (1번)"
+    )
 
 
 @pytest.mark.parametrize("part", ["a (b of c) is ", "no such file: ", "x: y has no z, got ", "model: a b: "])

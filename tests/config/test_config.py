@@ -233,7 +233,7 @@ def test_a_command_line_that_is_not_key_and_value_is_refused(words: list[str]) -
         ("", "must hold keys"),
         ("- a\n", "must hold keys"),
         ("name: {\n", "not valid YAML"),
-        (b"\xff\xfe\x00", "invalid UTF-8 at byte 0"),
+        (b"\xff\xfe\x00", "invalid UTF-8 at byte 1"),
         (MINIMAL + "model: !!python/object/apply:os.system [ls]\n", "not valid YAML"),
     ],
 )

@@ -64,7 +64,7 @@ BAD = {
     "white space": (b" , ", "empty line; fill or remove it"),
     "an empty side": (b'"",a', "source: empty; fill or remove it"),
     "after a quote": (b'"a" b,c', "a text in quotes goes on after its closing quote; put quotes around a whole text"),
-    "no UTF-8": (b"a,\xff", "invalid UTF-8 at byte 2 of the line (0xff); save the file as UTF-8"),
+    "no UTF-8": (b"a,\xff", "invalid UTF-8 at byte 3 of the line (0xff); save the file as UTF-8"),
     "a carriage return": (b"a\rb,c", "a carriage return within the line; remove it"),
 }
 
@@ -116,6 +116,12 @@ def test_utf_16_is_named(tmp_path: Path, name: str, encoding: str) -> None:
     told = f"{spec}:1: UTF-16, not UTF-8; save the file as UTF-8, in Excel as CSV UTF-8"
     assert message(read_pairs, spec) == told
     assert told in message(read_pairs, spec, bad_lines="skip")
+
+
+def test_cp949_is_told_what_to_do(tmp_path: Path) -> None:
+    spec = written(tmp_path / "d.csv", "a,나\n가,b\n".encode("cp949"))
+    told = f"{spec}:1: invalid UTF-8 at byte 3 of the line (0xb3); save the file as UTF-8, in Excel as CSV UTF-8, "
+    assert message(read_pairs, spec) == f"{told}or convert it, from Korean Windows with iconv -f CP949 -t UTF-8"
 
 
 def test_utf_16_without_a_mark_and_workbooks_are_named(tmp_path: Path) -> None:

@@ -123,7 +123,11 @@ BAD = {
     "an empty target": (b"a\t ", "target: empty; fill or remove it"),
     "one column": (b"a b", "1 column(s) where 2 are expected; write source, one tab, target"),
     "three columns": (b"a\tb\tc", "3 column(s) where 2 are expected; write source, one tab, target"),
-    "no UTF-8": (b"abc\t\xff", "invalid UTF-8 at byte 4 of the line (0xff); save the file as UTF-8"),
+    "no UTF-8": (
+        b"abc\t\xff",
+        "invalid UTF-8 at byte 5 of the line (0xff); save the file as UTF-8, in Excel as CSV UTF-8, "
+        "or convert it, from Korean Windows with iconv -f CP949 -t UTF-8",
+    ),
     "a NUL": (b"ab\0\tc", "source: NUL character at position 3; remove it"),
     "a long side": (b"a\t" + b"b" * 41, "target: 41 characters, more than the limit of 40; split or remove it"),
     "a reserved symbol": (b"a\tb <s>c", "target: holds the reserved symbol <s>; remove or rewrite it"),

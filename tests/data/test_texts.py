@@ -67,7 +67,11 @@ def test_long_lines_are_text(tmp_path: Path) -> None:
 
 
 BAD = {
-    "no UTF-8": (b"abc\xff", "invalid UTF-8 at byte 3 of the line (0xff); save the file as UTF-8"),
+    "no UTF-8": (
+        b"abc\xff",
+        "invalid UTF-8 at byte 4 of the line (0xff); save the file as UTF-8, in Excel as CSV UTF-8, "
+        "or convert it, from Korean Windows with iconv -f CP949 -t UTF-8",
+    ),
     "a NUL": (b"ab\0", "NUL character at position 3; remove it"),
     "a reserved symbol": (b"b </s>c", "holds the reserved symbol </s>; remove or rewrite it"),
     "a mask": (b"b <mask>", "holds the reserved symbol <mask>; remove or rewrite it"),

@@ -88,7 +88,9 @@ def test_the_learners_exception_is_shown_with_its_line(seed: int) -> None:
     assert not grade.right
     assert grade.raised is not None
     assert "no_such_method" in grade.raised
-    assert f"line {attention.__code__.co_firstlineno + 1})" in grade.raised
+    number = attention.__code__.co_firstlineno + 1
+    assert f"line {number})" in grade.raised
+    assert f", {number}번째 줄)" in str(at.grade(attention, "luong-dot", language="ko", seed=seed))
 
 
 def test_an_unknown_difference_is_not_explained_away(seed: int) -> None:

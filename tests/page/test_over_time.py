@@ -60,7 +60,7 @@ def test_the_slider_shows_each_moment_and_the_curves_are_those_of_the_head(open_
     assert play.get_attribute("aria-pressed") == "false"
     tab.evaluate("attentio.app.set({item: 1, head: -1, theme: 'dark', language: 'ko'})")
     settled(tab)
-    assert tab.locator("#panel-time output").inner_text() == "갱신 0번 뒤"
+    assert tab.locator("#panel-time output").inner_text() == "업데이트 0번 뒤"
     with tab.expect_download() as download:
         tab.get_by_role("button", name="SVG").click()
     assert "150" in download.value.path().read_text(encoding="utf-8")

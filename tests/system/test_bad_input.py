@@ -27,7 +27,7 @@ BAD_LINES = {
     "an empty line": (b"", "bad.tsv:2: empty line; fill or remove it"),
     "one column": (b"abc", "bad.tsv:2: 1 column(s) where 2 are expected; write source, one tab, target"),
     "three columns": (b"a\tb\tc", "bad.tsv:2: 3 column(s) where 2 are expected; write source, one tab, target"),
-    "invalid UTF-8": (b"a\t\xff", "bad.tsv:2: invalid UTF-8 at byte 2 of the line (0xff); save the file as UTF-8"),
+    "invalid UTF-8": (b"a\t\xff", "bad.tsv:2: invalid UTF-8 at byte 3 of the line (0xff); save the file as UTF-8"),
     "a NUL": (b"a\0\tb", "bad.tsv:2: source: NUL character at position 2; remove it"),
     "a long line": (b"a\t" + b"b" * 20_000, "bad.tsv:2: target: 20000 characters, more than the limit of 10000; "),
     "a reserved symbol": (b"a\tb<pad>", "bad.tsv:2: target: holds the reserved symbol <pad>; remove or rewrite it"),

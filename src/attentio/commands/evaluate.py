@@ -193,8 +193,8 @@ def _show(found: "Evaluation", notes: Sequence[str]) -> None:
     if shown := [one for one in found.by_frequency if bins[one.symbol] > 1]:  # else all were seen about as often
         console.print(frequency_table(shown, say=said))
     if found.confusions:
-        most = "; ".join(map(str, found.confusions[:MOST_CONFUSED]))
-        console.print(said(f"most often confused: {most}"), markup=False, soft_wrap=True)
+        told = "; ".join(map(str, found.confusions[:MOST_CONFUSED]))
+        console.print(said(f"most often confused: {told}"), markup=False, soft_wrap=True)
 
 
 def _set_aside(folder: Path) -> Path | None:

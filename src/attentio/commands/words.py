@@ -66,7 +66,8 @@ def _clause(clause: str, templates: _Templates) -> str | None:
         expression = "(.*?)".join(map(re.escape, between)).replace("(.*?)(.*?)", "(.*)(.*?)")
         for start in reversed(starts):
             if found := re.fullmatch(expression, clause[start:], re.DOTALL):
-                return _before(clause[:start], templates) + _PLACE.sub(partial(_value, found.groups()), other)
+                value = partial(_value, found.groups(), start > 0)
+                return _before(clause[:start], templates) + _PLACE.sub(value, other)
     return None
 
 
@@ -79,6 +80,7 @@ def _before(beginning: str, templates: _Templates) -> str:
     return told if told is not None else f"{_clause(place, templates) or place}: "
 
 
-def _value(values: tuple[str, ...], place: re.Match[str]) -> str:
+def _value(values: tuple[str, ...], behind: bool, place: re.Match[str]) -> str:
+    """What stands in a place. behind: a beginning, so that a word alone is no file's name: FILE:LINE: source."""
     value = values[int(place[1])]
-    return said(value) if place[2] == "word" or (place[2] and " " in value) else value
+    return said(value) if place[2] == "word" or (place[2] and (behind or " " in value)) else value

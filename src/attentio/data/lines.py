@@ -161,8 +161,9 @@ def decode_line(line: bytes, where: str) -> str:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise AttentioError(
-            f"{where}: invalid UTF-8 at byte {error.start} of the line (0x{line[error.start]:02x}); "
-            f"save the file as UTF-8"
+            f"{where}: invalid UTF-8 at byte {error.start + 1} of the line (0x{line[error.start]:02x}); "
+            f"save the file as UTF-8, in Excel as CSV UTF-8, or convert it, from Korean Windows with "
+            f"iconv -f CP949 -t UTF-8"
         ) from error
 
 

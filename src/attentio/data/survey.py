@@ -25,7 +25,7 @@ class Survey(NamedTuple):
 
 def survey(config: Config, train: Part, dev: Part) -> Survey:
     """Look at the data of a training, as they were read."""
-    unit, parts = train.unit, (train, dev)
+    unit, parts, where = train.unit, (train, dev), dev.name
     distinct = [_distinct(part.items) for part in parts]
     repeated = (len(part.items) - len(found) for part, found in zip(parts, distinct, strict=True))
     rows = [(unit, *_numbers(len(part.items) for part in parts)), (f"repeated {unit}", *_numbers(repeated))]
@@ -47,7 +47,7 @@ def survey(config: Config, train: Part, dev: Part) -> Survey:
         rows.append((f"{what}: {kind} that train lacks", "", f"{len(lacking):,}"))
         if lacking:
             shown = " ".join(map(repr, lacking[:_MOST_SHOWN])) + (" .." if len(lacking) > _MOST_SHOWN else "")
-            notes.append(f"{dev.name} has {kind} that a model of {train.name} cannot know, in the {what}: {shown}")
+            notes.append(f"{where} has {kind} that a model of {train.name} cannot know, in the {what}: {shown}")
             if side is config.text.target and _is_single_words(texts[0], side):
                 notes.append(
                     "each target is one word, and words are its tokens; --text.target.tokenizer char spells it"
@@ -63,9 +63,9 @@ def survey(config: Config, train: Part, dev: Part) -> Survey:
     rows.append((trimmed, *_numbers(part.trimmed for part in parts)))
     rows.append((composed, *_numbers(part.composed for part in parts)))
     if 2 * shared >= len(dev.items):
-        told = f"{dev.name} has {shared:,} of its {len(dev.items):,} {unit} from what is trained on, {train.name}"
+        told = f"{where} has {shared:,} of its {len(dev.items):,} {unit} from what is trained on, {train.name}"
         if np.array_equal(distinct[0], distinct[1]):
-            told = f"{dev.name} is what is trained on, {train.name}"
+            told = f"{where} is what is trained on, {train.name}"
         notes.append(
             f"{told}: its scores tell what is remembered, not what is learnt; "
             f"without data.dev a part of the training data is held out"

@@ -23,7 +23,9 @@ class Confusion(NamedTuple):
     def __str__(self) -> str:
         if not self.reference:
             return f"{self.output} too much ({self.times:,})"
-        return f"{self.output or 'nothing'} for {self.reference} ({self.times:,} of {self.of:,})"
+        if not self.output:
+            return f"nothing for {self.reference} ({self.times:,} of {self.of:,})"
+        return f"{self.output} for {self.reference} ({self.times:,} of {self.of:,})"
 
 
 def confusions(hypotheses: Sequence[str], references: References, *, units: Units = "words") -> list[Confusion]:

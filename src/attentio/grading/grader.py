@@ -78,7 +78,7 @@ def grade(
         if isinstance(failed.cause, Unreadable):
             name = getattr(code, "__qualname__", type(code).__name__)
             raise AttentioError(f"{name}: {failed.cause}; write it as: {known.signature}") from None
-        return Grade(known, False, seed=seed, language=language, raised=_told(failed.cause))
+        return Grade(known, False, seed=seed, language=language, raised=_told(failed.cause, language))
     raised = found.candidate.raised
     return Grade(
         known,
@@ -89,16 +89,19 @@ def grade(
         None if found.right else difference(found.candidate),
         seed,
         language,
-        None if raised is None or found.deviations else _told(raised),
+        None if raised is None or found.deviations else _told(raised, language),
     )
 
 
-def _told(error: Exception) -> str:
+def _told(error: Exception, language: str) -> str:
     """What the code raised, with the line of it."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if not any(part in frame.filename for part in ("/attentio/grading/", "/torch/", "/numpy/", "/jaxtyping/"))
     ]
-    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    place = ""
+    if frames:
+        line = f"{frames[-1].lineno}번째 줄" if language == "ko" else f"line {frames[-1].lineno}"
+        place = f" ({frames[-1].filename}, {line})"
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}{place}"

@@ -80,4 +80,4 @@ def _text(content: bytes, origin: Path) -> str:
     try:
         return content.decode()
     except UnicodeDecodeError as error:
-        raise AttentioError(f"{origin}: invalid UTF-8 at byte {error.start}; copy it again") from None
+        raise AttentioError(f"{origin}: invalid UTF-8 at byte {error.start + 1}; copy it again") from None

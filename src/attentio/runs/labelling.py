@@ -86,11 +86,11 @@ def corpus(
 
 def notes(contents: Contents, corpus: "Corpus", dev: Part) -> list[str]:
     """How many labels there are, and which of dev no model can know."""
-    labels = contents.tokenizers.target
+    labels, where = contents.tokenizers.target, dev.name
     ordinary = sorted(set(range(labels.size)) - set(labels.special_ids))
     told = [f"{len(ordinary):,} labels: {' '.join(labels.tokens(ordinary[:20]))}{' ..' if len(ordinary) > 20 else ''}"]
     if lacking := sorted({label for pair in dev.items for label in pair.target.split()} - set(labels.tokens(ordinary))):
-        told.append(f"{dev.name} has labels that a model of {contents.config.data.train} cannot know: {lacking[0]}, ..")
+        told.append(f"{where} has labels that a model of {contents.config.data.train} cannot know: {lacking[0]}, ..")
     return told
 
 

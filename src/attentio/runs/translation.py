@@ -150,15 +150,14 @@ def look(run: Run, text: str, *, beam: int | None = None) -> AttentionPicture:
 def to_watch(contents: Contents, dev: Part, count: int) -> "Fixed":
     from attentio.runs.watched import LONGEST, Fixed
 
-    tokenizers = contents.tokenizers
+    tokenizers, where = contents.tokenizers, dev.name
     pairs = list({pair.source: pair for pair in islice(dev.items, WATCHED_AMONG)}.values())
     read = encoded(contents.config, pairs, tokenizers)
     short = (read.source_lengths <= LONGEST) & (read.target_lengths <= LONGEST)
     chosen = np.flatnonzero(short)[:count]
     if not len(chosen):
         raise AttentioError(
-            f"training.watch: none of the first pairs of {dev.name} has at most {LONGEST} tokens on each side; "
-            f"set it to 0"
+            f"training.watch: none of the first pairs of {where} has at most {LONGEST} tokens on each side; set it to 0"
         )
     batch = read.batch(chosen)
     copying = Copying(tokenizers.source, tokenizers.target) if contents.config.model.copy else None
