@@ -179,3 +179,32 @@ def test_without_variables_as_on_windows_the_locale_says_the_language(monkeypatc
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("locale.getlocale", lambda: ("Korean_Korea", "949"))
     assert system.language() == "ko"
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+import attentio as at, torch
+from attentio import system
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    {write}
+except OSError as error:
+    print(error.filename)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit for the size of a file")
+@pytest.mark.parametrize(
+    "write",
+    ["system.replace_text(Path('a.html'), 2000 * 'x')", "at.view(torch.eye(2), ['a', 'b']).save('a.html')"],
+)
+def test_what_cannot_be_written_leaves_what_was_there_and_nothing_beside(tmp_path: Path, write: str) -> None:
+    (tmp_path / "a.html").write_text("as it was")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL.format(write=write)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "a.html\n", done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.html"]
+    assert (tmp_path / "a.html").read_text() == "as it was"

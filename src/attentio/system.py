@@ -10,6 +10,7 @@ import multiprocessing
 import multiprocessing.context
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -127,12 +128,34 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def replace_bytes(path: Path, content: bytes) -> None:
-    """Write a file that at no moment is half written: beside, synced, renamed."""
+    """Write a file that at no moment is half written: beside, synced, renamed. OSError names `path`."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")
-    beside.write_bytes(content)
-    sync(beside)
-    os.replace(beside, path)
-    sync(path.parent)
+    with naming(path):
+        try:
+            beside.write_bytes(content)
+            sync(beside)
+            os.replace(beside, path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+        sync(path.parent)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An OSError names this path: that of a full disk names none."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def comes_within(seconds: float, descriptor: int) -> bool:
+    """Whether there is something to read, or the end, by then. On Windows nobody can tell of a pipe: there only a
+    terminal is taken to pause."""
+    if sys.platform == "win32":
+        return not os.isatty(descriptor)
+    return bool(select.select([descriptor], [], [], seconds)[0])
 
 
 def scratch_folder() -> Path:

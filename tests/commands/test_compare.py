@@ -63,7 +63,9 @@ def test_language_models_have_a_table_and_no_curve_by_source_length(tmp_path: Pa
     names = ["compare.json", "compare.csv", "compare.md", "compare.tex", "compare.png"]
     assert [path.name for path in write(tmp_path, outcomes)] == names
     assert "| a_b | 3.25 | 5 | no | 1.0 | 3 | 7 |" in (tmp_path / "compare.md").read_text()
-    assert "a_b,3.25,5,no,1.0,3,7\n" in (tmp_path / "compare.csv").read_text()
+    header = "variant,seeds,perplexity,perplexity_deviation,p,waits_for_attention,"
+    header += "target_tokens_per_second,seconds,peak_megabytes,parameters"
+    assert (tmp_path / "compare.csv").read_text().splitlines()[:2] == [header, "a_b,1,3.25,0.0,,no,5.0,60.0,3.0,7"]
     assert "a\\_b & 3.25 & 5 & no & 1.0 & 3 & 7 \\\\\n" in (tmp_path / "compare.tex").read_text()
 
 
@@ -75,9 +77,12 @@ def test_several_seeds_have_their_mean_and_standard_deviation(tmp_path: Path) ->
 
 def test_what_is_known_of_no_row_has_no_column(tmp_path: Path) -> None:
     write(tmp_path, [Outcome("a", [measured(3.0, speed=None)], waits=False)])
-    assert (tmp_path / "compare.csv").read_text() == "variant,perplexity,waits for attention,parameters\na,3.00,no,7\n"
+    assert "| variant | perplexity | waits for attention | parameters |" in (tmp_path / "compare.md").read_text()
     write(tmp_path, [Outcome(name, [measured(3.0, speed)], waits=False) for name, speed in (("a", None), ("b", 2.0))])
-    assert "a,3.00,-,no,-,-,7\nb,3.00,2,no,1.0,3,7\n" in (tmp_path / "compare.csv").read_text()
+    assert (
+        "| a | 3.00 | - | no | - | - | 7 |\n| b | 3.00 | 2 | no | 1.0 | 3 | 7 |\n"
+        in (tmp_path / "compare.md").read_text()
+    )
 
 
 def test_runs_that_are_there_are_compared_without_training(

@@ -92,3 +92,28 @@ def test_what_cannot_be_exported_is_told_on_one_line(toy: Any, attentio: Callabl
     assert said.err.count("\n") == 1
     assert "model.encoder: recurrent" in said.err
     assert not (toy.run / "huggingface").exists()
+
+
+@pytest.mark.parametrize(("format", "model"), [("huggingface", "dates-transformer"), ("onnx", "dates-local")])
+def test_a_folder_with_files_is_not_written_over(format: str, model: str, attentio: Callable, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("mine")
+    said = attentio("export", model, "--to", format, "--out", tmp_path)
+    assert said.code == 2
+    assert f"{tmp_path} holds files already; name a folder that is new or empty" in said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    assert (tmp_path / "config.json").read_text() == "mine"
+    said = attentio("export", model, "--to", format, "--out", tmp_path / "config.json")
+    assert f"{tmp_path / 'config.json'} is a file; name a folder" in said.err
+
+
+def test_a_bundle_takes_the_place_of_a_bundle_only(trained: Callable, attentio: Callable, tmp_path: Path) -> None:
+    run = trained("marian", **{"model.encoder": "transformer", "model.decoder": "transformer"})
+    said = attentio("export", run, "--to", "bundle", "--out", tmp_path)
+    assert f"{tmp_path} is a folder; name a file, such as {tmp_path / 'luong.zip'}" in said.err
+    (tmp_path / "mine").write_text("mine")
+    said = attentio("export", run, "--to", "bundle", "--out", tmp_path / "mine")
+    assert f"{tmp_path / 'mine'} is a file already, and no bundle" in said.err
+    assert (tmp_path / "mine").read_text() == "mine"
+    for _ in range(2):
+        assert attentio("export", run, "--to", "bundle", "--out", tmp_path / "it.zip").code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["it.zip", "mine"]

@@ -159,13 +159,19 @@ def test_a_masked_model_fills_and_a_causal_one_goes_on(seed: int) -> None:
         ("encoder-decoder", "/change", {"text": "a", "how": "hide"}, "place must be a whole number from 0 to 4000"),
         ("encoder-decoder", "/change", {"text": "a", "place": -1, "how": "hide"}, "place must be a whole number from"),
         ("encoder-decoder", "/change", {"text": "a", "place": 2, "how": "hide"}, "as 2 tokens are read; got 2"),
+        (
+            "encoder-decoder",
+            "/change",
+            {"text": "a", "place": 0, "how": "erase", "token": "b"},
+            "token is what stands there with how replace; leave it out with erase",
+        ),
         ("encoder-decoder", "/change", {"text": "a", "place": 0, "how": "mask"}, "must be one of erase, hide, replace"),
         ("encoder-decoder", "/change", {"text": "a", "place": 0, "how": "replace"}, "token: empty"),
         ("encoder-decoder", "/change", {"text": "a", "place": 1, "how": "hide"}, "is none of the text: only erase it"),
         ("masked-lm", "/change", {"text": "ab", "place": 1, "how": "erase"}, "no [MASK] in the text"),
         ("causal-lm", "/change", {"text": "ab", "place": 1, "how": "replace", "token": "z"}, "does not know 'z'"),
     ],
-    ids=range(17),
+    ids=range(18),
 )
 def test_what_is_wrong_in_a_request_is_told(
     seed: int, type: str, path: str, fields: dict[str, object], told: str

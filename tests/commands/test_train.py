@@ -114,7 +114,10 @@ def test_without_a_dev_set_a_part_of_the_training_data_is_held_out_said_and_kept
     found = attentio("evaluate", tmp_path / "run", "--beam", "1")
     assert f"held-out.jsonl: {len(sources) // 20} sources" in found.out
     (tmp_path / "moved.tsv").rename(data)
+    kept = (tmp_path / "run" / "held-out.jsonl").read_text()
+    (tmp_path / "run" / "held-out.jsonl").unlink()
     assert attentio("train", "cmudict", *few, "--training.max_steps", "2").code == 0
+    assert (tmp_path / "run" / "held-out.jsonl").read_text() == kept
     with data.open("a") as file:
         file.write("new\twen\n")
     said = attentio("train", "cmudict", *few, "--training.max_steps", "3")
@@ -247,3 +250,16 @@ def test_what_is_no_name_of_a_folder_is_refused(
     assert (said.code, said.err) == (2, expected)
     assert attentio("compare", "luong", "--out", "").code == 2
     assert [path.name for path in tmp_path.iterdir()] == ["variants.yaml"]
+
+
+def test_a_folder_that_is_no_run_is_told(attentio: Callable, tmp_path: Path) -> None:
+    said = attentio("train", tmp_path)
+    assert said.code == 2
+    assert f"{tmp_path} is not a run directory: it has no config.yaml" in said.err
+
+
+def test_files_without_tags_are_told_to_need_them(attentio: Callable, tmp_path: Path) -> None:
+    one, two = (write_words(tmp_path / name, reverse, count=30, seed=5) for name in ("a.tsv", "b.tsv"))
+    said = attentio("train", "cmudict", "--data.train", f"{one}+{two}", "--run", tmp_path / "run", *TINY)
+    assert said.code == 2
+    assert f"several files need tags; write TAG={one}+TAG={two}, or join them" in said.err

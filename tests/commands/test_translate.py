@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from toy_pairs import reverse
 
-from attentio.commands import translate
+from attentio.commands import arriving
 from attentio.runs import searcher
 from attentio.runs.translator import Run
 
@@ -31,7 +31,7 @@ def test_one_line_in_is_one_line_out_in_order(toy, attentio: Callable) -> None:
 def test_empty_lines_stay_where_they_are(
     toy, attentio: Callable, monkeypatch: pytest.MonkeyPatch, at_a_time: int
 ) -> None:
-    monkeypatch.setattr(translate, "LINES_AT_A_TIME", at_a_time)
+    monkeypatch.setattr(arriving, "AT_A_TIME", at_a_time)
     without = attentio("translate", toy.run, given=lines("abc", "fed", "hg")).out.splitlines()
     said = attentio("translate", toy.run, given=b"\nabc\n  \n\nfed\r\n\t\nhg")
     assert said.out.splitlines() == ["", without[0], "", "", without[1], "", without[2]]

@@ -1,5 +1,6 @@
 """What is held out of the training data where a run has no dev set, and how the parts are kept."""
 
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -68,10 +69,21 @@ def test_what_is_held_out_is_read_back_the_same(tmp_path: Path) -> None:
     (tmp_path / "x.tsv").write_text("source\ttarget\n 한\tb \nc\td\n", encoding="utf-8")
     train, dev = read_parts(config)
     dev.write(tmp_path / HELD_OUT)
+    (tmp_path / "data.json").write_text(json.dumps({"train": train.facts(), "dev": dev.facts()}))
     assert read_part(config, str(tmp_path / HELD_OUT)).items == dev.items
     assert len(train.items) == len(dev.items) == 1
     named = replace(config, data=DataConfig(train="", columns=["w", "3"]))
     assert read_held_out(named, tmp_path).items == dev.items, "its form is its own"
+    Part("x", [Pair("e", "f")], (), "pairs").write(tmp_path / HELD_OUT)
+    with pytest.raises(
+        AttentioError, match=r"held-out\.jsonl has been altered since it was written; copy it again, or"
+    ):
+        read_held_out(named, tmp_path)
+    (tmp_path / HELD_OUT).unlink()
+    with pytest.raises(
+        AttentioError, match=r"held-out\.jsonl is missing, which was held out of the training data; copy"
+    ):
+        read_held_out(named, tmp_path)
     text = Config(name="x", data=DataConfig(train=""), model=ModelConfig(type="causal-lm"))
     Part("x", ["a\nb"], (), "documents").write(tmp_path / HELD_OUT)
     assert read_part(text, str(tmp_path / HELD_OUT)).items == ["a\nb"]

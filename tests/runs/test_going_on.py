@@ -161,4 +161,6 @@ def test_a_vocabulary_that_knows_next_to_nothing_of_the_targets_is_refused(
         said = attentio("train", "luong", by, toy.run, *given)
         assert said.code == 2
         assert f"the vocabulary of {toy.run} does not know 100% of what is to be learnt" in said.err
+        remedy = "--text.extend true" if by == "--init" else "--training.distill sequences"
+        assert remedy in said.err
     assert attentio("train", "luong", "--init", toy.run, *given, "--text.extend", "true").code == 0

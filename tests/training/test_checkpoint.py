@@ -242,3 +242,12 @@ def test_a_file_that_facts_do_not_know_is_refused(tmp_path: Path) -> None:
     (path / "checkpoint.json").write_text(json.dumps(facts))
     with pytest.raises(AttentioError, match="altered since it was saved"):
         Checkpoints(tmp_path).load("best", MODEL)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_whoever_may_read_the_facts_may_read_the_weights(tmp_path: Path) -> None:
+    Checkpoints(tmp_path).save(1, {MODEL: {"x": torch.ones(2)}}, {}, best=True)
+    modes = {path.name: path.stat().st_mode for path in (tmp_path / "checkpoints" / "step-000001").iterdir()}
+    (tmp_path / "plain").touch()
+    assert set(modes) == {MODEL, "checkpoint.json"}
+    assert set(modes.values()) == {(tmp_path / "plain").stat().st_mode}

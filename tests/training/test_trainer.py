@@ -168,6 +168,30 @@ def test_early_stopping_counts_validations_without_improvement(tmp_path: Path, s
     assert (tmp_path / "last").read_text() == "step-000016\n"
 
 
+def test_of_equal_goals_the_lower_loss_is_better(tmp_path: Path, seed: int) -> None:
+    run = TinyRun(tmp_path, replace(RECIPE, max_steps=1000, validate_every=2, patience=2), seed=seed)
+    following = iter([(0.0, 3.0), (0.0, 2.5), (0.0, 2.0), (0.0, 2.1), (0.0, 1.9), (-1.0, 0.5), (0.0, 1.9)])
+    run.trainer.validate = lambda model: Validation((one := next(following))[0], {"dev_loss": one[1]}, one[1])
+    run.train()
+    progress = run.trainer.progress
+    assert (progress.step, progress.best_step, progress.best_goal, progress.best_loss) == (14, 10, 0.0, 1.9)
+
+
+def test_a_run_of_which_no_best_loss_was_noted_goes_on(tmp_path: Path, seed: int) -> None:
+    run = TinyRun(tmp_path, replace(RECIPE, max_steps=4, validate_every=2), seed=seed)
+    with_goals(run, [1.0, 1.0])
+    run.train()
+    facts = tmp_path / "checkpoints" / "step-000004" / "checkpoint.json"
+    noted = json.loads(facts.read_text())
+    del noted["progress"]["best_loss"]
+    facts.write_text(json.dumps(noted))
+    again = TinyRun(tmp_path, replace(RECIPE, max_steps=6, validate_every=2), seed=seed)
+    again.trainer.validate = lambda model: Validation(1.0, {"dev_loss": 0.5}, 0.5)
+    again.trainer.resume()
+    again.train()
+    assert (again.trainer.progress.best_step, again.trainer.progress.best_loss) == (6, 0.5)
+
+
 def test_a_run_that_stopped_early_stays_stopped_until_it_gets_more_patience(tmp_path: Path, seed: int) -> None:
     recipe = replace(RECIPE, max_steps=1000, validate_every=2, patience=1)
     run = TinyRun(tmp_path, recipe, seed=seed)

@@ -18,7 +18,7 @@ def transforming() -> bool:
     """
     if torch.compiler.is_compiling():  # which traces transforms in its own way, and no private question
         return False
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0 or torch.jit.is_tracing()
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0 or torch._C._is_tracing()
 
 
 def recording(*upstream: Tensor | None) -> bool:

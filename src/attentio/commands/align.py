@@ -1,12 +1,12 @@
 """attentio align RUN < pairs.tsv > links: which source token each target token comes from, line by line."""
 
 import argparse
-import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attentio.commands.arriving import Arriving, as_they_arrive
 from attentio.commands.numbers import Count, Weight
 from attentio.commands.words import said
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from attentio.evaluation.alignment import Gold, Link
 
 TAKES_OVERRIDES = False
-
-LINES_AT_A_TIME = 2048
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,9 +65,10 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     )
     found: list[list[Link]] = []
     blank = 0
-    given_lines = read_pair_lines(sys.stdin.buffer, "<stdin>", featured=bool(trained.features))
+    arriving = Arriving(sys.stdin.buffer)
+    given_lines = read_pair_lines(arriving, "<stdin>", featured=bool(trained.features))
     lines, unknown = enumerate(given_lines, start=1), UnknownTexts()
-    while chunk := list(itertools.islice(lines, 1 if sys.stdin.isatty() else LINES_AT_A_TIME)):
+    for chunk in as_they_arrive(lines, arriving):
         pairs = [(trained.read_source(source), trained.read(target)) for _, (source, target) in chunk if source]
         aligned = zip(pairs, trained.align(pairs, layer=arguments.layer), strict=True)
         for number, (given, _) in chunk:

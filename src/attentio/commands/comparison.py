@@ -105,7 +105,7 @@ def write(folder: Path, outcomes: Sequence[Outcome]) -> list[Path]:
     content = [outcome._asdict() | {"runs": [run._asdict() for run in outcome.runs]} for outcome in outcomes]
     texts = {
         "compare.json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
-        "compare.csv": _csv(rows),
+        "compare.csv": _csv(outcomes),
         "compare.md": _markdown(rows),
         "compare.tex": _latex(rows),
     }
@@ -127,9 +127,22 @@ def write(folder: Path, outcomes: Sequence[Outcome]) -> list[Path]:
     return written
 
 
-def _csv(rows: Sequence[Sequence[str]]) -> str:
+def _csv(outcomes: Sequence[Outcome]) -> str:
+    """The numbers as other programs read them: whole, without commas, and nothing where one is not known."""
+    rows = []
+    for one in outcomes:
+        row: dict[str, Any] = {"variant": one.variant, "seeds": len(one.runs)}
+        for metric in outcomes[0].runs[0].scores:
+            row |= {metric: one.mean(metric), f"{metric}_deviation": one.deviation(metric)}
+        numbers = {name: _mean(one, name) for name in ("target_tokens_per_second", "seconds", "peak_megabytes")}
+        waits = "yes" if one.waits else "no"
+        rows.append(
+            {**row, "p": one.p_value, "waits_for_attention": waits, **numbers, "parameters": one.runs[0].parameters}
+        )
     file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows(rows)
+    writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return file.getvalue()
 
 

@@ -85,7 +85,7 @@ def _huggingface(found: "Contents", run: Path, out: Path | None) -> int:
     if found.config.model.type not in ARCHITECTURES:
         raise AttentioError("a labeller cannot be written for transformers; export it as a bundle")
     _refuse_features(found)
-    out = out or outputs_folder(run, "huggingface")
+    out = _empty(out) if out else outputs_folder(run, "huggingface")
     decoding = found.config.decoding
     tokenizers = [found.tokenizers.source, found.tokenizers.target]
     write(found.model, tokenizers, out, beam=decoding.beam, length_penalty=decoding.length_penalty)
@@ -99,7 +99,7 @@ def _ctranslate2(found: "Contents", run: Path, out: Path | None, type: "Type") -
     from attentio.runs.places import outputs_folder
     from attentio.runs.vocabulary import needed, suppressed_ids
 
-    (source, target), out = _sides(found), out or outputs_folder(run, "ctranslate2")
+    (source, target), out = _sides(found), _empty(out) if out else outputs_folder(run, "ctranslate2")
     end = needed(target.end, "end", found.path)
     silent = suppressed_ids(target, found.model.output.out_features, but=end)
     write(found.model, source, target, out, silent=silent, type=type)
@@ -117,7 +117,7 @@ def _onnx(found: "Contents", path: Path, out: Path | None) -> int:
     from attentio.runs.searcher import EXTRA_OUTPUT_TOKENS
     from attentio.runs.translator import Run
 
-    (source, target), out = _sides(found), out or outputs_folder(path, "onnx")
+    (source, target), out = _sides(found), _empty(out) if out else outputs_folder(path, "onnx")
     ours = Run.of(found)
     facts = {
         "source_end": ours.source_end,
@@ -132,6 +132,17 @@ def _onnx(found: "Contents", path: Path, out: Path | None) -> int:
     write_tokenizers(source, target, out)
     print(said(f"wrote {out}; docs/export.md shows how to decode with it"))
     return 0
+
+
+def _empty(out: Path) -> Path:
+    """The folder that was asked for; AttentioError where files are that would be written over."""
+    from attentio.errors import AttentioError
+
+    if out.exists() and not out.is_dir():
+        raise AttentioError(f"{out} is a file; name a folder that is new or empty")
+    if out.is_dir() and any(out.iterdir()):
+        raise AttentioError(f"{out} holds files already; name a folder that is new or empty")
+    return out
 
 
 def _sides(found: "Contents") -> "tuple[Exported, Exported]":
@@ -157,7 +168,9 @@ def _refuse_features(found: "Contents") -> None:
 def _bundle(found: "Contents", out: Path | None) -> int:
     import shlex
 
+    from attentio.errors import AttentioError
     from attentio.files import read_json
+    from attentio.runs.archive import is_bundle
     from attentio.runs.build import parameters_of
     from attentio.runs.bundle import write
     from attentio.runs.card import make_card
@@ -166,6 +179,10 @@ def _bundle(found: "Contents", out: Path | None) -> int:
     from attentio.training.checkpoint import Checkpoints
 
     out = out or found.path / f"{found.config.name}.zip"
+    if out.is_dir():
+        raise AttentioError(f"{out} is a folder; name a file, such as {out / found.config.name}.zip")
+    if out.exists() and not is_bundle(out):
+        raise AttentioError(f"{out} is a file already, and no bundle; name another one")
     checkpoint, report = Checkpoints(found.path).path("best"), found.path / "evaluation" / "scores.json"
     # An evaluation from before the checkpoint was of another one, and so may a later one be that names it.
     current = report.is_file() and report.stat().st_mtime >= checkpoint.stat().st_mtime

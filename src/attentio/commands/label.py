@@ -1,17 +1,15 @@
 """attentio label RUN < in > out: the labels of each line, one line in, one line out, in order."""
 
 import argparse
-import itertools
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from attentio.commands.arriving import Arriving, as_they_arrive
 from attentio.commands.words import said
 
 TAKES_OVERRIDES = False
-
-LINES_AT_A_TIME = 2048
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,10 +32,10 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         device=arguments.device,
         allow_code=arguments.allow_code,
     )
-    lines = read_sources(sys.stdin.buffer, "<stdin>", bad_lines=arguments.bad_lines)
-    at_a_time = 1 if sys.stdin.isatty() else LINES_AT_A_TIME
+    arriving = Arriving(sys.stdin.buffer)
+    lines = read_sources(arriving, "<stdin>", bad_lines=arguments.bad_lines)
     unknown, cut = UnknownTexts(), 0
-    while chunk := list(itertools.islice(lines, at_a_time)):
+    for chunk in as_they_arrive(lines, arriving):
         found = iter(trained.label([text for _, text in chunk if text]))
         for number, text in chunk:
             one = next(found) if text else None

@@ -4,6 +4,7 @@ So are its own mistakes, with the place in the code and exit code 1; `--tracebac
 """
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -77,7 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _output_unwanted()
     except OSError as error:  # a full disk, a folder without permission
-        return _tell(f"{error.filename or 'writing'}: {error.strerror}; nothing more was written", 2)
+        told = f"{error.filename or 'writing'}: {error.strerror}; nothing more was written"
+        remedy = "; make room, and give the same command again" if error.errno == errno.ENOSPC else ""
+        return _tell(told + remedy, 2)
     except SystemExit as left:
         if isinstance(left.__context__, BrokenPipeError):  # rich's console leaves so
             return _output_unwanted()

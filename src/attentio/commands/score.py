@@ -1,7 +1,6 @@
 """attentio score RUN < pairs.tsv: how probable a model finds given outputs, line by line."""
 
 import argparse
-import itertools
 import json
 import math
 import sys
@@ -9,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from attentio.commands.arriving import Arriving, as_they_arrive
 from attentio.commands.words import said
 
 TAKES_OVERRIDES = False
-
-LINES_AT_A_TIME = 2048
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,18 +57,19 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     if isinstance(trained, LabelRun):
         raise AttentioError(f"{arguments.run}: a labeller gives a text labels and no probability; use `attentio label`")
     lines: Iterator[tuple[int, Any]]
+    arriving = Arriving(sys.stdin.buffer)
     if isinstance(trained, CausalRun):
-        tokenizer, lines = trained.tokenizer, read_sources(sys.stdin.buffer, "<stdin>", bad_lines=arguments.bad_lines)
+        tokenizer, lines = trained.tokenizer, read_sources(arriving, "<stdin>", bad_lines=arguments.bad_lines)
     else:
         tokenizer, featured = trained.tokenizers.target, bool(trained.features)
         how: dict[str, Any] = {"featured": featured, "bad_lines": arguments.bad_lines}
-        lines = enumerate(read_pair_lines(sys.stdin.buffer, "<stdin>", **how), start=1)
+        lines = enumerate(read_pair_lines(arriving, "<stdin>", **how), start=1)
     unknown, console = UnknownTexts(), Console(stderr=True)
     total, tokens, blank = 0.0, 0, 0
     shown = console.is_terminal and not (sys.stdin.isatty() or sys.stdout.isatty())
     with Progress(console=console, transient=True, redirect_stdout=False, disable=not shown) as bar:
         task = bar.add_task(said("scoring"), total=None)
-        while chunk := list(itertools.islice(lines, 1 if sys.stdin.isatty() else LINES_AT_A_TIME)):
+        for chunk in as_they_arrive(lines, arriving):
             given_here = [given for _, given in chunk if given and any(given)]
             found = iter(trained.score(given_here, progress=lambda done: bar.advance(task, done)))
             for number, given in chunk:

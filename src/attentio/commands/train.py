@@ -40,6 +40,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
             f"{given} is a bundle, and no configuration; `attentio train PRESET --init {given}` goes on"
         )
     if not (given / "config.yaml").is_file():
+        if given.is_dir() and arguments.config not in preset_names():
+            raise AttentioError(f"{given} is not a run directory: it has no config.yaml; `attentio train` makes one")
         config = load_config(arguments.config, shared=overrides)
         check_name(config.name, f"{arguments.config}: name")
         folder = Path(arguments.run or Path("runs") / config.name)

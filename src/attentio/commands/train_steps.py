@@ -89,8 +89,8 @@ def made_ready(asked: Asked, train: Part, dev: Part, *, resuming: bool) -> Ready
             check_vocabularies(teacher, tokenizers, str(folder))
         contents = _begun(asked, tokenizers, origin, train, dev)
         corpus = _corpus(asked, tokenizers, lessons)
-        if not resuming and (whose := config.init or (teachers and config.teacher)):
-            check_known(corpus, tokenizers, whose)
+        if not resuming and (config.init or teachers):
+            check_known(corpus, tokenizers, config)
         _tell_where(asked)
         models = [teacher.model.to(fabric.device) for teacher in teachers]
         check_training_fits(contents.model, corpus, batch_tokens=config.training.batch_tokens, beside=models)

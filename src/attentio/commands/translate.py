@@ -1,7 +1,6 @@
 """attentio translate RUN < in > out: one line in, one line out, in order."""
 
 import argparse
-import itertools
 import secrets
 import sys
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attentio.commands.arriving import Arriving, as_they_arrive
 from attentio.commands.engine import OWN, add_engine, with_engine
 from attentio.commands.numbers import Beam, Count, LengthPenalty, MaxLengthRatio, Processes, Seed, Share, Temperature
 from attentio.commands.words import said
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from attentio.runs.translator import Run
 
 TAKES_OVERRIDES = False
-
-LINES_AT_A_TIME = 2048
-"""Enough to put lines of like length together; few enough to see output while more is coming."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -120,15 +117,15 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     tally = Tally(n_best, _doubt(arguments, trained))
     trained = with_engine(trained, arguments.engine)
     check = check_featured if trained.features else None
-    lines = read_sources(sys.stdin.buffer, "<stdin>", bad_lines=arguments.bad_lines, check=check)
-    at_a_time = 1 if sys.stdin.isatty() else LINES_AT_A_TIME
+    arriving = Arriving(sys.stdin.buffer)
+    lines = read_sources(arriving, "<stdin>", bad_lines=arguments.bad_lines, check=check)
     seed = secrets.randbelow(2**31) if arguments.seed is None else arguments.seed
     console = Console(stderr=True)
     # On a terminal the translations themselves show how far it is; elsewhere standard output is theirs alone.
     shown = console.is_terminal and not (sys.stdin.isatty() or sys.stdout.isatty())
     with Progress(console=console, transient=True, redirect_stdout=False, disable=not shown) as bar:
         task = bar.add_task(said("translating"), total=None)
-        while chunk := list(itertools.islice(lines, at_a_time)):
+        for chunk in as_they_arrive(lines, arriving):
             numbers, texts = [number for number, text in chunk if text], [text for _, text in chunk if text]
             options: dict[str, Any] = {
                 "max_length_ratio": arguments.max_length_ratio,

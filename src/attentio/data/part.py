@@ -16,6 +16,7 @@ from attentio.data.spool import collected
 from attentio.data.tags import tagged
 from attentio.data.texts import read_texts
 from attentio.errors import AttentioError
+from attentio.files import is_missing, read_json
 
 SHARE = 20
 """One of so many sources is held out."""
@@ -95,9 +96,18 @@ def _has_features(config: Config, spec: str) -> bool:
 
 
 def read_held_out(config: Config, run: Path) -> Part:
-    """What was held out of a run's training data: it is kept in a form of its own, whatever the data's columns are."""
+    """What was held out of a run's training data: it is kept in a form of its own, whatever the data's columns are.
+
+    AttentioError where it is missing, or not what it was.
+    """
+    path = run / HELD_OUT
+    if is_missing(path):
+        raise AttentioError(f"{path} is missing, which was held out of the training data; copy it, or give --data FILE")
     data = replace(config.data, train="", columns=None, features=None)
-    return read_part(replace(config, data=data), str(run / HELD_OUT))
+    part = read_part(replace(config, data=data), str(path))
+    if part.facts()["sha256"] != read_json(run / "data.json").get("dev", {}).get("sha256"):
+        raise AttentioError(f"{path} has been altered since it was written; copy it again, or give --data FILE")
+    return part
 
 
 def read_parts(config: Config) -> tuple[Part, Part]:

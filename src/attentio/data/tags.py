@@ -14,7 +14,12 @@ def tagged(spec: str) -> dict[str, str]:
 
     Raises AttentioError for a tag without a file, or one that is there twice.
     """
-    if not _TAG.match(spec) or Path(spec).exists():
+    if Path(spec).exists():
+        return {}
+    if not _TAG.match(spec):
+        files = spec.split("+")
+        if len(files) > 1 and all(Path(file).is_file() for file in files):
+            raise AttentioError(f"{spec}: several files need tags; write TAG={'+TAG='.join(files)}, or join them")
         return {}
     parts: dict[str, str] = {}
     for part in _BETWEEN.split(spec):

@@ -12,6 +12,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from attentio import system
+
 LANGUAGES = ("en", "ko")
 FRAME_HEIGHT = 780  # pixels, of a page in a notebook, until it tells its own
 
@@ -35,10 +37,10 @@ class Page:
         return f"<Page of {len(self.html.encode()) / 1e6:.1f} MB; .save(path) writes it>"
 
     def save(self, path: str | Path) -> Path:
-        """Write the file, and its folder if need be; return its path."""
+        """Write the file whole or not at all, and its folder if need be; return its path."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.html, encoding="utf-8")
+        system.replace_text(path, self.html)
         return path
 
     def _repr_html_(self) -> str:

@@ -87,10 +87,10 @@ def prepare(
         learnt = lessons or train
         tokenizers = task.learn(config, learnt) if known is None else task.keep(config, learnt, known)
         tokenizers.save(folder / "tokenizer")
-        if config.data.dev is None:
-            dev.write(folder / HELD_OUT)
         written = {**facts, "examples": examples_of(config, dev)}
         system.replace_text(folder / "data.json", json.dumps(written, indent=1, ensure_ascii=False) + "\n")
+    if config.data.dev is None:
+        dev.write(folder / HELD_OUT)
     system.replace_text(folder / "config.yaml", to_yaml(config))
     return tokenizers
 

@@ -97,6 +97,8 @@ def asked_change(fields: Fields) -> tuple[str, Change]:
     place, how = fields.place("place", most=LONGEST_TEXT), fields.choice("how", *HOWS)
     token = fields.text("token", "")
     fields.end()
+    if token and how != "replace":
+        raise AttentioError(f"token is what stands there with how replace; leave it out with {how}")
     return text, Change(place, cast(How, how), token)
 
 

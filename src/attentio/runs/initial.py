@@ -131,19 +131,20 @@ def _unknown(train: Part, tokenizers: Tokenizers[AnyTokenizer]) -> Iterator[str]
                 yield text[start:stop]
 
 
-def check_known(corpus: "Corpus", tokenizers: Tokenizers[AnyTokenizer], whose: str) -> None:
-    """AttentioError where most of the tokens to be learnt, in the first batch, are none of the vocabulary that is kept.
-
-    whose: the model that the vocabulary is of.
-    """
+def check_known(corpus: "Corpus", tokenizers: Tokenizers[AnyTokenizer], config: Config) -> None:
+    """AttentioError where most of the tokens to be learnt, in the first batch, are none of the vocabulary that is kept:
+    that of the model that training begins with, or else of its teacher."""
     labels = corpus.load(corpus.epoch_batches(0)[0], 0).labels
     target = tokenizers.target
     asked = [label for label in labels.flatten().tolist() if label not in (IGNORE_INDEX, target.end)]
     unknown = asked.count(target.unknown)
     if 2 * unknown > len(asked):
+        remedy = "learn its outputs with --training.distill sequences, or choose another teacher"
+        if config.init:
+            remedy = "add it with --text.extend true, or begin without this model"
         raise AttentioError(
-            f"the vocabulary of {whose} does not know {100 * unknown // len(asked)}% of what is to be learnt; "
-            "add it with --text.extend true, or begin without this model"
+            f"the vocabulary of {config.init or config.teacher} does not know {100 * unknown // len(asked)}% of what "
+            f"is to be learnt; {remedy}"
         )
 
 

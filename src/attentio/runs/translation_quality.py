@@ -77,7 +77,7 @@ def validation(contents: Contents, dev: Part, say: Callable[[str], None]) -> "Ca
             source, said, expected = map(_beginning, (example.source, output, example.references[0]))
             say(harmless(f"  {source.replace(BETWEEN, ' ')} → {said}  ({expected})"))
         goal = scores[0].value if scores[0].higher_is_better else -scores[0].value
-        return Validation(goal, {DEV_LOSS: loss, **{one.name: one.value for one in scores}})
+        return Validation(goal, {DEV_LOSS: loss, **{one.name: one.value for one in scores}}, loss)
 
     return validate
 

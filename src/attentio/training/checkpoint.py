@@ -61,6 +61,8 @@ class Checkpoints:
         hashes = {name: _hash(beside / name) for name in tensors}
         (beside / FACTS).write_text(json.dumps({"step": step, "sha256": hashes, **facts}, indent=1), encoding="utf-8")
         for path in beside.iterdir():
+            if path.name != FACTS:  # safetensors lets only their owner read them
+                shutil.copymode(beside / FACTS, path)
             sync(path)
         sync(beside)
         if final.exists():  # saved before a crash that kept `last` from moving here

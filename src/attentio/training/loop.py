@@ -33,10 +33,12 @@ TIDIED_EVERY = 250  # updates, after which memory that holes take is given back,
 
 
 class Validation(NamedTuple):
-    """Quality by free decoding. goal: the number that decides which checkpoint is the best; higher is better."""
+    """Quality by free decoding. goal: the number that decides which checkpoint is the best; higher is better. Of equal
+    ones, as those of small sets are, the lower `loss` decides."""
 
     goal: float
     scores: dict[str, float]
+    loss: float = 0.0
 
 
 @dataclass
@@ -51,6 +53,7 @@ class Progress:
     epoch: int = 0
     position: int = 0
     best_goal: float | None = None
+    best_loss: float | None = None
     best_step: int = 0
     validations_since_best: int = 0
     seconds: float = 0.0
@@ -252,8 +255,9 @@ class Trainer:
                     watch(progress.step)
         validation = self.fabric.broadcast(validation)
         progress.scores = validation.scores
-        if progress.best_goal is None or validation.goal > progress.best_goal:
-            progress.best_goal, progress.best_step = validation.goal, progress.step
+        if _is_better(validation, progress):
+            progress.best_goal, progress.best_loss = validation.goal, validation.loss
+            progress.best_step = progress.step
             progress.validations_since_best = 0
             return True
         progress.validations_since_best += 1
@@ -387,6 +391,13 @@ def _seed_of(rank: int) -> int:
     return int(np.random.SeedSequence([torch.initial_seed(), rank]).generate_state(1, np.uint64)[0])
 
 
+def _is_better(validation: Validation, progress: Progress) -> bool:
+    if progress.best_goal is None or validation.goal > progress.best_goal:
+        return True
+    least = math.inf if progress.best_loss is None else progress.best_loss
+    return validation.goal == progress.best_goal and validation.loss < least
+
+
 def _progress(saved: Checkpoint) -> Progress:
     """Where training stood. AttentioError for facts that no training saved."""
     kinds: dict[type, Any] = {
@@ -396,7 +407,7 @@ def _progress(saved: Checkpoint) -> Progress:
         dict: dict,
         type(None): (int, float, type(None)),
     }
-    begun, facts = vars(Progress()), saved.facts.get("progress", {})
+    begun, facts = vars(Progress()), {"best_loss": None, **saved.facts.get("progress", {})}  # once it was not noted
     right = facts.keys() == begun.keys() and all(isinstance(facts[name], kinds[type(begun[name])]) for name in begun)
     if not right or any(facts[name] < 0 for name, value in begun.items() if type(value) is int):
         path = saved.path / FACTS

@@ -11,6 +11,7 @@ from types import TracebackType
 from attentio import system
 from attentio.errors import AttentioError, extra
 from attentio.files import check_regular, read_text
+from attentio.system import naming
 
 with extra("train"):
     from tensorboardX import SummaryWriter
@@ -60,7 +61,7 @@ class Records:
 
     def write(self, row: MetricsRow) -> None:
         """Add a row; columns that it lacks stay empty."""
-        with self.path.open("a", encoding="utf-8", newline="") as file:
+        with naming(self.path), self.path.open("a", encoding="utf-8", newline="") as file:
             csv.DictWriter(file, self.columns).writerow(row)
         for name, value in row.items():
             if name not in ("step", "epoch"):
