@@ -14,9 +14,9 @@ MASKS = {"none": None, "causal": at.causal(), "padding": at.padding([1, 1])}
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("k", [1, 2, 3, 7, 15, 16, 17])
-@pytest.mark.parametrize("poisoned", ["query", "key"])
+@pytest.mark.parametrize("poisoned", ["query", "key"])  # torch's own kernel needs values of as many features
 def test_a_query_whose_scores_are_all_nan_gets_nan(seed, poisoned, k, mask, dtype):
-    tensors = dict(zip(("query", "key", "value"), inputs(k=k, q=k, dtype=dtype), strict=True))
+    tensors = dict(zip(("query", "key", "value"), inputs(k=k, q=k, dv=11, dtype=dtype), strict=True))
     tensors[poisoned][1, 2] = math.nan
     for engine in [*engines_for(**tensors, mask=MASKS[mask]), None]:
         context = at.attend(**tensors, mask=MASKS[mask], engine=engine).context
@@ -27,7 +27,7 @@ def test_a_query_whose_scores_are_all_nan_gets_nan(seed, poisoned, k, mask, dtyp
 
 @pytest.mark.parametrize("k", [3, 17])
 def test_nan_in_a_bias_comes_out(seed, k):
-    tensors, bias = inputs(k=k), torch.zeros(5, k)
+    tensors, bias = inputs(k=k, dv=11), torch.zeros(5, k)
     bias[2] = math.nan
     for engine in [*engines_for(*tensors, bias=bias), None]:
         context = at.attend(*tensors, bias=bias, engine=engine).context
@@ -44,7 +44,7 @@ def test_a_scale_that_is_no_finite_number_is_refused(as_installed, scale):
 @pytest.mark.parametrize("trained", ["score", "bias", "value"])
 def test_nan_in_a_masked_key_reaches_no_gradient_of_what_is_trained_beside_frozen_keys(seed, trained):
     query, key, value = inputs(d=4, dv=4)
-    key[0, :, -1] = value[0, :, -1] = math.nan
+    key[0, :, -1] = math.nan
     weight, bias = torch.randn(4, 4), torch.randn(5, 7)
     one = {"score": weight, "bias": bias, "value": value}[trained].requires_grad_()
     found = at.attend(
@@ -76,8 +76,8 @@ def test_products_too_large_for_float16_are_none_for_the_weights():
 
 
 def test_few_tanh_of_16_bits_are_summed_in_32(seed):
-    query, key, value = (t.bfloat16() for t in inputs(heads=None, d=67))
-    vector = torch.randn(67)
+    query, key, value = (t.bfloat16() for t in inputs(heads=None, k=5, d=131))
+    vector = torch.randn(131)
     by_hand, _ = attend_by_hand(
         query,
         key,
@@ -85,4 +85,4 @@ def test_few_tanh_of_16_bits_are_summed_in_32(seed):
         compare=lambda q, k, j: sum(w * math.tanh(a + b) for w, a, b in zip(vector.tolist(), q, k, strict=True)),
     )
     found = at.attend(query, key, value, score=at.Additive(vector)).context
-    torch.testing.assert_close(found.double(), by_hand, rtol=0, atol=0.03)
+    torch.testing.assert_close(found.double(), by_hand, rtol=0.01, atol=0.003)

@@ -21,7 +21,8 @@ from attentio.attention.shield import came_out_finite, guarded, known_finite
 SUMMARY = "torch's fused kernel for dot products"
 
 _FEW_KEYS = 16
-"""On a CPU, torch's kernel gives context 0 to a query whose scores are all NaN, if there are fewer keys than this."""
+"""On a CPU, without `attn_mask`, torch's kernel gives context 0 to a query whose scores are all NaN, if there are fewer
+keys than this."""
 
 
 def refuses(call: Call) -> str | None:
@@ -55,7 +56,7 @@ def run(call: Call) -> Attended:
 def _would_hide_nan(call: Call) -> bool:
     if torch.compiler.is_compiling() or call.query.device.type != "cpu" or call.key.shape[2] >= _FEW_KEYS:
         return False
-    return not known_finite(call.query, call.key) or (call.bias is not None and bool(call.bias.isnan().any()))
+    return call.bias is None and not known_finite(call.query, call.key)
 
 
 def _is_torch_causal(call: Call) -> bool:
