@@ -54,7 +54,7 @@ browser:
 
 test: lint browser
 	# The models are tiny: a second thread would only wait for the first, a second process does not.
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist worksteal $(TESTS)
 
 # What is trained in the tests, with fresh seeds instead of the pinned ones: a seed may miss its bound.
 test-seeds: $(VENV)/wheel $(VENV)/developing
@@ -99,7 +99,7 @@ build/%/tested:
 	build/$*/bin/pip install --quiet --constraint build/$*.txt torch hatchling
 	build/$*/bin/pip install --quiet --constraint build/$*.txt --no-build-isolation '.[dev]'
 	build/$*/bin/pip freeze --exclude attentio
-	OMP_NUM_THREADS=1 build/$*/bin/pytest --numprocesses 2 --dist worksteal $(TESTS) \
+	OMP_NUM_THREADS=1 build/$*/bin/pytest --numprocesses 3 --dist worksteal $(TESTS) \
 	    --deselect tests/system/test_package.py::test_every_requirement_of_the_lock_is_pinned_and_installed_as_pinned
 
 # docs/licences.md anew: what an installation with every extra brings, and under which licence.

@@ -20,6 +20,7 @@ TITLE = "a row's result does not depend on the other rows"
 NEEDS = ("rows",)
 EXPLAINS = (
     "future-leak",
+    "length-dependence",
     "teacher-forcing-leak",
     "padding-leak",
     "encoder-reads-padding",

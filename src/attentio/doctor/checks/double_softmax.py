@@ -19,7 +19,7 @@ from attentio.doctor.probes.loss import loss_of
 ID = "double-softmax"
 TITLE = "softmax is given scores, not probabilities"
 NEEDS = ()
-EXPLAINS = ("future-leak", "padding-leak", "encoder-reads-padding", "positions-ignore-padding")
+EXPLAINS = ("future-leak", "length-dependence", "padding-leak", "encoder-reads-padding", "positions-ignore-padding")
 
 
 def check(subject: Subject, facts: Facts) -> Iterator[Finding]:

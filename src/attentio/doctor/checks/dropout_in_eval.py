@@ -23,6 +23,7 @@ EXPLAINS = (
     "encoder-reads-padding",
     "train-eval-differ",
     "future-leak",
+    "length-dependence",
     "teacher-forcing-leak",
     "remembers-calls",
     "unused-inputs",

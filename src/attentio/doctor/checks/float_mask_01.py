@@ -13,7 +13,7 @@ from attentio.doctor.probes.attentions import Attention, attentions
 ID = "float-mask-01"
 TITLE = "no mask of 0 and 1 is added to the scores"
 NEEDS = ()
-EXPLAINS = ("padding-leak", "encoder-reads-padding", "future-leak", "positions-ignore-padding")
+EXPLAINS = ("padding-leak", "encoder-reads-padding", "future-leak", "length-dependence", "positions-ignore-padding")
 
 
 def check(subject: Subject, facts: Facts) -> Iterator[Finding]:

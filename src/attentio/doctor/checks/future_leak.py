@@ -22,7 +22,7 @@ from attentio.doctor.probes.loss import wanted_tokens
 ID = "future-leak"
 TITLE = "outputs of a causal model do not depend on later inputs"
 NEEDS = ("positions",)
-EXPLAINS = ("cached-differs", "window-off-by-one", "position-statistics", "batch-statistics")
+EXPLAINS = ("length-dependence", "cached-differs", "window-off-by-one", "position-statistics", "batch-statistics")
 ESTABLISHES = ("sees_future",)
 
 

@@ -25,7 +25,14 @@ from attentio.doctor.probes.trace import by_position
 ID = "heads-by-view"
 TITLE = "every head sees every position"
 NEEDS = ("positions",)
-EXPLAINS = ("future-leak", "teacher-forcing-leak", "padding-leak", "inverted-polarity", "order-blind")
+EXPLAINS = (
+    "future-leak",
+    "length-dependence",
+    "teacher-forcing-leak",
+    "padding-leak",
+    "inverted-polarity",
+    "order-blind",
+)
 
 Slots = set[tuple[int, int]]
 """Places (head, position) in an attention."""

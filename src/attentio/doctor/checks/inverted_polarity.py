@@ -19,7 +19,14 @@ from attentio.doctor.probes.comparison import compared
 ID = "inverted-polarity"
 TITLE = "masks are read the way they are meant"
 NEEDS = ("positions",)
-EXPLAINS = ("fully-masked-rows", "padding-leak", "encoder-reads-padding", "positions-ignore-padding", "future-leak")
+EXPLAINS = (
+    "fully-masked-rows",
+    "padding-leak",
+    "encoder-reads-padding",
+    "positions-ignore-padding",
+    "future-leak",
+    "length-dependence",
+)
 
 _CURE = (
     "F.scaled_dot_product_attention reads True = may attend; nn.MultiheadAttention and nn.Transformer read True = "

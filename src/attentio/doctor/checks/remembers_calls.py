@@ -27,6 +27,7 @@ EXPLAINS = (
     "inverted-polarity",
     "batch-dependence",
     "future-leak",
+    "length-dependence",
     "teacher-forcing-leak",
     "padding-leak",
     "encoder-reads-padding",

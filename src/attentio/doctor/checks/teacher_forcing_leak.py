@@ -22,7 +22,7 @@ from attentio.doctor.probes.loss import wanted_tokens
 ID = "teacher-forcing-leak"
 TITLE = "no prediction sees its own answer"
 NEEDS = ()
-EXPLAINS = ("cached-differs", "position-statistics", "batch-statistics")
+EXPLAINS = ("length-dependence", "cached-differs", "position-statistics", "batch-statistics")
 ESTABLISHES = ("sees_future",)
 
 _CONSEQUENCE = (

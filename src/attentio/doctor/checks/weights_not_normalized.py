@@ -16,7 +16,14 @@ from attentio.doctor.patient.subject import Subject
 ID = "weights-not-normalized"
 TITLE = "the weights of every query sum to 1 over the keys"
 NEEDS = ()
-EXPLAINS = ("future-leak", "padding-leak", "encoder-reads-padding", "positions-ignore-padding", "batch-dependence")
+EXPLAINS = (
+    "future-leak",
+    "length-dependence",
+    "padding-leak",
+    "encoder-reads-padding",
+    "positions-ignore-padding",
+    "batch-dependence",
+)
 
 
 def check(subject: Subject, facts: Facts) -> Iterator[Finding]:
