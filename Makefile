@@ -53,7 +53,8 @@ browser:
 	fi
 
 test: lint browser
-	# The models are tiny: a second thread would only wait for the first, a second process does not.
+	# The models are tiny: a second thread would only wait for the first, a second process does not. Some tests wait for
+	# browsers and other programs, and a third process works meanwhile.
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist worksteal $(TESTS)
 
 # What is trained in the tests, with fresh seeds instead of the pinned ones: a seed may miss its bound.
