@@ -208,3 +208,19 @@ def test_what_cannot_be_written_leaves_what_was_there_and_nothing_beside(tmp_pat
     assert done.stdout == "a.html\n", done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["a.html"]
     assert (tmp_path / "a.html").read_text() == "as it was"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes, and links only for some")
+def test_pipes_are_written_to_and_links_led_along_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", str(tmp_path / "pipe")], stdout=subprocess.PIPE) as reader:
+        system.replace_text(tmp_path / "pipe", "through")
+        assert reader.communicate()[0] == b"through"
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "file")
+    system.replace_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "there" / "file").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "link", "pipe", "there"]

@@ -128,17 +128,23 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def replace_bytes(path: Path, content: bytes) -> None:
-    """Write a file that at no moment is half written: beside, synced, renamed. OSError names `path`."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    """Write a file that at no moment is half written: beside, synced, renamed. OSError names `path`.
+
+    A pipe or a device, such as /dev/stdout, is written to and not replaced; of a link, what it leads to is.
+    """
     with naming(path):
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
+        place = path.resolve()
+        beside = place.with_name(f".{place.name}.{os.getpid()}.new")
         try:
             beside.write_bytes(content)
             sync(beside)
-            os.replace(beside, path)
-        except OSError:
+            os.replace(beside, place)
+        finally:
             beside.unlink(missing_ok=True)
-            raise
-        sync(path.parent)
+        sync(place.parent)
 
 
 @contextmanager

@@ -55,3 +55,14 @@ def test_lines_are_those_of_the_stream_whatever_pieces_come() -> None:
         assert arriving.readline(10) == b"x" * 10
         assert arriving.readline() == b"x" * 99_990 + b"\n"
         assert [arriving.readline(), arriving.readline(), arriving.readline()] == [b"\n", b"last", b""]
+
+
+def test_lines_that_came_together_are_answered_together() -> None:
+    code = "import sys; sys.stdout.write('a\\nb\\nc\\n'); sys.stdout.flush(); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        arriving = Arriving(process.stdout)
+        assert next(as_they_arrive(iter(arriving.readline, b""), arriving)) == [b"a\n", b"b\n", b"c\n"]
+        process.stdin.close()

@@ -65,7 +65,7 @@ def test_language_models_have_a_table_and_no_curve_by_source_length(tmp_path: Pa
     assert "| a_b | 3.25 | 5 | no | 1.0 | 3 | 7 |" in (tmp_path / "compare.md").read_text()
     header = "variant,seeds,perplexity,perplexity_deviation,p,waits_for_attention,"
     header += "target_tokens_per_second,seconds,peak_megabytes,parameters"
-    assert (tmp_path / "compare.csv").read_text().splitlines()[:2] == [header, "a_b,1,3.25,0.0,,no,5.0,60.0,3.0,7"]
+    assert (tmp_path / "compare.csv").read_text().splitlines()[:2] == [header, "a_b,1,3.25,,,no,5.0,60.0,3.0,7"]
     assert "a\\_b & 3.25 & 5 & no & 1.0 & 3 & 7 \\\\\n" in (tmp_path / "compare.tex").read_text()
 
 

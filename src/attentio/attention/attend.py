@@ -97,7 +97,7 @@ def attend(
     """
     call = checked_call(query, key, value, score, mask, bias, dropout, need_weights, normalize)
     widened = _widened(call)
-    with torch.autocast("cpu", enabled=False) if widened is not call else nullcontext():
+    with torch.autocast(query.device.type, enabled=False) if widened is not call else nullcontext():
         context, weights = _attend(widened, engine)
     attended = Attended(context.to(query.dtype), None if weights is None else weights.to(query.dtype))
     return attended if query.ndim == 4 else _without_heads(attended)

@@ -70,7 +70,7 @@ class ScaledDot:
                     "scale must be a number, or a tensor of one; "
                     f"got {list(self.scale.shape)}; multiply the query by them"
                 )
-        elif self.scale is not None and not (isinstance(self.scale, int | float) and math.isfinite(self.scale)):
+        elif isinstance(self.scale, str) or (isinstance(self.scale, float) and not math.isfinite(self.scale)):
             raise ValueError(f"scale must be a finite number, or a tensor of one; got {self.scale!r}")
 
     def __call__(

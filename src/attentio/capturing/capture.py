@@ -78,9 +78,9 @@ def capture(
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
+    if top_k is not None and (isinstance(top_k, float) or top_k < 1):
         raise ValueError(f"top_k must be a whole number of at least 1, got {top_k}")
-    if heads is not None and not isinstance(heads, Sequence):
+    if isinstance(heads, int):
         raise ValueError(f"heads must be numbers of heads, such as [0, 1], got {heads!r}")
     recorder = _Recorder(
         layer_filter(model, layers),

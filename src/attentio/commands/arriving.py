@@ -2,7 +2,6 @@
 that it has sent."""
 
 import io
-import os
 from collections.abc import Iterator
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -20,9 +19,8 @@ _Line = TypeVar("_Line")
 
 @runtime_checkable
 class Stream(Protocol):
-    """What of a binary stream is asked."""
+    """A binary stream; one of a file, pipe or terminal has `raw`, the stream under its buffer."""
 
-    def fileno(self) -> int: ...
     def readline(self, size: int = ..., /) -> bytes: ...
 
 
@@ -32,20 +30,17 @@ class Arriving(io.RawIOBase):
     def __init__(self, stream: Stream) -> None:
         super().__init__()
         self._stream, self._left = stream, bytearray()
-        try:
-            self._descriptor: int | None = stream.fileno()
-        except OSError:  # it is in memory
-            self._descriptor = None
+        self._raw: io.RawIOBase | None = getattr(stream, "raw", None)  # none of what is in memory
 
     def readline(self, size: int | None = -1) -> bytes:
         """As of any binary stream."""
-        if self._descriptor is None:
+        if self._raw is None:
             return self._stream.readline(-1 if size is None else size)
         most = size if size is not None and size >= 0 else float("inf")
         looked = 0
         while not (end := self._left.find(b"\n", looked) + 1) and len(self._left) < most:
             looked = len(self._left)
-            more = os.read(self._descriptor, _PIECE)
+            more = self._raw.read(_PIECE)
             if not more:
                 break
             self._left += more
@@ -56,9 +51,9 @@ class Arriving(io.RawIOBase):
 
     def pauses(self) -> bool:
         """Whether there is neither a line nor the end, and none comes for a moment."""
-        if self._descriptor is None or b"\n" in self._left:
+        if self._raw is None or b"\n" in self._left:
             return False
-        return not system.comes_within(_PAUSE, self._descriptor)
+        return not system.comes_within(_PAUSE, self._raw.fileno())
 
 
 def as_they_arrive(lines: Iterator[_Line], stream: Arriving) -> Iterator[list[_Line]]:

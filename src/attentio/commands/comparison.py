@@ -133,7 +133,8 @@ def _csv(outcomes: Sequence[Outcome]) -> str:
     for one in outcomes:
         row: dict[str, Any] = {"variant": one.variant, "seeds": len(one.runs)}
         for metric in outcomes[0].runs[0].scores:
-            row |= {metric: one.mean(metric), f"{metric}_deviation": one.deviation(metric)}
+            row |= {metric: one.mean(metric)}
+            row |= {f"{metric}_deviation": one.deviation(metric) if len(one.runs) > 1 else None}
         numbers = {name: _mean(one, name) for name in ("target_tokens_per_second", "seconds", "peak_megabytes")}
         waits = "yes" if one.waits else "no"
         rows.append(

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from attentio.capturing.record import SeenAttention
@@ -90,7 +90,7 @@ def _batch(lists: TokenLists) -> list[list[str | None]]:
         raise ValueError(f"tokens must be a list of tokens, got one text: {lists[:40]!r}")
     one = not lists or isinstance(lists[0], str)
     given: Any = [lists] if one else lists
-    if not all(isinstance(each, Sequence) and all(isinstance(token, str) for token in each) for each in given):
+    if not all(isinstance(each, Iterable) and all(isinstance(token, str) for token in each) for each in given):
         raise ValueError(f"tokens must be strings, or a list of strings for each sequence, got {given!r}"[:200])
     of_each: list[list[str | None]] = [list(each) for each in given]
     longest = max(map(len, of_each))
