@@ -224,3 +224,15 @@ def test_pipes_are_written_to_and_links_led_along_not_replaced(tmp_path: Path) -
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "there" / "file").read_text() == "new"
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "link", "pipe", "there"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has links only for some")
+def test_a_link_to_a_directory_is_replaced_itself_and_a_directory_never(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    system.replace_text(tmp_path / "link", "new")
+    assert not (tmp_path / "link").is_symlink()
+    assert (tmp_path / "link").read_text() == "new"
+    with pytest.raises(OSError, match="there"):
+        system.replace_text(tmp_path / "there", "new")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["link", "there"]

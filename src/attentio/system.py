@@ -130,13 +130,14 @@ def replace_text(path: Path, text: str) -> None:
 def replace_bytes(path: Path, content: bytes) -> None:
     """Write a file that at no moment is half written: beside, synced, renamed. OSError names `path`.
 
-    A pipe or a device, such as /dev/stdout, is written to and not replaced; of a link, what it leads to is.
+    A pipe or a device, such as /dev/stdout, is written to and not replaced. Of a link to a file, the file is replaced;
+    a link to a directory is replaced itself.
     """
     with naming(path):
-        if path.exists() and not path.is_file():
+        if path.exists() and not path.is_file() and not path.is_dir():
             path.write_bytes(content)
             return
-        place = path.resolve()
+        place = path if path.is_dir() else path.resolve()
         beside = place.with_name(f".{place.name}.{os.getpid()}.new")
         try:
             beside.write_bytes(content)
