@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +27,11 @@ MOST = 12_000_000
 def test_they_are_few_megabytes_and_the_promised_ones_are_there() -> None:
     assert {"cmudict", "dates-bahdanau", "dates-luong"} <= set(NAMES)
     assert sum(path.stat().st_size for path in along().values()) <= MOST
+
+
+def test_they_open_without_torchs_compiler_which_takes_seconds_to_import() -> None:
+    code = f"import attentio as at, sys; [at.load(name) for name in {NAMES}]; assert 'torch._dynamo' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -127,7 +127,7 @@ class Blueprint(NamedTuple):
         Raises AttentioError for sizes that do not go together, or that the memory does not hold.
         """
         try:
-            if not fits(FLOAT * _more_than(config, tokenizers)):
+            if not fits(FLOAT * more_than(config, tokenizers)):
                 with torch.device("meta"):  # sizes without memory; torch loads for a second before it can
                     numbers = parameters_of(self.build(config, tokenizers, own))
                 remedy = "give smaller sizes or fewer layers in model"
@@ -140,7 +140,7 @@ class Blueprint(NamedTuple):
             raise AttentioError(f"{failed} cannot be made: {told(failed.__cause__ or failed)}") from None
 
 
-def _more_than(config: ModelConfig, tokenizers: Tokenizers) -> int:
+def more_than(config: ModelConfig, tokenizers: Tokenizers) -> int:
     """More parameters than any model of these sizes has: 32 squares a layer are never used up."""
     transformer = config.transformer
     size = max(

@@ -15,7 +15,7 @@ from attentio.errors import AttentioError
 from attentio.huggingface import is_directory
 from attentio.runs import bundle
 from attentio.runs.archive import WEIGHTS
-from attentio.runs.build import Blueprint, Tokenizers
+from attentio.runs.build import Blueprint, Tokenizers, more_than
 from attentio.runs.own_code import Files, own_code, tell_changes
 from attentio.runs.places import resolve
 from attentio.runs.sums import check_sums
@@ -24,6 +24,10 @@ from attentio.training.checkpoint import POINTERS, Checkpoint, Checkpoints
 
 if TYPE_CHECKING:
     from attentio.huggingface.directory import Settings
+
+_ORDINARY = 2**27
+"""Numbers, half a gigabyte: a model in a bundle that may have more is first built without memory, which takes torch two
+seconds more."""
 
 
 class Contents(NamedTuple):
@@ -114,14 +118,17 @@ def _bundled(path: Path, called: Path, taken: Mapping[str, Blueprint], allow_cod
     blueprint, own = taken[config.model.type], own_code(config.model, allow_code, str(called))
     tokenizers = blueprint.tokenizers_in(found.entries, config, path)
     with torch.random.fork_rng(devices=[]):
-        with torch.device("meta"):  # sizes without memory: what a stranger's file asks for may be huge
-            try:
-                fits = bundle.fits(found.tensors, blueprint.build(config.model, tokenizers, own))
-            except ValueError:  # sizes that do not go together
-                fits = False
+        try:
+            large = more_than(config.model, tokenizers) > _ORDINARY  # a stranger's file may ask for anything
+            with torch.device("meta" if large else "cpu"):
+                model = blueprint.build(config.model, tokenizers, own)
+            fits = bundle.fits(found.tensors, model)
+        except ValueError:  # sizes that do not go together
+            fits = False
         if not fits:
             raise AttentioError(f"{path}: the weights do not fit its config.yaml; copy the bundle again")
-        model = blueprint.build_model(config.model, tokenizers, seed=0, own=own)
+        if large:
+            model = blueprint.build_model(config.model, tokenizers, seed=0, own=own)
     _copy(found.tensors, model)
     check_finite(model, str(path))
     return Contents(path, config, tokenizers, model)
