@@ -192,6 +192,18 @@ def test_a_closed_stream_is_told_to_those_who_need_it(body: str, streams: str, c
     assert done.stderr.count("\n") <= 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs users as Unix has them")
+@pytest.mark.parametrize(("given", "remedy"), [("", "; --out says where else to write"), (", '--out', 'page.html'", "")])
+def test_whose_run_may_only_be_read_is_told_of_out(tmp_path: Path, given: str, remedy: str) -> None:
+    (tmp_path / "run").mkdir(mode=0o555)
+    page = str(tmp_path / "run" / "page.html")
+    as_another = "import os; os.geteuid() or os.seteuid(65534); sys.argv[1:] = ['look', 'run', 'text'" + given + "]; "
+    program = f"{SHOUT}{as_another}look.run = lambda *_: open({page!r}, 'w'); sys.exit(main.main())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"attentio: {page}: Permission denied; nothing more was written{remedy}\n"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a Unix shell")
 @pytest.mark.parametrize("write", ["print", "__import__('rich.console').console.Console().print"])
 def test_who_has_read_enough_ends_the_command_without_a_word(write: str) -> None:

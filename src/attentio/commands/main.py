@@ -47,6 +47,9 @@ VERBS = {
 _TOO_LITTLE_MEMORY = ("not enough memory", "t allocate memory", "out of memory")
 """Of torch's messages, which come as RuntimeError from a CPU."""
 
+WRITE_INTO_A_RUN = ("evaluate", "export", "look")
+"""Verbs that write into the run, unless --out says where."""
+
 USE_A_RUN = ("translate", "score", "fill", "generate", "label", "evaluate", "look", "align", "serve")
 
 _DEVICES = "cpu, cuda, cuda:1, mps, ..; auto (default): a CUDA device where there is one, else the CPU"
@@ -79,8 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _output_unwanted()
     except OSError as error:  # a full disk, a folder without permission
         told = f"{error.filename or 'writing'}: {error.strerror}; nothing more was written"
-        remedy = "; make room, and give the same command again" if error.errno == errno.ENOSPC else ""
-        return _tell(told + remedy, 2)
+        return _tell(told + _remedy(error, argv), 2)
     except SystemExit as left:
         if isinstance(left.__context__, BrokenPipeError):  # rich's console leaves so
             return _output_unwanted()
@@ -98,6 +100,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if place:
             return _tell(f"{place}: {_in_one_line(error)}; --traceback shows all of it", 2)
         return _tell(f"{_place(error)}: {_in_one_line(error)}; --traceback shows all of it", 1)
+
+
+def _remedy(error: OSError, argv: Sequence[str]) -> str:
+    if error.errno == errno.ENOSPC:
+        return "; make room, and give the same command again"
+    if error.errno in (errno.EACCES, errno.EROFS) and "--out" not in argv and set(WRITE_INTO_A_RUN) & set(argv):
+        return "; --out says where else to write"
+    return ""
 
 
 def _tell(error: str, code: int) -> int:
