@@ -193,7 +193,9 @@ def test_a_closed_stream_is_told_to_those_who_need_it(body: str, streams: str, c
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs users as Unix has them")
-@pytest.mark.parametrize(("given", "remedy"), [("", "; --out says where else to write"), (", '--out', 'page.html'", "")])
+@pytest.mark.parametrize(
+    ("given", "remedy"), [("", "; --out says where else to write"), (", '--out', 'page.html'", "")]
+)
 def test_whose_run_may_only_be_read_is_told_of_out(tmp_path: Path, given: str, remedy: str) -> None:
     (tmp_path / "run").mkdir(mode=0o555)
     page = str(tmp_path / "run" / "page.html")

@@ -140,6 +140,26 @@ class SameProjection(Encoder):
             block.value = block.key
 
 
+class SameQueryProjection(Encoder):
+    """The keys' layer makes the queries too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for block in self.blocks:
+            block.query = block.key
+
+
+class RotatedKeysAsQueries(Rotary):
+    """The fused projection is cut wrongly: what looks are the keys."""
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        hidden = self.tokens(input_ids)
+        _, key, value = self.fused(self.norm(hidden)).chunk(3, dim=2)
+        key, value = (each.unflatten(2, (HEADS, -1)).transpose(1, 2) for each in (key, value))
+        context = F.scaled_dot_product_attention(*self.placed(key, key), value, is_causal=True)
+        return self.read_out(hidden + self.output(context.transpose(1, 2).flatten(2)))
+
+
 class RotatedKeysAsValues(Rotary):
     """The fused projection is cut wrongly: what is brought are the keys, before they are turned."""
 
@@ -167,6 +187,10 @@ RELATIVE_POSITIONS = {
     "other-pairs": lambda: Case(OtherPairs(), rows(11, 11)[0]),
 }
 ORDER_BLIND = {"not-added": lambda: Case(BagOfTokens(), _encoded())}
+QUERIES_ARE_KEYS = {
+    "same-projection": lambda: Case(SameQueryProjection(), _encoded()),
+    "cut-wrongly": lambda: Case(RotatedKeysAsQueries(), rows(11, 11)[0]),
+}
 VALUES_ARE_KEYS = {
     "same-projection": lambda: Case(SameProjection(), _encoded()),
     "before-they-are-turned": lambda: Case(RotatedKeysAsValues(), rows(11, 11)[0]),

@@ -1,0 +1,55 @@
+"""The queries of an attention are its keys: the same projection twice, where two were meant.
+
+Then the scores are symmetric, every token looks most at itself and at what is like it, and of two tokens each looks at
+the other alike. Seen by comparing both in every attention of a sequence to itself that has several heads, and of one
+head where a layer projected them. Both turned alike for positions are the same still.
+"""
+
+from collections.abc import Iterator
+
+from attentio.doctor.diagnosis import Finding, Skip
+from attentio.doctor.patient.facts import Facts
+from attentio.doctor.patient.subject import Subject
+from attentio.doctor.probes.attentions import Attention, attentions
+from attentio.doctor.probes.projections import are_one, is_projected
+
+ID = "queries-are-keys"
+TITLE = "queries and keys are projected apart"
+NEEDS = ()
+
+
+def check(subject: Subject, facts: Facts) -> Iterator[Finding]:
+    """Every attention in which both are seen."""
+    looked: list[str] = []
+    same: dict[str, Attention] = {}
+
+    def visit(attention: Attention) -> None:
+        if attention.query is None or attention.key is None:
+            return
+        looked.append(attention.name)
+        if are_one(attention.key, attention.query) and (
+            attention.scores.shape[1] > 1 or is_projected(subject, attention.key)
+        ):
+            same.setdefault(attention.name, attention)
+
+    attentions(subject, facts, visit)
+    if not looked:
+        raise Skip("no attention whose queries and keys are tensors was seen")
+    for name, attention in same.items():
+        yield Finding(
+            ID,
+            "warning",
+            f"{attention.title}: the queries are the keys",
+            "In every head the vectors that look are the vectors that are looked at (up to a factor). So the scores "
+            "are symmetric: a token looks most at itself and at what is like it, and never at another that does not "
+            "look back. The model has a projection less than it seems: mostly one layer is called twice, or a fused "
+            "projection is cut at the wrong places. A few models mean it, as Reformer does.",
+            {
+                "heads": attention.scores.shape[1],
+                "positions": attention.scores.shape[3],
+                "largest difference (relative)": 0.0,
+            },
+            "`query, key = self.query(x), self.key(x)`; of a fused projection `query, key, value = "
+            "self.qkv(x).chunk(3, dim=-1)`.",
+            name,
+        )
