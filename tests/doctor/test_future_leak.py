@@ -93,3 +93,27 @@ def test_one_layer_without_the_mask_of_the_others_is_found(seed: int) -> None:
     diagnosis = at.diagnose(OneUnmasked(), rows(9, 9)[0])
     assert errors(diagnosis) == ["future-leak"], str(diagnosis)
     assert "other layers beside blocks.1 have a causal mask" in diagnosis.concluded["causal"]
+
+
+class HeadsDiffer(Decoder):
+    """Each head of the first layer has a mask of its own."""
+
+    def __init__(self, *heads: str) -> None:
+        super().__init__(layers=1)
+        self.heads = heads
+
+    def mask(self, length: int) -> torch.Tensor:
+        both = torch.ones(length, length, dtype=torch.bool)
+        return torch.stack([{"earlier": both.tril(), "later": both.triu(), "both": both}[head] for head in self.heads])
+
+
+def test_one_head_without_the_mask_of_the_others_is_found(seed: int) -> None:
+    diagnosis = at.diagnose(HeadsDiffer("earlier", "both", "earlier"), rows(9, 9)[0])
+    assert errors(diagnosis) == ["future-leak"], str(diagnosis)
+    assert "2 of 3 heads of blocks.0 have a causal mask" in diagnosis.concluded["causal"]
+
+
+@pytest.mark.parametrize("heads", [("earlier", "later", "later"), ("earlier", "later", "both"), ("earlier", "both", "both")])
+def test_heads_that_look_either_way_on_purpose_are_no_leak(heads: tuple[str, ...], seed: int) -> None:
+    diagnosis = at.diagnose(HeadsDiffer(*heads), rows(9, 9)[0])
+    assert not errors(diagnosis), str(diagnosis)

@@ -1,6 +1,7 @@
-"""Which attentions of a sequence to itself let a query see what is up to it, and nothing later."""
+"""Which attentions of a sequence to itself, and which of their heads, let a query see nothing later than itself."""
 
 import re
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,15 +12,18 @@ from attentio.doctor.patient.inputs import SequenceInput
 from attentio.doctor.patient.subject import Subject, measured_once
 from attentio.doctor.probes.attentions import Attention, attentions
 
+Seen = Literal["earlier", "later", "both"]
+"""What queries see beside their own position; "later" where they see nothing beside it."""
+
 
 @measured_once
-def causal_attentions(subject: Subject, facts: Facts, sequence: SequenceInput) -> dict[str, bool]:
-    """By module: whether its attention is causal; those that are as long as the sequence on both sides."""
-    found: dict[str, bool] = {}
+def seen_by_heads(subject: Subject, facts: Facts, sequence: SequenceInput) -> dict[str, list[Seen]]:
+    """By module: what its heads see; of attentions that are as long as the sequence on both sides."""
+    found: dict[str, list[Seen]] = {}
 
     def visit(attention: Attention) -> None:
         if attention.scores.shape[2:] == (sequence.length, sequence.length):
-            found[attention.name] = found.get(attention.name, True) and _is_causal(attention.allowed)
+            found.setdefault(attention.name, []).extend(map(_seen, attention.allowed.unbind(1)))
 
     try:
         attentions(subject, facts, visit)
@@ -31,9 +35,11 @@ def causal_attentions(subject: Subject, facts: Facts, sequence: SequenceInput) -
 def works_causally(subject: Subject, facts: Facts, sequence: SequenceInput) -> str:
     """Why outputs must not see later positions, as far as masks say it; "" if they say nothing.
 
-    All attentions are causal; or one is not, while others of the same stack (the same name but for numbers) are.
+    All attentions are causal; or one is not, while others of the same stack (the same name but for numbers) are; or
+    some heads of one see both ways, while at least as many are causal.
     """
-    causal = causal_attentions(subject, facts, sequence)
+    heads = seen_by_heads(subject, facts, sequence)
+    causal = {name: set(seen) == {"earlier"} for name, seen in heads.items()}
     if causal and all(causal.values()):
         return "its attention has a causal mask"
     stacks: dict[str, set[bool]] = {}
@@ -42,12 +48,16 @@ def works_causally(subject: Subject, facts: Facts, sequence: SequenceInput) -> s
     if any(len(kinds) == 2 for kinds in stacks.values()):
         layer = next(name for name, one in causal.items() if not one and len(stacks[re.sub(r"\d+", "#", name)]) == 2)
         return f"other layers beside {layer} have a causal mask"
+    for name, seen in heads.items():
+        if set(seen) == {"earlier", "both"} and seen.count("earlier") >= seen.count("both"):
+            return f"{seen.count('earlier')} of {len(seen)} heads of {name or 'the model'} have a causal mask"
     return ""
 
 
-def _is_causal(allowed: Tensor) -> bool:
-    """Nothing above the diagonal, and most of what is below it in some row (a window may cut the rest)."""
+def _seen(allowed: Tensor) -> Seen:
+    """Of a head [batch, q, k]: nothing above the diagonal, and something below it in some row (a window may cut the
+    rest); or the other way round."""
     length = allowed.shape[-1]
-    later = torch.ones(length, length, dtype=torch.bool, device=allowed.device).triu(1)
-    below = allowed & later.mT
-    return not bool((allowed & later).any()) and bool(below.any())
+    above = torch.ones(length, length, dtype=torch.bool, device=allowed.device).triu(1)
+    later, earlier = bool((allowed & above).any()), bool((allowed & above.mT).any())
+    return "both" if later and earlier else "earlier" if earlier else "later"
