@@ -156,7 +156,11 @@ def test_a_mask_of_zero_and_one_is_one_of_both(seed: int) -> None:
     query, key, value = heads()
     mask = (torch.arange(K) < 4).double().expand(Q, K)
     (seen,) = traced(lambda: (query @ key.mT + torch.randn(Q, K) + mask).softmax(-1) @ value)
-    assert zero_one_of(seen.softmax) is mask
+    assert zero_one_of(seen.softmax) == (mask, "added")
+    (seen,) = traced(lambda: (query @ key.mT * mask + torch.randn(Q, K)).softmax(-1) @ value)
+    assert zero_one_of(seen.softmax) == (mask, "multiplied")
+    (seen,) = traced(lambda: (query @ key.mT * mask).masked_fill(mask == 0, -math.inf).softmax(-1) @ value)
+    assert zero_one_of(seen.softmax) is None
 
 
 class Masked(nn.Module):

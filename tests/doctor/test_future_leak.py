@@ -113,7 +113,9 @@ def test_one_head_without_the_mask_of_the_others_is_found(seed: int) -> None:
     assert "2 of 3 heads of blocks.0 have a causal mask" in diagnosis.concluded["causal"]
 
 
-@pytest.mark.parametrize("heads", [("earlier", "later", "later"), ("earlier", "later", "both"), ("earlier", "both", "both")])
+@pytest.mark.parametrize(
+    "heads", [("earlier", "later", "later"), ("earlier", "later", "both"), ("earlier", "both", "both")]
+)
 def test_heads_that_look_either_way_on_purpose_are_no_leak(heads: tuple[str, ...], seed: int) -> None:
     diagnosis = at.diagnose(HeadsDiffer(*heads), rows(9, 9)[0])
     assert not errors(diagnosis), str(diagnosis)

@@ -1,5 +1,7 @@
 """Scores as a model's own code made them: which keys are masked, what they were scaled by, what was added to them."""
 
+from typing import Literal, NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,13 @@ MASKED = -5e3
 Masks add -inf, the least number of a dtype, -1e9, or -1e4 as BERT's first code did. Half of -1e4 leaves room for
 rounding (-1e4 is -9984 in bfloat16) and for the score that the number was added to.
 """
+
+
+class ZeroOne(NamedTuple):
+    """A mask of the numbers 0 and 1, and what was done with it to scores: neither forbids anything."""
+
+    mask: Tensor
+    how: Literal["added", "multiplied"]
 
 
 def is_masked(scores: Tensor) -> Tensor:
@@ -27,10 +36,27 @@ def is_zero_one(tensor: Tensor) -> bool:
     return bool(ones.any() and zeros.any() and (ones | zeros | is_masked(tensor)).all())
 
 
-def zero_one_of(softmax: Softmax) -> Tensor | None:
-    """What was added to the scores, if it holds only 0 and 1; None if there is no such tensor."""
-    added = softmax.product.added if softmax.product is not None else ()
-    return next((tensor for tensor in added if is_zero_one(tensor)), None)
+def zero_one_of(softmax: Softmax) -> ZeroOne | None:
+    """The mask of 0 and 1 that was added to the scores, or that they were multiplied by and that was not masked by
+    other means besides, as in GPT's first code; None if there is no such tensor."""
+    if softmax.product is None or softmax.scores is None:
+        return None
+    for tensor in softmax.product.added:
+        if is_zero_one(tensor):
+            return ZeroOne(tensor, "added")
+    for tensor in softmax.product.multiplied:
+        if is_zero_one(tensor.double()) and _open(softmax.scores, tensor == 0):
+            return ZeroOne(tensor, "multiplied")
+    return None
+
+
+def _open(scores: Tensor, places: Tensor) -> bool:
+    """Whether some scores at these places mask nothing; False where the shapes do not fit any more."""
+    try:
+        places = places.expand_as(scores)
+    except RuntimeError:
+        return False
+    return bool((places & ~is_masked(scores)).any())
 
 
 def scale_of(softmax: Softmax) -> float | None:

@@ -33,8 +33,8 @@ class QueryKeyProduct(NamedTuple):
     """Where scores come from.
 
     operands: queries and keys, in the order in which they were given. again: makes the product once more. features:
-    how many were summed. factor: the numbers that queries and keys were multiplied by before. added: tensors that were
-    added to it since.
+    how many were summed. factor: the numbers that queries and keys were multiplied by before. added, multiplied:
+    tensors that were added to it since, and that it was multiplied by.
     """
 
     operands: tuple[Tensor, Tensor]
@@ -42,6 +42,7 @@ class QueryKeyProduct(NamedTuple):
     features: int
     factor: float
     added: tuple[Tensor, ...] = ()
+    multiplied: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,8 +221,11 @@ class Tracer:
         if source is not None and _axis_after(name, source, result, -1) == -1:
             known = self._products[source]
             others = tuple(each for each in tensors if each is not source and each is not result)
-            added = others if name in ("add", "add_") else ()
-            self._products[result] = known._replace(added=known.added + added)
+            if name in ("add", "add_"):
+                known = known._replace(added=known.added + others)
+            elif name in ("mul", "mul_"):
+                known = known._replace(multiplied=known.multiplied + others)
+            self._products[result] = known
 
     def _multiply(self, name: str, args: Any, given: Tensor, result: Any) -> None:
         """A tensor's factor: what it had, times a plain number that it is multiplied or divided by."""

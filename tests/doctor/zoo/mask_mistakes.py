@@ -105,6 +105,15 @@ class ZeroOneByHand(Projected):
         return self.join(scores.softmax(-1) @ value)
 
 
+class ZeroOneTimes(Projected):
+    """Scores times the mask: a score of 0 is one like another."""
+
+    def forward(self, hidden: Tensor, real: Tensor) -> Tensor:
+        query, key, value = self.heads(hidden)
+        scores = query @ key.transpose(-1, -2) / math.sqrt(HEAD_FEATURES) * real[:, None, None, :]
+        return self.join(scores.softmax(-1) @ value)
+
+
 class NaNBehindTheMask(nn.Module):
     """Features of frames; those that are padding were never written. Their weight is 0, and 0 * NaN is NaN."""
 
@@ -169,6 +178,10 @@ def zero_and_one_by_hand() -> Example:
     return example(ZeroOneByHand())
 
 
+def zero_and_one_times_scores() -> Example:
+    return example(ZeroOneTimes())
+
+
 def nan_behind_the_mask() -> Example:
     mask = sentences()["attention_mask"]
     frames = torch.randn(*mask.shape, WIDTH).masked_fill(mask[:, :, None] == 0, math.nan)
@@ -190,5 +203,6 @@ FLOAT_MASK_01 = {
     "zero-and-one-for-sdpa": zero_and_one_for_sdpa,
     "zero-and-one-for-multihead": zero_and_one_for_multihead,
     "zero-and-one-by-hand": zero_and_one_by_hand,
+    "zero-and-one-times-scores": zero_and_one_times_scores,
 }
 NAN_FROM_MASKED_KEYS = {"nan-behind-the-mask": nan_behind_the_mask}

@@ -15,7 +15,7 @@ from attentio.attention.entmax import NormalizeFunction
 from attentio.attention.mask import Mask
 from attentio.attention.normalize import normalize
 from attentio.capturing.observe import Observed, observing
-from attentio.capturing.scores import is_masked, is_zero_one, scale_of, zero_one_of
+from attentio.capturing.scores import ZeroOne, is_masked, is_zero_one, scale_of, zero_one_of
 from attentio.capturing.tracer import WrittenOut
 from attentio.doctor.patient.facts import Facts
 from attentio.doctor.patient.subject import Subject
@@ -27,7 +27,7 @@ class Attention:
 
     name: path of its module. api: as in `Observed`.
     scores: [batch, heads, q, k], everything added, the mask too. allowed: bool, the same shape.
-    zero_one: a tensor of only 0 and 1 that was added to the scores, if there is one.
+    zero_one: a tensor of only 0 and 1 that was added to the scores or multiplied with them, if there is one.
     scale: what dot products of `features` numbers were multiplied by; None where that is no one number, or where no
         scale is the definition (attentio's `Dot`).
     query, key, value, context, normalize, dropout: as in `Observed`. Written by hand, the first three are as they stand
@@ -43,7 +43,7 @@ class Attention:
     query: Tensor | None = None
     key: Tensor | None = None
     value: Tensor | None = None
-    zero_one: Tensor | None = None
+    zero_one: ZeroOne | None = None
     scale: float | None = None
     features: int = 0
     normalize: NormalizeFunction | None = None
@@ -126,7 +126,7 @@ def _observed(one: Observed) -> Attention:
         query=one.query,
         key=one.key,
         value=one.value,
-        zero_one=added if added is not None and is_zero_one(added) else None,
+        zero_one=ZeroOne(added, "added") if added is not None and is_zero_one(added) else None,
         scale=None if isinstance(one.score, Dot) else one.scale,
         features=query.shape[-1],
         normalize=one.normalize,
