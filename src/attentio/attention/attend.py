@@ -24,7 +24,7 @@ from attentio.attention.engines import additive, blocks, flex, reference, sdpa, 
 from attentio.attention.engines.engine import Engine
 from attentio.attention.entmax import NormalizeFunction, alpha_of
 from attentio.attention.mask_base import Mask
-from attentio.attention.transforms import transforming, writing_onnx
+from attentio.attention.transforms import dispatching, transforming, writing_onnx
 from attentio.notebook import frame, line
 
 ENGINES: dict[str, Engine] = {
@@ -152,7 +152,10 @@ def explain(
     """
     call = checked_call(query, key, value, score, mask, bias, dropout, need_weights, normalize)
     call = _widened(call)
-    objections = {name: _refusal(call, name) or module.plan(call).slower_because for name, module in ENGINES.items()}
+    objections = {
+        name: _refusal(call, name) or _uncounted(call, name) or module.plan(call).slower_because
+        for name, module in ENGINES.items()
+    }
     if engine is not None:
         _require_able(call, engine)
     chosen = engine or next(name for name, objection in objections.items() if objection is None)
@@ -203,6 +206,8 @@ def _choose(call: Call, engine: str | None) -> Compute:
         return ENGINES[engine].run
     if call.normalize is not None or transforming() or writing_onnx():
         return ENGINES["reference"].run
+    if dispatching():
+        return ENGINES["reference" if _refusal(call, "sdpa") or _uncounted(call, "sdpa") else "sdpa"].run
     plans = (module.plan(call) for module in ENGINES.values() if module.refuses(call) is None)
     return next(plan.run for plan in plans if plan.slower_because is None)
 
@@ -213,7 +218,16 @@ def _refusal(call: Call, engine: str) -> str | None:
         return f"it normalizes by softmax only, and normalize is {_named(call.normalize)}"
     if engine != "reference" and transforming():
         return "torch.func and forward-mode differentiation transform plain torch operations only"
+    if engine not in ("reference", "sdpa") and dispatching():
+        return "a dispatch mode is told of torch's own operations only"
     return ENGINES[engine].refuses(call)
+
+
+def _uncounted(call: Call, engine: str) -> str | None:
+    """Why an engine is not chosen under a dispatch mode; asked for by name it runs."""
+    if engine == "sdpa" and call.key.device.type == "cpu" and dispatching():
+        return "torch's FlopCounterMode does not count the CPU's fused kernel"
+    return None
 
 
 def _named(function: NormalizeFunction) -> str:

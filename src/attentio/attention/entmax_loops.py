@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attentio.attention.transforms import recording, transforming
+from attentio.attention.transforms import plain_only, recording
 
 _SMALL = 1 << 15
 """Scores up to which one thread is faster than several."""
@@ -27,7 +27,7 @@ def in_loops(scores: Tensor) -> bool:
         scores.device.type == "cpu"
         and scores.dtype == torch.float32
         and scores.numel() > 0
-        and not (torch.compiler.is_compiling() or transforming())
+        and not plain_only()
         and _kernels() is not None
     )
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from attentio.attention.mask_base import Mask
 from attentio.attention.mask_kinds import Causal, Keep, Padding, Segments, Window
 from attentio.attention.subclasses import require_plain
-from attentio.attention.transforms import transforming
+from attentio.attention.transforms import plain_only
 
 __all__ = ["Mask", "causal", "keep", "padding", "segments", "window"]
 
@@ -68,7 +68,7 @@ def padding(lengths: Int[Tensor, "batch"] | Sequence[Any]) -> Mask:
             "a tensor that already marks each key goes through keep(tensor[:, None, :])"
         )
     # Other devices would have to be waited for, and what is compiled or transformed has no numbers yet.
-    if lengths.device.type == "cpu" and not (torch.compiler.is_compiling() or transforming()) and (lengths < 0).any():
+    if lengths.device.type == "cpu" and not plain_only() and (lengths < 0).any():
         raise ValueError(f"lengths must be at least 0, got {int(lengths.min())}")
     return Padding(lengths)
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 
 def require_plain(name: str, tensor: Tensor) -> None:
@@ -31,7 +32,9 @@ def require_plain(name: str, tensor: Tensor) -> None:
 
 
 def is_plain(tensor: Tensor) -> bool:
-    """Whether a tensor means its numbers: no class of its own tells torch's functions otherwise."""
+    """Whether a tensor means its numbers, or will, as a FakeTensor: no class of its own tells torch otherwise."""
+    if isinstance(tensor, FakeTensor):
+        return True
     own = [base for base in type(tensor).__mro__ if issubclass(base, Tensor) and base not in (Tensor, nn.Parameter)]
     return not any(hook in vars(base) for base in own for hook in ("__torch_function__", "__torch_dispatch__"))
 

@@ -1,4 +1,4 @@
-"""torch.func, forward-mode differentiation, tracing: what runs inside of them must be plain torch operations."""
+"""torch.func, forward-mode differentiation, tracing, dispatch modes: what runs inside must be plain operations."""
 
 import torch
 from torch import Tensor
@@ -19,6 +19,19 @@ def transforming() -> bool:
     if torch.compiler.is_compiling():  # which traces transforms in its own way, and no private question
         return False
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0 or torch._C._is_tracing()
+
+
+def dispatching() -> bool:
+    """Whether a dispatch mode is told of every operation: FakeTensorMode, make_fx, FlopCounterMode, ..
+
+    Tensors may have no numbers then, and operations that torch does not know would go unseen.
+    """
+    return not torch.compiler.is_compiling() and torch._C._len_torch_dispatch_stack() > 0
+
+
+def plain_only() -> bool:
+    """Whether only torch's own operations may be used, and no number may be looked at."""
+    return torch.compiler.is_compiling() or transforming() or dispatching()
 
 
 def recording(*upstream: Tensor | None) -> bool:

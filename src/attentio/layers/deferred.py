@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from attentio.attention.transforms import transforming
+from attentio.attention.transforms import dispatching, transforming
 from attentio.layers.product import product
 
 
@@ -44,7 +44,7 @@ class DeferredWeight:
 
 
 def _deferring() -> bool:
-    return torch.is_grad_enabled() and not transforming()
+    return torch.is_grad_enabled() and not (transforming() or dispatching())
 
 
 class _CollectGradient(torch.autograd.Function):

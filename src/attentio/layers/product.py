@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attentio.attention.transforms import transforming
+from attentio.attention.transforms import plain_only
 
 _ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 
@@ -18,8 +18,7 @@ def suits_onednn(inputs: Tensor, weight: Tensor) -> bool:
         and inputs.device.type == "cpu"
         and inputs.numel() > 0
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-        and not transforming()
+        and not plain_only()
     )
 
 

@@ -16,7 +16,7 @@ from attentio.attention.engines.differentiable import give_second_derivative
 from attentio.attention.engines.engine import Plan
 from attentio.attention.mask_kinds import Causal
 from attentio.attention.normalize import empty_rows
-from attentio.attention.shield import came_out_finite, guarded, known_finite
+from attentio.attention.shield import guarded, known_finite
 
 SUMMARY = "torch's fused kernel for dot products"
 
@@ -45,9 +45,7 @@ def run(call: Call) -> Attended:
     if call.mask is None:
         return _compute(call, None)
     if call.bias is None and _is_torch_causal(call) and not torch.compiler.is_compiling():
-        attended = _compute(call, None, is_causal=True)
-        if came_out_finite(attended.context, call):
-            return attended
+        return guarded(functools.partial(_compute, is_causal=True), call, None)
     allowed = call.allowed()
     assert allowed is not None
     return guarded(_compute, call, allowed)
