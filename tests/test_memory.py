@@ -18,7 +18,7 @@ from attentio.data.lines import file_lines
 from attentio.data.pairs import read_pairs
 from attentio.errors import AttentioError
 from attentio.memory import check_memory
-from attentio.runs.build import Tokenizers, _more_than, parameters_of
+from attentio.runs.build import Tokenizers, more_than, parameters_of
 from attentio.runs.tasks import TASKS
 from attentio.text.tokenizer import Tokenizer
 
@@ -86,7 +86,7 @@ def test_what_is_reckoned_of_a_model_is_more_than_it_has(preset: str) -> None:
         both = Tokenizers(tokenizer, tokenizer)
         changed = replace(config, **change)
         model = TASKS[config.type].blueprint.build_model(changed, both, seed=1)
-        assert parameters_of(model) < _more_than(changed, both)
+        assert parameters_of(model) < more_than(changed, both)
 
 
 def test_a_training_that_does_not_fit_is_refused(

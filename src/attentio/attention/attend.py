@@ -218,16 +218,17 @@ def _refusal(call: Call, engine: str) -> str | None:
         return f"it normalizes by softmax only, and normalize is {_named(call.normalize)}"
     if engine != "reference" and transforming():
         return "torch.func and forward-mode differentiation transform plain torch operations only"
-    if engine not in ("reference", "sdpa") and dispatching():
-        return "a dispatch mode is told of torch's own operations only"
     return ENGINES[engine].refuses(call)
 
 
 def _uncounted(call: Call, engine: str) -> str | None:
     """Why an engine is not chosen under a dispatch mode; asked for by name it runs."""
-    if engine == "sdpa" and call.key.device.type == "cpu" and dispatching():
-        return "torch's FlopCounterMode does not count the CPU's fused kernel"
-    return None
+    if engine == "reference" or not dispatching():
+        return None
+    if engine != "sdpa":
+        return "a dispatch mode is told of torch's own operations only"
+    on_cpu = call.key.device.type == "cpu"
+    return "torch's FlopCounterMode does not count the CPU's fused kernel" if on_cpu else None
 
 
 def _named(function: NormalizeFunction) -> str:
