@@ -7,11 +7,10 @@ head where a layer projected them. Both turned alike for positions are the same 
 
 from collections.abc import Iterator
 
-from attentio.doctor.diagnosis import Finding, Skip
+from attentio.doctor.diagnosis import Finding
 from attentio.doctor.patient.facts import Facts
 from attentio.doctor.patient.subject import Subject
-from attentio.doctor.probes.attentions import Attention, attentions
-from attentio.doctor.probes.projections import are_one, is_projected
+from attentio.doctor.probes.projections import given_the_same_twice
 
 ID = "queries-are-keys"
 TITLE = "queries and keys are projected apart"
@@ -20,22 +19,7 @@ NEEDS = ()
 
 def check(subject: Subject, facts: Facts) -> Iterator[Finding]:
     """Every attention in which both are seen."""
-    looked: list[str] = []
-    same: dict[str, Attention] = {}
-
-    def visit(attention: Attention) -> None:
-        if attention.query is None or attention.key is None:
-            return
-        looked.append(attention.name)
-        if are_one(attention.key, attention.query) and (
-            attention.scores.shape[1] > 1 or is_projected(subject, attention.key)
-        ):
-            same.setdefault(attention.name, attention)
-
-    attentions(subject, facts, visit)
-    if not looked:
-        raise Skip("no attention whose queries and keys are tensors was seen")
-    for name, attention in same.items():
+    for attention in given_the_same_twice(subject, facts, lambda one: [(one.key, one.query)]):
         yield Finding(
             ID,
             "warning",
@@ -51,5 +35,5 @@ def check(subject: Subject, facts: Facts) -> Iterator[Finding]:
             },
             "`query, key = self.query(x), self.key(x)`; of a fused projection `query, key, value = "
             "self.qkv(x).chunk(3, dim=-1)`.",
-            name,
+            attention.name,
         )

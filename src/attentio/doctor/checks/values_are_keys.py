@@ -8,11 +8,13 @@ lengths.
 
 from collections.abc import Iterator
 
-from attentio.doctor.diagnosis import Finding, Skip
+from torch import Tensor
+
+from attentio.doctor.diagnosis import Finding
 from attentio.doctor.patient.facts import Facts
 from attentio.doctor.patient.subject import Subject
-from attentio.doctor.probes.attentions import Attention, attentions
-from attentio.doctor.probes.projections import are_one, is_projected
+from attentio.doctor.probes.attentions import Attention
+from attentio.doctor.probes.projections import given_the_same_twice
 
 ID = "values-are-keys"
 TITLE = "keys and values are projected apart"
@@ -21,22 +23,7 @@ NEEDS = ()
 
 def check(subject: Subject, facts: Facts) -> Iterator[Finding]:
     """Every attention in which both are seen."""
-    looked: list[str] = []
-    same: dict[str, Attention] = {}
-
-    def visit(attention: Attention) -> None:
-        if attention.value is None or attention.key is None:
-            return
-        looked.append(attention.name)
-        operands = [attention.key] if attention.api != "softmax" else [attention.key, attention.query]
-        found = [one for one in operands if one is not None and are_one(one, attention.value)]
-        if found and (attention.scores.shape[1] > 1 or is_projected(subject, found[0])):
-            same.setdefault(attention.name, attention)
-
-    attentions(subject, facts, visit)
-    if not looked:
-        raise Skip("no attention whose keys and values are tensors was seen")
-    for name, attention in same.items():
+    for attention in given_the_same_twice(subject, facts, _pairs):
         yield Finding(
             ID,
             "warning",
@@ -53,5 +40,11 @@ def check(subject: Subject, facts: Facts) -> Iterator[Finding]:
             },
             "`key, value = self.key(x), self.value(x)`; of a fused projection `query, key, value = "
             "self.qkv(x).chunk(3, dim=-1)`.",
-            name,
+            attention.name,
         )
+
+
+def _pairs(attention: Attention) -> list[tuple[Tensor | None, Tensor | None]]:
+    """Written by hand, what is called the query may be the keys."""
+    by_hand = [(attention.query, attention.value)] if attention.api == "softmax" else []
+    return [(attention.key, attention.value), *by_hand]

@@ -1,15 +1,47 @@
 """What linear layers made of a sequence: whether an attention got the same twice."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
+from attentio.doctor.diagnosis import Skip
+from attentio.doctor.patient.facts import Facts
 from attentio.doctor.patient.subject import Subject
+from attentio.doctor.probes.attentions import Attention, attentions
 from attentio.doctor.probes.trace import traced_example
 
 _SAME = 1e-6
 
 
-def is_projected(subject: Subject, key: Tensor) -> bool:
+def given_the_same_twice(
+    subject: Subject, facts: Facts, pairs: Callable[[Attention], list[tuple[Tensor | None, Tensor | None]]]
+) -> list[Attention]:
+    """The attentions, one a module, that have several heads or projected keys, and of whose `pairs` one is twice the
+    same.
+
+    Raises:
+        Skip: of no attention both tensors of a pair were seen.
+    """
+    looked = False
+    same: dict[str, Attention] = {}
+
+    def visit(attention: Attention) -> None:
+        nonlocal looked
+        for one, other in pairs(attention):
+            if one is None or other is None:
+                continue
+            looked = True
+            if _are_one(one, other) and (attention.scores.shape[1] > 1 or _is_projected(subject, one)):
+                same.setdefault(attention.name, attention)
+
+    attentions(subject, facts, visit)
+    if not looked:
+        raise Skip("no attention in which both are tensors was seen")
+    return list(same.values())
+
+
+def _is_projected(subject: Subject, key: Tensor) -> bool:
     """Whether a linear layer made it, in a model without recurrence."""
     if any(isinstance(one, nn.RNNBase | nn.RNNCellBase) for one in subject.model.modules()):
         return False
@@ -18,7 +50,7 @@ def is_projected(subject: Subject, key: Tensor) -> bool:
     return any(one.numel() == key.numel() and torch.equal(one.flatten(), flat) for one in made for flat in keys)
 
 
-def are_one(key: Tensor, other: Tensor) -> bool:
+def _are_one(key: Tensor, other: Tensor) -> bool:
     """Whether one is the other times a number; the keys may have their last two axes exchanged, and be rotated."""
     other = other.detach().double()
     for one in (key.detach().double(), key.detach().double().transpose(-1, -2)):
