@@ -56,8 +56,22 @@ def train(*, python: Path, corpus: Path, run: Path, epochs: int, threads: int) -
     }
 
 
-def configuration(*, corpus: Path, run: Path, epochs: int) -> dict:
+def attentive_lstm() -> dict:
     encoder = {"bidirectional": True, "embedding_size": 128, "hidden_size": 256, "layers": 1, "dropout": 0.2}
+    return {
+        "class_path": "yoyodyne.models.SoftAttentionLSTMModel",
+        "init_args": {
+            "embedding_size": 128,
+            "decoder_hidden_size": 256,
+            "decoder_layers": 1,
+            "decoder_dropout": 0.2,
+            "optimizer": {"class_path": "yoyodyne.optimizers.Adam", "init_args": {"lr": 0.001}},
+            "source_encoder": {"class_path": "yoyodyne.models.modules.LSTMEncoder", "init_args": encoder},
+        },
+    }
+
+
+def configuration(*, corpus: Path, run: Path, epochs: int) -> dict:
     return {
         "seed_everything": 42,
         "data": {
@@ -67,17 +81,7 @@ def configuration(*, corpus: Path, run: Path, epochs: int) -> dict:
             "tie_embeddings": False,
             "batch_size": 64,
         },
-        "model": {
-            "class_path": "yoyodyne.models.SoftAttentionLSTMModel",
-            "init_args": {
-                "embedding_size": 128,
-                "decoder_hidden_size": 256,
-                "decoder_layers": 1,
-                "decoder_dropout": 0.2,
-                "optimizer": {"class_path": "yoyodyne.optimizers.Adam", "init_args": {"lr": 0.001}},
-                "source_encoder": {"class_path": "yoyodyne.models.modules.LSTMEncoder", "init_args": encoder},
-            },
-        },
+        "model": attentive_lstm(),
         "checkpoint": {"save_top_k": 0},
         "trainer": {
             "accelerator": "cpu",

@@ -25,6 +25,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fresh-seeds", action="store_true", help="train with fresh seeds, not with the pinned ones")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest first, so that no process is left alone with them at the end."""
+    items.sort(key=lambda item: item.path.parent.name != "system")
+
+
 @pytest.fixture(scope="session")
 def training_seed(pytestconfig: pytest.Config) -> int:
     """The seed of what is trained: pinned, so that a bound on what is learnt can be tight; printed if it is fresh."""

@@ -53,8 +53,19 @@ def _public(name: str, home: str) -> Public:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             inside = [each for each in node.body if isinstance(each, ast.FunctionDef)]
             shown = [each for each in inside if each.name[0] != "_" and "overload" not in _decorators(each)]
-            return Public(name, node, shown if isinstance(node, ast.ClassDef) else [])
+            return Public(name, node, _inherited(node, tree, shown) if isinstance(node, ast.ClassDef) else [])
     raise LookupError(f"{home} has no {name}")
+
+
+def _inherited(node: ast.ClassDef, tree: ast.Module, own: list[ast.FunctionDef]) -> list[ast.FunctionDef]:
+    """Its public methods, and before them those of bases of ours that it does not define itself."""
+    names, found = {each.name for each in own}, []
+    for imported in (each for each in tree.body if isinstance(each, ast.ImportFrom)):
+        for alias in imported.names:
+            if alias.name in map(ast.unparse, node.bases) and str(imported.module).startswith("attentio."):
+                methods = _public(alias.name, str(imported.module)).methods
+                found += [each for each in methods if each.name not in names]
+    return found + own
 
 
 def _decorators(node: ast.FunctionDef) -> list[str]:

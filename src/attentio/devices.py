@@ -1,5 +1,8 @@
 """Where models run: on the CPU, or on a device that this PyTorch has."""
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -30,6 +33,11 @@ def device_called(name: str | torch.device) -> torch.device:
         devices = "device" if count == 1 else "devices, counted from 0,"
         raise AttentioError(f"this PyTorch has {count} {device.type} {devices} and no {device}; {remedy}")
     return torch.device("cuda", 0) if device == torch.device("cuda") else device
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """A block in which nothing is rounded to 16 bits; meta, which has no numbers, has no autocast either."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 def for_float64(device: torch.device) -> torch.device:

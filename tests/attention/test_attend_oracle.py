@@ -145,6 +145,20 @@ def test_gradients_of_16_bits_are_rounded_once_on_a_cpu(seed, length, dtype):
         torch.testing.assert_close(mine.grad.double(), theirs.grad, rtol=bound, atol=1e-5)
 
 
+@pytest.mark.parametrize("normalize", [at.Entmax(), lambda scores: scores.softmax(-1)], ids=["entmax", "a function"])
+def test_with_another_normalization_scores_are_as_exact_as_with_softmax(seed, normalize):
+    """Of 32 bits under autocast, and of 16 bits that are large."""
+    tensors = [torch.randn(2, 3, 40, 8) for _ in range(3)]
+    expected = at.attend(*(tensor.double() for tensor in tensors), normalize=normalize).context
+    with torch.autocast("cpu", torch.bfloat16):
+        context = at.attend(*tensors, normalize=normalize).context
+    torch.testing.assert_close(context.double(), expected, rtol=1e-4, atol=1e-4)
+    halves = [8 * tensors[0].bfloat16(), tensors[1].bfloat16(), tensors[2].bfloat16()]
+    expected = at.attend(*(half.double() for half in halves), normalize=normalize, score=at.Dot()).context
+    context = at.attend(*halves, normalize=normalize, score=at.Dot()).context
+    torch.testing.assert_close(context.double(), expected, rtol=2**-7, atol=1e-3)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("normalize", [None, at.Sparsemax()])
 @pytest.mark.parametrize("mask", [None, at.padding(torch.tensor([4, 0]))])

@@ -198,3 +198,13 @@ def test_more_padding_changes_nothing(seed, heads):
         short = at.attend(query, key, value, mask=mask, engine=engine).context
         longer = at.attend(query, padded_key, padded_value, mask=mask, engine=engine).context
         torch.testing.assert_close(longer, short)
+
+
+@pytest.mark.parametrize("options", [{}, {"need_weights": True}, {"score": "additive"}], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_on_meta_shapes_are_told_whatever_is_asked(options, dtype):
+    x = torch.empty(2, 3, 5, 8, device="meta", dtype=dtype)
+    options = options | ({"score": at.Additive(torch.empty(8, device="meta"))} if "score" in options else {})
+    context, weights = at.attend(x, x, x, mask=at.causal(), **options)
+    assert (context.shape, context.dtype) == ((2, 3, 5, 8), dtype)
+    assert weights is None or weights.shape == (2, 3, 5, 5)

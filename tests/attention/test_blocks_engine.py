@@ -167,3 +167,21 @@ def test_a_forked_worker_of_a_data_loader_can_use_it(seed):
     here = torch.stack([Attending()[i] for i in range(2)])
     (there,) = DataLoader(Attending(), batch_size=2, num_workers=1, multiprocessing_context="fork")
     torch.testing.assert_close(there, here)
+
+
+def test_a_mask_that_is_written_to_before_the_backward_pass_keeps_its_gradient(seed):
+    """One buffer for the masks of two micro-batches."""
+    w, buffer, place = torch.randn(8, 8, requires_grad=True), torch.empty(256, 256, dtype=torch.bool), torch.arange(256)
+    masks = [(place[:, None] // n) == (place // n) for n in (32, 16)]
+    x = torch.randn(2, 1, 2, 256, 8)
+
+    def gradient(kept, engine):
+        total = 0.0
+        for values, mask in zip(x, masks, strict=True):
+            mask = buffer.copy_(mask) if kept == "in one buffer" else mask
+            context = at.attend(values @ w, values, values, mask=at.keep(mask), engine=engine).context
+            total = total + context.square().sum()
+        return torch.autograd.grad(total, w)[0]
+
+    expected = gradient("each its own", "reference")
+    torch.testing.assert_close(gradient("in one buffer", "blocks"), expected, rtol=1e-3, atol=1e-3)

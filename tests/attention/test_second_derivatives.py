@@ -5,6 +5,7 @@ import torch
 from attention_oracle import inputs
 from torch.autograd import grad, gradgradcheck
 from torch.autograd.functional import hessian
+from torch.utils.checkpoint import checkpoint
 
 import attentio as at
 
@@ -150,3 +151,14 @@ def test_blocks_say_that_they_take_one_gradient_at_a_time():
 
     with pytest.raises(ValueError, match=r"one gradient at a time; write vectorize=False, or attend\("):
         torch.autograd.functional.jacobian(f, torch.randn(1, 66, 4), vectorize=True)
+
+
+def test_where_torch_gives_what_it_saved_only_once_the_remedy_is_told(seed):
+    x = torch.randn(1, 2, 6, 4, dtype=torch.float64, requires_grad=True)
+    run = lambda engine: checkpoint(  # noqa: E731
+        lambda x: at.attend(x, x, x, engine=engine).context, x, use_reentrant=False
+    )
+    with pytest.raises(RuntimeError, match=r'no second derivative inside checkpoint.* give attend engine="reference"'):
+        grad(run("sdpa").square().sum(), x, create_graph=True)
+    (first,) = grad(run("reference").square().sum(), x, create_graph=True)
+    assert grad(first.square().sum(), x)[0].isfinite().all()

@@ -1,6 +1,8 @@
 """torch.func and forward-mode differentiation: `attend` is transformed as plain torch operations are."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -138,3 +140,17 @@ def test_explain_says_why_the_equation_runs_and_a_named_engine_refuses(seed):
     assert at.explain(query, query, query).engine == "short"
     with pytest.raises(ValueError, match=r'engine="sdpa" cannot do this call: torch\.func'):
         func.vmap(lambda q: at.attend(q, q, q, engine="sdpa").context)(query[None])
+
+
+COMPILED = """
+import torch, attentio as at
+x = torch.randn(1, 4, 3)
+f = lambda x: at.attend(x, x, x, mask=at.causal()).context.sin().sum()
+for g in (lambda x: torch.func.jvp(f, (x,), (x.cos(),))[1], torch.func.hessian(f)):
+    torch.testing.assert_close(torch.compile(g, backend="aot_eager", fullgraph=True)(x), g(x))
+"""
+
+
+def test_a_compiled_function_may_transform_attention():
+    """In a process of its own: what checks shapes in these tests is nothing that torch could compile."""
+    subprocess.run([sys.executable, "-c", COMPILED], check=True)

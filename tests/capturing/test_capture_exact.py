@@ -202,6 +202,39 @@ def test_flex_attention_with_both_of_its_functions(seed: int) -> None:
     _assert_close(one, _naive(scores, (j <= i + 2) & (j < lengths[:, None, None, None])))
 
 
+def test_flex_attention_whose_scores_are_of_positions_alone(seed: int) -> None:
+    query, key, value = _drawn()
+    apart = lambda s, b, h, i, j: -0.5 * (i - j).abs().float()  # noqa: E731
+    one = _capture(lambda q, k, v: flex_attention(q, k, v, score_mod=apart), query, key, value)
+    scores = -0.5 * (torch.arange(Q)[:, None] - torch.arange(K)).abs().double()
+    _assert_close(one, _naive(scores.expand(BATCH, HEADS, Q, K), None))
+
+
+@pytest.mark.parametrize("lead", [((2, 1), (1, 3)), ((1, 3), (2, 3)), ((2, 3), (2, 1))], ids=str)
+def test_axes_that_torch_broadcasts(seed: int, lead: tuple[tuple[int, int], tuple[int, int]]) -> None:
+    query, key, value = torch.randn(*lead[0], Q, D), torch.randn(*lead[1], K, D), torch.randn(2, 3, K, D)
+    one = _capture(F.scaled_dot_product_attention, query, key, value)
+    _assert_close(one, _naive(_dots(query.expand(2, 3, Q, D), key.expand(2, 3, K, D), D**-0.5), None))
+
+
+@pytest.mark.parametrize("keys", [Q, Q + 2])
+def test_keys_and_values_given_past_the_projections(seed: int, keys: int) -> None:
+    x, matrix, bias = torch.randn(Q, BATCH, HEADS * 4), torch.randn(HEADS * 12, HEADS * 4), torch.randn(HEADS * 12)
+    static = torch.randn(2, BATCH * HEADS, keys, 4)
+    weights: list[Tensor] = []
+
+    def attention(x: Tensor) -> Tensor:
+        options = {"static_k": static[0], "static_v": static[1], "average_attn_weights": False}
+        context, found = F.multi_head_attention_forward(
+            x, x, x, HEADS * 4, HEADS, matrix, bias, None, None, False, 0.0, matrix[: HEADS * 4], None, **options
+        )
+        weights.append(found)
+        return context
+
+    one = _capture(attention, x)
+    torch.testing.assert_close(one.weights.float(), weights[0], atol=1e-3, rtol=1e-3)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 def test_any_precision_of_the_model(seed: int, dtype: torch.dtype) -> None:
     query, key, value = (tensor.to(dtype) for tensor in _drawn())

@@ -402,3 +402,63 @@ def test_gradients_are_those_of_the_unobserved_model(seed: int) -> None:
             model(inputs).square().sum().backward()
         for parameter, grad in zip(model.parameters(), expected, strict=True):
             assert torch.equal(parameter.grad, grad)  # type: ignore[arg-type]
+
+
+ORDER = torch.tensor([3, 0, 1, 2, *range(4, K)])
+
+
+def _masked_in_place(weights: Tensor) -> Tensor:
+    weights = weights.float()
+    weights[..., 0] = 0
+    return weights
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda weights: weights - 0.5 * torch.softmax(torch.randn(BATCH, HEADS, Q, K), -1),
+        lambda weights: 0.3 * weights + 0.7 * torch.softmax(torch.randn(Q, K), -1),
+        lambda weights: weights.flip(-1),
+        lambda weights: weights[..., ORDER],
+        lambda weights: weights.roll(1, -1).clone(),
+        lambda weights: weights.square(),
+        lambda weights: torch.relu(weights - 0.1),
+        lambda weights: torch.eye(Q, K) - weights,
+        lambda weights: weights.cumsum(-1),
+        lambda weights: weights.clone().mul_(torch.rand(K)),
+        _masked_in_place,
+    ],
+    ids=range(11),
+)
+def test_what_was_made_of_the_weights_is_what_is_seen(change: Callable[[Tensor], Tensor], seed: int) -> None:
+    seen: list[Observed] = []
+    with observing(nn.Identity(), seen.append):
+        used = change(torch.softmax(torch.randn(BATCH, HEADS, Q, K), dim=-1))
+        used @ torch.randn(BATCH, HEADS, K, D)
+    assert torch.equal(seen[0].weights, used)  # type: ignore[arg-type]
+
+
+def test_a_gate_of_heads_leaves_the_weights_what_they_are(seed: int) -> None:
+    seen: list[Observed] = []
+    with observing(nn.Identity(), seen.append):
+        weights = torch.softmax(torch.randn(BATCH, HEADS, Q, K), dim=-1)
+        (torch.rand(HEADS, 1, 1) * weights) @ torch.randn(BATCH, HEADS, K, D)
+    assert seen[0].weights is weights
+
+
+@pytest.mark.parametrize("transform", [torch.func.vmap, lambda f: torch.func.grad(lambda x: f(x).sum())])
+def test_attention_inside_a_transform_is_refused_in_one_line(transform: Callable, seed: int) -> None:
+    class Model(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.scaled_dot_product_attention(x, x, x)
+
+    model = Model()
+    with pytest.raises(AttentioError, match=r"attention inside a transform of torch\.func"), at.capture(model):
+        transform(model)(torch.randn(2, 1, 5, 4))
+
+
+def test_what_is_captured_is_on_the_cpu_whatever_the_default_device(seed: int) -> None:
+    model, x = nn.MultiheadAttention(8, 2, batch_first=True), torch.randn(1, 5, 8)
+    with torch.device("meta"), at.capture(model) as seen:
+        model(x, x, x)
+    torch.testing.assert_close(seen[0].weights.sum(-1), torch.ones(1, 2, 5, dtype=torch.float16), atol=2e-3, rtol=0)

@@ -244,3 +244,9 @@ def test_calls_that_are_no_generation_are_not_joined(seed: int) -> None:
         Seen([_one(), _one(call=1)]).joined()
     with pytest.raises(ValueError, match="beams must name rows of the batch, below 2"):
         Seen([_one(q=1), _one(call=1, q=1)]).joined(torch.tensor([[0, 2]]))
+
+
+def test_steps_of_two_tokens_as_of_assisted_decoding_are_not_joined(seed: int) -> None:
+    calls = [_one(q=1, k=9, q_start=8), _one(call=1, q=2, k=11, q_start=9)]
+    with pytest.raises(ValueError, match="not the steps of one generation: call 1"):
+        Seen(calls).joined()

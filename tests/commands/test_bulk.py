@@ -1,5 +1,6 @@
 """attentio translate --input --output: each file of a folder."""
 
+import gzip
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,15 @@ def test_each_file_becomes_what_its_lines_become(
     assert "holds parts of another a.txt, or of another model or other options; choose another --output" in other.err
 
 
+def test_empty_files_become_empty_files(toy, given: Path, attentio: Callable) -> None:
+    (given / "in" / "c.txt").touch()
+    with gzip.open(given / "in" / "d.txt.gz", "wb"):
+        pass
+    assert attentio("translate", toy.run, "--input", given / "in", "--output", given / "out").code == 0
+    assert (given / "out" / "c.txt").read_bytes() == b""
+    assert (given / "out" / "d.txt").read_bytes() == b""
+
+
 def test_several_processes_share_a_folder(toy, given: Path, attentio: Callable) -> None:
     expected = attentio("translate", toy.run, given="\n".join(LINES).encode()).out
     command = ("translate", toy.run, "--input", given / "in", "--output", given / "out")
@@ -62,6 +72,8 @@ def test_options_that_do_not_go_together_are_refused(toy, given: Path, attentio:
     assert (alone.code, "both --input DIR and --output DIR" in alone.err) == (2, True)
     listed = attentio("translate", toy.run, "--input", given / "in", "--output", given / "out", "--n-best", 2)
     assert (listed.code, "--n-best is for lines of standard input" in listed.err) == (2, True)
+    drawn = attentio("translate", toy.run, "--input", given / "in", "--output", given / "out", "--seed", 0)
+    assert (drawn.code, "--seed is for lines of standard input" in drawn.err) == (2, True)
 
 
 def test_an_option_of_the_run_that_has_changed_is_another_option(toy, given: Path, attentio: Callable) -> None:

@@ -17,6 +17,7 @@ from attentio.models.presets import bahdanau, delayed, hard, luong, plain, recur
     ("content", "told"),
     [
         ("base: luong\nvariants: {a: {model.cel: gru}}", "did you mean 'model.cell'?"),
+        ("base: luong\nvariants: {a: {}, b: {model.beam: 3}}", "variant 'b': "),
         ("base: loung\nvariants: {a: {}}", "did you mean 'luong'?"),
         ("base: luong\nvariants: {a: 3}", "variant 'a' must hold changes"),
         ("base: luong\nvariants: 3", "must hold `base`"),
@@ -92,7 +93,7 @@ def test_runs_that_are_there_are_compared_without_training(
     without = Path(shutil.copytree(toy_without_attention, tmp_path / "without-0.1"))
     said = attentio("compare", toy.run, without, "--out", out, "--data", toy.dev)
     assert said.code == 0
-    assert "so great a difference from run" in said.out
+    assert "the probability of a difference from run at least this large" in said.out
     found = json.loads((out / "compare.json").read_text())
     assert [outcome["variant"] for outcome in found] == [toy.run.name, "without-0.1"]
     assert found[0]["runs"][0]["scores"]["exact"] > 50

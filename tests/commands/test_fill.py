@@ -21,6 +21,8 @@ def test_a_trained_model_fills_a_hole(masked: Path, attentio: Callable) -> None:
 def test_several_holes_are_filled_in_order(masked: Path, attentio: Callable) -> None:
     said = attentio("fill", masked, "one two [MASK] four five six [MASK] one two", "--top", "2", "--json")
     found = json.loads(said.out)
+    behind = attentio("fill", masked, "--top", "2", "one two [MASK] four five six [MASK] one two", "--json")
+    assert behind.out == said.out, "options may stand before the text"
     assert found["text"] == "one two [MASK] four five six [MASK] one two"
     assert [hole[0]["token"] for hole in found["holes"]] == ["three", "seven"]
     assert [len(hole) for hole in found["holes"]] == [2, 2]

@@ -224,6 +224,7 @@ MISTYPED = {
     "got '0'; see attentio translate --help",
     "translate cmudict --beem 3": "translate does not know '--beem'; see attentio translate --help; "
     "did you mean '--beam'?",
+    "workshop a b": "'b' is one argument too many; put a text with spaces in quotes",
     "compare g2p --serch training.seed=1..3": "compare does not know '--serch'; see attentio compare --help; "
     "did you mean '--search'?",
     "train luong --training.clip -1": "luong.yaml or the command line: training.clip must be from 1e-12 to "

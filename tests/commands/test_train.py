@@ -171,7 +171,7 @@ def test_what_the_data_look_like_is_told_before_training(attentio: Callable, tmp
         if len(cells := line.strip("│").split("│")) == 3
     }
     assert table["pairs"] == ["3", "3"]
-    assert table["repeated pairs"] == ["1", "1"]
+    assert table["pairs that are repeated"] == ["1", "1"]
     assert table["texts trimmed of white space"] == ["1", "1"]
     assert table["texts composed (Unicode NFC)"] == ["1", "1"]
     assert f"{data}:1: 'Word' and 'Sounds' are headings and left out; --data.header false keeps them" in said.err

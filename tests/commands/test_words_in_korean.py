@@ -89,6 +89,10 @@ def test_every_message_is_found_with_whatever_stands_in_its_places(korean: None)
             "p.tsv: no good line among 3, the first: p.tsv:1: empty line; fill or remove it",
             "p.tsv: 줄 3개가 모두 잘못되었습니다. 첫 번째: p.tsv:1: 빈 줄입니다. 채우거나 지우십시오",
         ),
+        (
+            "m.py cannot be imported: TypeError: the size of a (3) must be 4, or it has no rows (m.py, line 2)",
+            "m.py: 불러오지 못했습니다: TypeError: the size of a (3) must be 4, or it has no rows (m.py, line 2)",
+        ),
         ("no; such.tsv: no such file; check the path", "no; such.tsv: 파일이 없습니다. 경로를 확인하십시오"),
         ("my data.tsv: read only; give more text", "my data.tsv: read only; 글을 더 주십시오"),
         (

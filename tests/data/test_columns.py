@@ -83,6 +83,13 @@ def test_a_bad_row_stops_or_is_skipped_and_said(tmp_path: Path, what: str) -> No
     assert read.skipped == (said,)
 
 
+def test_lines_are_counted_right_after_bad_ones(tmp_path: Path) -> None:
+    spec = written(tmp_path / "d.csv", b'a,b\nc\xff,d\n"e\ne",f\ng\xff,h\ni\n')
+    assert [told.partition(": ")[0] for told in read_pairs(spec, bad_lines="skip").skipped] == [
+        f"{spec}:{number}" for number in (2, 5, 6)
+    ]
+
+
 def test_a_quote_that_is_never_closed_is_named_even_when_skipping(tmp_path: Path) -> None:
     for length in (3, 100_000):
         spec = written(tmp_path / "d.csv", 'a,b\nc,"d\n' + "e,f\n" * length)
@@ -234,9 +241,11 @@ def test_names_are_compared_as_people_see_them(tmp_path: Path) -> None:
         ("w,s\na,b\nc\n", ["w", "s"], "3: 1 column(s), and data.columns asks for column 2; fill or remove it"),
         ("a,b\n", ["1", "3"], "1: 2 column(s), and data.columns asks for column 3; fill or remove it"),
         ("w,s\n", ["w", "s"], " the data set is empty"),
+        ("a,b\n", ["0", "1"], "1: there is no column 0; they are numbered from 1"),
+        ("a,b\n", ["1", "00"], "1: there is no column 00; they are numbered from 1"),
         ("a,b,c\n", None, "1: 3 column(s) where 2 are expected; write source, one comma, target, no other columns"),
     ],
-    ids=range(6),
+    ids=range(8),
 )
 def test_columns_that_are_not_there_are_told(tmp_path: Path, content: str, columns: list | None, told: str) -> None:
     spec = written(tmp_path / "d.csv", content)

@@ -44,6 +44,15 @@ def test_each_word_is_asked_for_at_its_first_token_in_rows_that_fit(kind: str, s
     assert whole.load(np.array([0]), 0).labels[0, 1:].eq(IGNORE_INDEX).all()
 
 
+def test_labels_between_any_white_space_are_as_many_as_words() -> None:
+    tokenizer = Tokenizer.train(["the cat"], kind="whitespace")
+    labels = Tokenizer.train(["a b"], kind="whitespace")
+    data = [Pair("the cat", "a\x1cb")]
+    corpus = LabelledTexts(data, tokenizer, labels, each_word=True, block=12, batch_tokens=30, seed=1)
+    said = [label for label in corpus.load(np.array([0]), 0).labels[0].tolist() if label != IGNORE_INDEX]
+    assert labels.tokens(said) == ["a", "b"]
+
+
 def test_dates_with_labels_are_the_dates_without() -> None:
     plain, of_words, of_texts = (some("dev") for some in (pairs, parts, locales))
     assert [text for text, _ in plain] == [text for text, _ in of_words] == [text for text, _ in of_texts]

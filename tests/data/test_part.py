@@ -59,7 +59,7 @@ def test_of_a_single_document_the_last_lines_are_held_out() -> None:
 )
 def test_a_single_source_cannot_be_held_out(part: Part) -> None:
     with pytest.raises(
-        AttentioError, match=r"^x: a single source, of which none can be held out; give --data\.dev FILE$"
+        AttentioError, match=r"^x: there is only one source, so none can be held out; give --data\.dev FILE$"
     ):
         hold_out(part)
 
@@ -87,6 +87,17 @@ def test_what_is_held_out_is_read_back_the_same(tmp_path: Path) -> None:
     text = Config(name="x", data=DataConfig(train=""), model=ModelConfig(type="causal-lm"))
     Part("x", ["a\nb"], (), "documents").write(tmp_path / HELD_OUT)
     assert read_part(text, str(tmp_path / HELD_OUT)).items == ["a\nb"]
+
+
+def test_held_out_lines_that_begin_with_white_space_are_read_back_the_same(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("".join(f"line {number}\n" for number in range(38)) + "\n  end\n")
+    data = DataConfig(train=str(tmp_path / "x.txt"), document="file")
+    config = Config(name="x", data=data, model=ModelConfig(type="causal-lm"))
+    train, dev = read_parts(config)
+    dev.write(tmp_path / HELD_OUT)
+    (tmp_path / "data.json").write_text(json.dumps({"train": train.facts(), "dev": dev.facts()}))
+    assert dev.items[0].startswith("\n"), "or nothing is tested"
+    assert read_held_out(config, tmp_path).items == dev.items
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_what_pairs_look_like_is_counted() -> None:
     found = surveyed(train, dev, target=SideConfig(tokenizer="whitespace"))
     assert rows(found) == {
         "pairs": ("4", "5"),
-        "repeated pairs": ("1", "0"),
+        "pairs that are repeated": ("1", "0"),
         "repeated sources with other targets": ("1", "0"),
         "sources that are in train too": ("", "2"),
         "pairs that are in train too": ("", "1"),

@@ -314,6 +314,7 @@ def test_steps_are_given_as_they_are_drawn(seed: int) -> None:
         ({"temperature": math.nan}, "temperature must be 0"),
         ({"temperature": math.inf}, "temperature must be 0"),
         ({"temperature": 1e-9}, "temperature must be 0"),
+        ({"temperature": 1e39}, "temperature must be 0"),
         ({"top_k": 0}, "top_k must be at least 1, got 0"),
         ({"top_p": 0.0}, "top_p must be above 0 and at most 1, got 0.0"),
         ({"top_p": 1.5}, "top_p must be"),

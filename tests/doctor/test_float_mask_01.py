@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import mask_mistakes
 import pytest
+import torch
 from examined import assert_only_found, diagnosed, errors, found
 from mask_mistakes import FLOAT_MASK_01
 from sequence_models import WIDTH, Block, Decoder, rows
@@ -51,3 +52,17 @@ def test_evidence_of_a_mask_of_zero_and_one_is_how_much_is_still_seen(seed: int)
     evidence = found(diagnosed(mask_mistakes.zero_and_one_for_sdpa()), "float-mask-01")[0].evidence
     zero, one = evidence.values()
     assert 0 < zero < one < math.e * zero * 3
+
+
+@pytest.mark.parametrize("layer", [nn.MultiheadAttention, at.MultiheadAttention])
+def test_a_mask_of_zero_and_one_is_found_in_torchs_layer_and_in_the_drop_in(layer: type, seed: int) -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = layer(12, 3, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            mask = torch.ones(x.shape[1], x.shape[1], dtype=x.dtype).tril()
+            return self.attention(x, x, x, attn_mask=mask, need_weights=False)[0]
+
+    assert "float-mask-01" in errors(at.diagnose(Model(), torch.randn(2, 9, 12)))

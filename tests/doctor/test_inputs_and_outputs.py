@@ -43,6 +43,47 @@ def test_padding_is_said_by_place_and_unknown_names_are_refused(seed: int) -> No
         at.diagnose(Odd(), (tokens, real.long()), padding="mask")
 
 
+class Plain(nn.Module):
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        return x.cumsum(1)
+
+
+@pytest.mark.parametrize(
+    ("example", "padding", "told"),
+    [
+        ((torch.ones(2, 8, 4),), 5, r"padding must be one of the example inputs \['x'\], got '5'"),
+        ({"x": torch.ones(2, 8, 4), "mask": torch.tensor(1)}, "mask", r"or lengths \[batch\], got a tensor \[\]"),
+        ({"x": torch.ones(2, 8, 4), "mask": [8, 5]}, "mask", r"or lengths \[batch\], got list"),
+        ({"x": torch.ones(2, 8, 4), "mask": torch.ones(2, 1, 1, 8)}, "mask", r"got a tensor \[2, 1, 1, 8\]"),
+        ({"x": torch.ones(2, 8, 4), "mask": torch.ones(2, 7)}, "mask", "has the batch and positions of no sequence"),
+        (torch.ones(0, 3, 4), None, r"x \[0, 3, 4\] of the example inputs is empty"),
+        (torch.ones(2, 0, 4), None, r"x \[2, 0, 4\] of the example inputs is empty"),
+    ],
+)
+def test_an_example_that_says_nothing_of_padding_or_is_empty_is_refused(
+    example: object, padding: str | int | None, told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        at.diagnose(Plain(), example, padding=padding)
+
+
+def test_one_number_a_row_is_no_length_unless_its_name_says_so(seed: int) -> None:
+    """A language, a time step or a class may be any number; padding is not read from it."""
+
+    class Conditioned(Encoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.languages = nn.Embedding(9, 12)
+
+        def forward(self, tokens: torch.Tensor, language: torch.Tensor) -> torch.Tensor:
+            hidden = super().forward(tokens, torch.ones_like(tokens, dtype=torch.bool))
+            return hidden * self.languages(language)[:, None, :1]
+
+    diagnosis = at.diagnose(Conditioned(), {"tokens": rows(9, 9, 9)[0], "language": torch.tensor([2, 5, 3])})
+    assert errors(diagnosis) == [], str(diagnosis)
+    assert "nothing says what its padding is" in diagnosis.concluded["tokens"]
+
+
 @pytest.mark.parametrize("layer", [nn.GRU, nn.LSTM])
 @pytest.mark.parametrize("batch_first", [True, False])
 def test_last_states_are_not_rows_though_there_are_as_many(layer: type, batch_first: bool, seed: int) -> None:

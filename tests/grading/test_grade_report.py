@@ -1,7 +1,9 @@
 """What the grader says, and what it does with code that cannot be called."""
 
 import json
+import runpy
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,6 +130,10 @@ def test_dropout_that_is_always_on_is_told(seed: int) -> None:
     assert "two calls with the same inputs" in str(at.grade(DropsOut, "scaled-dot-product", seed=seed))
 
 
+def no_weights(query: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+    return (query @ keys.transpose(-1, -2)).softmax(-1) @ keys
+
+
 def test_parameters_that_a_function_holds_are_told_by_name(seed: int) -> None:
     w, u, v = torch.randn(6, 4), torch.randn(6, 5), torch.randn(6)
 
@@ -150,6 +156,26 @@ def test_parameters_that_a_function_holds_are_told_by_name(seed: int) -> None:
         (lambda query, keys: "text", "luong-dot", {}, "it returned no tensor; expected context"),
         (Odd(), "bahdanau", {}, "say which is which: weights={'W': .., 'U': .., 'v': ..}"),
         (BahdanauThree(8), "bahdanau", {"weights": {"W": torch.ones(3)}}, "weights['W'] is no parameter of the module"),
+        (
+            no_weights,
+            "luong-general",
+            {"weights": {"Z": torch.ones(5, 4)}},
+            "(Z [5, 4]) do not fit; say which is which",
+        ),
+        (no_weights, "luong-general", {"weights": {"W": torch.ones(4)}}, "(W [4]) do not fit; say which is which: "),
+        (
+            no_weights,
+            "luong-general",
+            {"weights": {"W": "w"}},
+            "weights['W'] of a function must be a tensor or an array",
+        ),
+        (no_weights, "luong-dot", {"weights": {"W": torch.ones(5, 4)}}, "luong-dot has no weights; leave weights= out"),
+        (
+            torch.triu,
+            "causal-mask",
+            {},
+            "triu does not say its arguments; call it in a function of yours: def causal_m",
+        ),
     ],
 )
 def test_what_cannot_be_graded_is_one_line(code: Callable, paper: str, options: dict, told: str) -> None:
@@ -162,6 +188,14 @@ def test_what_cannot_be_graded_is_one_line(code: Callable, paper: str, options: 
 def test_an_additive_mask_must_add_any_number(seed: int) -> None:
     """(1 - mask) * -10 turns -inf into -inf, and yet is no additive mask."""
     assert at.grade(minus_ten, "scaled-dot-product", seed=seed).deviations == ("lowered by 10",)
+
+
+def test_the_line_is_told_of_a_file_in_a_folder_named_like_a_library(tmp_path: Path) -> None:
+    path = tmp_path / "torch" / "mine.py"
+    path.parent.mkdir()
+    path.write_text("def attention(query, keys):\n    return query @ keys\n")
+    names = runpy.run_path(str(path))
+    assert f"({path}, line 2)" in str(at.grade(names["attention"], "luong-dot", seed=1).raised)
 
 
 def test_what_the_code_prints_is_not_shown(seed: int, capsys: pytest.CaptureFixture[str]) -> None:

@@ -469,3 +469,18 @@ for language in ['en"><script>alert(1)</script>', "KO", "", ["en"]]:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.usefixtures("seed")
+def test_the_keys_of_all_heads_have_one_type_that_holds_the_last_key() -> None:
+    near, far = torch.zeros(1, 70_000), torch.zeros(1, 70_000)
+    near[0, :10], far[0, -10:] = 0.1, 0.1
+    types = {numbers.largest(weights, 7, "half").indices.dtype for weights in (near, far)}
+    assert types == {np.dtype(np.uint32)}
+    assert numbers.largest(near[:, :65_536], 7, "half").indices.dtype == np.uint16
+
+
+def test_calls_with_batches_of_different_sizes_are_shown_together() -> None:
+    calls = [call("a", 4, 4, batch=1), call("a", 4, 4, batch=3)]
+    head, _ = read(view(Seen(calls), [words(4)] * 3))
+    assert [len(each["entries"][0]["does"]) for each in head["groups"]] == [1, 3]

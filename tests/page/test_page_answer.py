@@ -146,6 +146,12 @@ def test_the_address_leads_back_to_the_same_view(open_page: Open, seed: int) -> 
     other.goto(address.split("#")[0] + "#view=nowhere&layer=99&head=99&row=xx&column=99&group=7&scale=odd")
     state = other.evaluate("names => names.map(name => attentio.app.state[name])", names)
     assert state == ["heat", 2, 3, None, None, "sqrt", "layers", None]
+    other.goto("about:blank")
+    other.goto(address.split("#")[0] + "#layer=0&head=0&item=0&group=0&row=0")
+    assert other.locator("[role=tab]").count() > 3, "places are counted from 1"
+    assert other.evaluate("[attentio.app.state.layer >= 0, attentio.app.state.head]") == [True, -1], (
+        "head 0 is the mean"
+    )
 
 
 def test_single_letters_can_be_switched_off(open_page: Open, seed: int) -> None:

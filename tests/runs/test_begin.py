@@ -1,5 +1,6 @@
 """The directory of a run that is begun: gone again where nothing came of it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,12 @@ def test_the_tokenizers_of_a_training_that_came_to_nothing_are_gone_with_the_nex
     Tokenizers(source, target).save(tmp_path)
     Tokenizers(source, source).save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["source.json"]
+
+
+@pytest.mark.parametrize("name", ["data.json", "config.yaml", "held-out.jsonl"])
+def test_a_file_that_is_no_part_of_a_run_is_not_written_over(name: str, tmp_path: Path, attentio: Callable) -> None:
+    (tmp_path / name).write_text("{}")
+    said = attentio("train", "luong", "--run", tmp_path, "--data.train", "dates:dev", "--training.max_steps", 1)
+    assert said.code == 2
+    assert f"{tmp_path / name} is no part of a run, and would be written over; choose another --run" in said.err
+    assert (tmp_path / name).read_text() == "{}"

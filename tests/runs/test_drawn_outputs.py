@@ -98,7 +98,7 @@ def test_lines_are_drawn_by_their_numbers(toy, attentio: Callable) -> None:
         (["--top-k", "3"], "--top-k is for drawing; give --sample too"),
         (["--seed", "3"], "--seed is for drawing; give --sample too"),
         (["--sample", "--beam", "3"], "--beam is of a search, and --sample draws; leave one of them out"),
-        (["--sample", "--temperature", "1e-9"], "temperature must be 0 (greedy), or from 1e-06 upwards, got 1e-09"),
+        (["--sample", "--temperature", "1e-9"], "temperature must be 0 (greedy), or 1e-06 to 1000.0, got 1e-09"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(words: list[str], told: str, attentio: Callable) -> None:

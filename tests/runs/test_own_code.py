@@ -169,7 +169,7 @@ def test_a_refused_training_leaves_no_folder(tmp_path: Path, options: list[str],
 def test_a_value_that_is_neither_a_name_nor_code_is_refused(attentio: Callable) -> None:
     said = attentio("train", "luong", "--model.score", "genral")
     assert said.code == 2
-    assert "model.score must be dot, general, concat, location, or FILE.py:NAME of your own; got genral" in said.err
+    assert "model.score must be dot, general, concat, location, FILE.py:NAME; got genral" in said.err
 
 
 def test_a_parameter_that_nothing_depends_on_keeps_no_run_from_going_on(

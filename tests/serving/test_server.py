@@ -61,6 +61,14 @@ def raw(body: bytes) -> bytes:
         ("POST", "/generate", '{"seed": 1, "seed": 2}', {}, 400, "a field is there twice"),
         ("POST", "/generate", "[1]", {}, 400, "the body must be a JSON object"),
         ("POST", "/generate", '{"text": 1}', {}, 400, "text must be a text, got 1"),
+        (
+            "POST",
+            "/generate",
+            '{"text": "a", "temperature": 1e39}',
+            {},
+            400,
+            "temperature must be 0 (greedy), or 1e-06 to",
+        ),
         ("POST", "/generate", '{"temperature": NaN}', {}, 400, "temperature must be a number, got nan"),
         ("POST", "/generate", '{"text": "\\ud800"}', {}, 400, "half of a surrogate pair"),
         ("POST", "/generate", '{"\\ud800": 1}', {}, 400, "unknown field '\\ud800'"),
@@ -80,7 +88,7 @@ def raw(body: bytes) -> bytes:
         ("GET", "/metrics", None, {"Host": "["}, 421, "own names only"),
         ("GET", "/health", None, {"Host": "localhost.evil.example"}, 421, "own names only"),
     ],
-    ids=range(31),
+    ids=range(32),
 )
 def test_what_cannot_be_answered_says_why_with_the_proper_status(
     server: Served, method: str, path: str, body: Any, headers: dict[str, str], status: int, told: str
@@ -197,6 +205,15 @@ def test_a_text_is_streamed_as_it_is_drawn(server: Served) -> None:
     assert generate(server, samples=2, stream=True).error == "samples must be 1 where the answer is streamed, got 2"
     cut = server.ask("POST", "/generate", GENERATE | {"max_tokens": 390, "stream": True}).body.splitlines()
     assert json.loads(cut[-1]) == {"error": "this took longer than the limit of 4 seconds"}
+
+
+def test_a_client_that_leaves_a_stream_is_no_error(server: Served) -> None:
+    with server.connect() as connection:
+        connection.sendall(raw(json.dumps(GENERATE | {"max_tokens": 60, "stream": True}).encode()))
+        assert connection.makefile("rb").readline().startswith(b"HTTP/1.1 200")
+    time.sleep(1)
+    assert generate(server, max_tokens=1).status == 200
+    assert "never retrieved" not in server.log.read_text()
 
 
 def test_clients_that_say_nothing_or_little_do_not_keep_others_out(server: Served) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from attentio.training.records import COLUMNS, Records
+from attentio.errors import AttentioError
+from attentio.training.records import COLUMNS, Records, read_metrics
 
 
 def row(step: int, **scores: float) -> dict[str, float]:
@@ -63,6 +64,16 @@ def test_a_last_line_that_a_kill_cut_anywhere_is_dropped(tmp_path: Path) -> None
         path.write_bytes(whole[: len(whole) - len(last_line) + cut])
         with Records(tmp_path, ["wer", "per"], after=10):  # "60" cut to "6" is no row either
             assert [each["step"] for each in read(tmp_path)] == ["2", "4"]
+
+
+def test_who_reads_the_rows_is_not_given_one_that_was_cut(tmp_path: Path) -> None:
+    written(tmp_path, 2, 4)
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(path.read_bytes()[:-12])
+    assert [each["step"] for each in read_metrics(path)] == ["2"]
+    path.write_text(path.read_text().replace(".", "{,}"))
+    with pytest.raises(AttentioError, match=r"metrics\.csv is not as training wrote it; remove or restore it"):
+        read_metrics(path)
 
 
 def test_tensorboard_has_the_same_numbers(tmp_path: Path) -> None:

@@ -302,10 +302,10 @@ def test_a_non_finite_loss_stops_and_keeps_the_last_good_checkpoint(tmp_path: Pa
         "the loss is nan",
         "at step 11,",
         f"epoch {epoch},",
-        f"batch {position} (training rows {first}",
+        f"batch {position} (rows {first}",
         "learning rate 0.01;",
         f"the last good checkpoint is {tmp_path / 'checkpoints' / 'step-000010'}",
-        "try a lower training.learning_rate or training.clip",
+        "choose another --run, with a lower training.learning_rate or training.clip",
     ):
         assert part in message
     good = Checkpoints(tmp_path).load("last", "model.safetensors", "training.safetensors")

@@ -22,9 +22,10 @@ from attentio.attention.check import checked_call
 from attentio.attention.compare import Dot, ScaledDot, ScoreFunction
 from attentio.attention.engines import additive, blocks, flex, reference, sdpa, short
 from attentio.attention.engines.engine import Engine
-from attentio.attention.entmax import NormalizeFunction, alpha_of
+from attentio.attention.entmax import NormalizeFunction
 from attentio.attention.mask_base import Mask
 from attentio.attention.transforms import dispatching, transforming, writing_onnx
+from attentio.devices import without_autocast
 from attentio.notebook import frame, line
 
 ENGINES: dict[str, Engine] = {
@@ -97,7 +98,7 @@ def attend(
     """
     call = checked_call(query, key, value, score, mask, bias, dropout, need_weights, normalize)
     widened = _widened(call)
-    with torch.autocast(query.device.type, enabled=False) if widened is not call else nullcontext():
+    with without_autocast(query.device) if widened is not call else nullcontext():
         context, weights = _attend(widened, engine)
     attended = Attended(context.to(query.dtype), None if weights is None else weights.to(query.dtype))
     return attended if query.ndim == 4 else _without_heads(attended)
@@ -181,11 +182,11 @@ def _in_float32(call: Call) -> bool:
     a CPU the backward pass of 16 bits takes ten times as long, so what is trained is widened there too.
     """
     dtype, tensors = call.query.dtype, (call.query, call.key, call.value)
-    if type(call.score) not in (Dot, ScaledDot) or alpha_of(call.normalize) is None:
+    if type(call.score) not in (Dot, ScaledDot):
         return False
     on_cpu = call.query.device.type == "cpu"
     if dtype not in (torch.bfloat16, torch.float16):
-        return dtype == torch.float32 and on_cpu and call.normalize is None and torch.is_autocast_enabled("cpu")
+        return dtype == torch.float32 and on_cpu and torch.is_autocast_enabled("cpu")
     if call.need_weights or call.normalize is not None:
         return True
     trained = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)

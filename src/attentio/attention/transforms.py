@@ -16,8 +16,8 @@ def transforming() -> bool:
     Their tensors have no numbers that Python could look at, and neither a kernel that autograd does not know nor an
     `autograd.Function` says how it is to be transformed.
     """
-    if torch.compiler.is_compiling():  # which traces transforms in its own way, and no private question
-        return False
+    if torch.compiler.is_compiling():
+        return torch._C._are_functorch_transforms_active()
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0 or torch._C._is_tracing()
 
 

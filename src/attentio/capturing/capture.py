@@ -243,9 +243,10 @@ def _materialized(stream: TensorStream) -> Tensor:
     model's graph.
     """
     with torch.inference_mode(False), torch.no_grad():
-        flat: Any = torch.empty(stream.shape, dtype=stream.dtype).flatten()
+        flat: Any = torch.empty(stream.shape, dtype=stream.dtype, device="cpu").flatten()
         offset = 0
         for piece in stream.pieces:
             flat[offset : offset + piece.numel()] = piece.flatten()
             offset += piece.numel()
+        assert offset == flat.numel(), "pieces that leave some of it as the memory was"
         return flat.view(stream.shape)

@@ -23,6 +23,8 @@ from attentio.capturing.caller import Caller, find_caller, given_on_the_stack, n
 from attentio.capturing.observed_functions import ObservedFunctions
 from attentio.capturing.record import SelfOrCross
 from attentio.capturing.tracer import SoftmaxCall, WrittenOut
+from attentio.devices import without_autocast
+from attentio.errors import AttentioError
 from attentio.layers.local import LocalAttention
 from attentio.layers.own_attention import OwnAttention
 
@@ -105,8 +107,12 @@ def observing(
     def report(caller: Caller, api: Api, **seen: Any) -> None:
         if on_call is None:
             return
-        device = seen["context"].device.type
-        with unobserved(), torch.no_grad(), torch.autocast(device, enabled=False):
+        if torch._C._are_functorch_transforms_active():
+            raise AttentioError(
+                "attention inside a transform of torch.func (vmap, grad, ..) cannot be looked into; "
+                "look into the model itself, called with a batch"
+            )
+        with unobserved(), torch.no_grad(), without_autocast(seen["context"].device):
             inside = caller.module is not None
             on_call(Observed(name=caller.name, inside=inside, kind=caller.kind(seen), api=api, **seen))
 

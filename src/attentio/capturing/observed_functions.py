@@ -89,6 +89,7 @@ def _describe_sdpa(args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor
     query, scale, mask = given["query"], given.get("scale"), given.get("attn_mask")
     if query.is_nested:
         raise AttentioError("attention of nested tensors cannot be looked into: pad the sequences and mask the padding")
+    query, key, value = _expanded((query, given["key"], given["value"]), -3 if given.get("enable_gqa") else -2)
     if mask is not None and (align := causal_align(mask)):
         mask = causal(align=align)
     elif mask is not None and not is_plain(mask):
@@ -101,7 +102,7 @@ def _describe_sdpa(args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor
     elif mask is not None and query.ndim > 4 and mask.ndim > 3:
         mask = _four_axes(mask.expand(*query.shape[:-2], *mask.shape[-2:]))
     return {
-        **_repeated(_four_axes(query), _four_axes(given["key"]), _four_axes(given["value"])),
+        **_repeated(_four_axes(query), _four_axes(key), _four_axes(value)),
         "mask": mask,
         "is_causal": given.get("is_causal", False),
         "scale": 1.0 / math.sqrt(query.shape[-1]) if scale is None else float(scale),
@@ -149,6 +150,12 @@ def _block_mask() -> Any:
             return frame.f_locals["block_mask"]
         frame = frame.f_back  # type: ignore[assignment]
     return None
+
+
+def _expanded(tensors: tuple[Tensor, ...], axes: int) -> list[Tensor]:
+    """With all axes before `axes` (negative) of one size, as torch broadcasts them."""
+    leading = torch.broadcast_shapes(*(tensor.shape[:axes] for tensor in tensors))
+    return [tensor.expand(*leading, *tensor.shape[axes:]) for tensor in tensors]
 
 
 def _four_axes(tensor: Tensor) -> Tensor:

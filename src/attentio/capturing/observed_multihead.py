@@ -24,6 +24,10 @@ def describe_multihead(bound: inspect.BoundArguments, result: tuple[Tensor, Tens
     with torch.no_grad():
         projected = _project(given, query, key, value)
         q_bhqd, k_bhkd, v_bhkd = (tensor.unflatten(2, (heads, -1)).permute(1, 2, 0, 3) for tensor in projected)
+        if given["static_k"] is not None:
+            k_bhkd = given["static_k"].unflatten(0, (batch, heads))
+        if given["static_v"] is not None:
+            v_bhkd = given["static_v"].unflatten(0, (batch, heads))
         if given["add_zero_attn"]:
             k_bhkd, v_bhkd = (F.pad(tensor, (0, 0, 0, 1)) for tensor in (k_bhkd, v_bhkd))
         mask = _merge(given["attn_mask"], padding, batch, heads, k_bhkd.shape[2])

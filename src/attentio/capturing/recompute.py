@@ -97,7 +97,7 @@ def _compared(one: Observed, part: Part) -> Tensor:
     if one.bias is not None:
         scores = scores + _take(one.bias, part)
     if one.score_mod is not None:
-        scores = one.score_mod(scores, *_positions(part, scores))
+        scores = one.score_mod(scores, *_positions(part, scores)).broadcast_to(scores.shape)
     return scores
 
 

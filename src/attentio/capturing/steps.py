@@ -43,7 +43,8 @@ def _require_steps(calls: list[SeenAttention]) -> None:
     for before, one in itertools.pairwise(calls):
         q_before, q = before.weights.shape[2], one.weights.shape[2]
         same_batch = before.weights.shape[0] == one.weights.shape[0]
-        if not same_batch or (q != 1 and q != q_before + 1) or (one.kind == "cross" and one.keys != before.keys):
+        whole_again = q == q_before + 1 and one.q_start == before.q_start  # without a cache
+        if not same_batch or not (q == 1 or whole_again) or (one.kind == "cross" and one.keys != before.keys):
             raise ValueError(
                 f"the calls of {one.name!r} are not the steps of one generation: call {one.call} has batch "
                 f"{one.weights.shape[0]}, {q} queries and {one.keys} keys after batch {before.weights.shape[0]}, "

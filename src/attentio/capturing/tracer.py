@@ -20,11 +20,13 @@ _PRODUCTS = frozenset({"matmul", "__rmatmul__", "bmm", "baddbmm", "einsum"})
 _TURN_AXES = frozenset(
     {"transpose", "swapaxes", "swapdims", "permute", "movedim", "moveaxis", "t", "__get__", "squeeze", "unsqueeze"}
 )
-_SET_SOME = frozenset({"where", "masked_fill"})
 _ELEMENTWISE = "add sub mul div masked_fill where dropout clamp maximum nan_to_num"
 _SAME_NUMBERS = (
     "to type type_as float half bfloat16 double contiguous clone view reshape flatten unflatten squeeze unsqueeze "
     "expand transpose permute movedim swapaxes repeat_interleave split chunk unbind __getitem__"
+)
+_KEEP_WEIGHTS = frozenset(
+    f"{_SAME_NUMBERS} detach cpu cuda view_as reshape_as expand_as dropout mul mul_ __rmul__".split()
 )
 _KEEP_FACTOR = frozenset(name + end for name in (_ELEMENTWISE + " " + _SAME_NUMBERS).split() for end in ("", "_"))
 
@@ -192,9 +194,11 @@ class Tracer:
     def _go_on(self, name: str, args: Any, kwargs: Any, result: Any) -> None:
         """What is known of an argument holds for the result, too, where it still has the same last axis."""
         tensors = [each for each in _flat(args, kwargs) if isinstance(each, Tensor)]
+        if name == "__setitem__" and (known := self._weights.get(args[0])) is not None and not known.dropout:
+            self._weights[args[0]] = replace(known, original=None)
         if isinstance(result, Tensor) and result.ndim >= 2:
             weights = next((each for each in tensors if each in self._weights), None)
-            if weights is not None and weights is not result:
+            if weights is not None:
                 self._go_on_with_weights(name, args, kwargs, weights, result)
             if self._with_scores:
                 self._go_on_with_product(name, tensors, result)
@@ -208,13 +212,14 @@ class Tracer:
             # The last keys cut off were no positions but a learned sink; the weights are those that are left.
             self._weights[result] = replace(known, original=None)
         elif result.numel() == source.numel() and axis is not None:
-            changed = name in _SET_SOME or _weighs_keys(name, args, source, axis)
+            changed = name not in _KEEP_WEIGHTS or _picks(name, args) or _weighs_keys(name, args, source, axis)
             if changed and not known.dropout and axis == known.softmax.axis:
                 self._weights[result] = replace(known, original=None)  # the weights are what was made of them
                 return
             dropout = _dropout(args, kwargs) if name == "dropout" else known.dropout
             original = source if known.original is None else known.original
-            self._weights[result] = _Weights(known.softmax, axis, original, dropout)
+            if source is not result:
+                self._weights[result] = _Weights(known.softmax, axis, original, dropout)
 
     def _go_on_with_product(self, name: str, tensors: list[Tensor], result: Tensor) -> None:
         source = next((each for each in tensors if each in self._products), None)
@@ -261,6 +266,11 @@ def _weighs_keys(name: str, args: Any, weights: Tensor, axis: int) -> bool:
     if other is None:
         return False
     return name.startswith("div") or (name.startswith("mul") and other.ndim >= -axis and other.shape[axis] > 1)
+
+
+def _picks(name: str, args: Any) -> bool:
+    """Whether places are taken by their numbers, in whatever order, as in `weights[.., order]`."""
+    return name == "__getitem__" and any(isinstance(each, (Tensor, list)) for each in _flat(args[1:], {}))
 
 
 def _axis_after(name: str, source: Tensor, result: Tensor, axis: int) -> int | None:

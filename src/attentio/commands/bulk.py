@@ -28,7 +28,8 @@ def translate_folder(arguments: argparse.Namespace) -> int:
     """Translate what is missing, together with the processes that are asked for. Returns the exit code."""
     if not (arguments.input and arguments.output):
         raise AttentioError("a folder is translated with both --input DIR and --output DIR; --processes goes with them")
-    if given := [name for name in _OF_LINES if getattr(arguments, name, None) not in (None, False, "", [])]:
+    values = {name: getattr(arguments, name, None) for name in _OF_LINES}
+    if given := [name for name, value in values.items() if value or (value == 0 and value is not False)]:
         raise AttentioError(
             f"--{given[0].replace('_', '-')} is for lines of standard input, not for --input; leave it out"
         )

@@ -1,7 +1,6 @@
 """attentio compare VARIANTS ... [--out DIR] [--key.sub value ...]: several variants, equal budget, one table."""
 
 import argparse
-import csv
 import json
 import statistics
 from collections.abc import Mapping, Sequence
@@ -55,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=RANGE",
-        help="look for the best value, such as 'training.learning_rate=1e-4..1e-2 log'; again for more keys",
+        help="look for the best value, such as 'training.learning_rate=1e-4..1e-2 log'; give it again for more keys",
     )
     parser.add_argument("--trials", type=Trials, metavar="N", help="of a search: runs in all (default: 20)")
     parser.add_argument("--minutes", type=Minutes, metavar="M", help="of a search: no run is begun after so many")
@@ -87,7 +86,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     if any(outcome.p_value is not None for outcome in outcomes):
         first = outcomes[0].variant
         console.print(
-            said(f"p: how probable so great a difference from {first} is if neither is better"), soft_wrap=True
+            said(f"p: the probability of a difference from {first} at least this large by chance alone"), soft_wrap=True
         )
     console.print(said(f"wrote {', '.join(map(str, written))}"), soft_wrap=True)
     return 0
@@ -200,7 +199,11 @@ def _variants(given: str, overrides: Sequence[str]) -> dict[str, Config]:
         if not isinstance(changes or {}, dict):
             raise AttentioError(f"{given}: variant {name!r} must hold changes such as model.attention: luong")
         options = [f"--{key}={'null' if value is None else value}" for key, value in (changes or {}).items()]
-        configs[str(name)] = load_config(str(content["base"]), options, shared=overrides)
+        try:
+            configs[str(name)] = load_config(str(content["base"]), options, shared=overrides)
+        except AttentioError as error:
+            where = f"{given}: variant {name!r}"
+            raise AttentioError(f"{where}: {error}") from None
     return configs
 
 
@@ -234,7 +237,7 @@ def _train(config: Config, folder: Path, arguments: argparse.Namespace) -> list[
 def _measure(run: Path, folder: Path, arguments: argparse.Namespace) -> Measured:
     """Evaluate a run, and read what is known of its training."""
     from attentio.commands.main import main
-    from attentio.training.records import read_memory
+    from attentio.training.records import METRICS, read_memory, read_metrics
 
     data = ("--data", arguments.data) if arguments.data else ()
     if code := main(
@@ -242,10 +245,7 @@ def _measure(run: Path, folder: Path, arguments: argparse.Namespace) -> Measured
     ):
         raise SystemExit(code)
     report = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
-    rows: list[dict[str, str]] = []
-    if (records := run / "metrics.csv").is_file():
-        with records.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+    rows = read_metrics(run / METRICS) if (run / METRICS).is_file() else []
     return Measured(
         folder=str(folder),
         scores={one["name"]: one["value"] for one in report["scores"]},

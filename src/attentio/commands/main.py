@@ -6,6 +6,7 @@ So are its own mistakes, with the place in the code and exit code 1; `--tracebac
 import argparse
 import errno
 import io
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -68,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     system.settle()
     system.write_in_utf8()
     speak()
+    if logging.lastResort is not None:  # which prints what rooms below log
+        logging.lastResort.setFormatter(_InWords())
     _notice_closed_streams()
     argv = sys.argv[1:] if argv is None else argv
     try:
@@ -114,6 +117,12 @@ def _tell(error: str, code: int) -> int:
     """One line on standard error, in the person's language."""
     print(f"attentio: {harmless(said(error))}", file=sys.stderr)
     return code
+
+
+class _InWords(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """In the person's language."""
+        return said(super().format(record))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -171,10 +180,16 @@ def _run_verb(argv: Sequence[str]) -> int:
             subparser.add_argument("--traceback", action="store_true", help="show all of an error of attentio itself")
     arguments, rest = parser.parse_known_args(argv)  # leaves if no verb is asked
     options = subparsers.choices[arguments.verb]._option_string_actions
+    # argparse takes an argument that may be left out for left out where an option stands before it.
+    for action in subparsers.choices[arguments.verb]._get_positional_actions():
+        if action.nargs == "?" and getattr(arguments, action.dest) is None and rest and not rest[0].startswith("-"):
+            setattr(arguments, action.dest, rest.pop(0))
     for word in rest:
         near = did_you_mean(word, options)
         mistyped = near and near == did_you_mean(word, [*options, *_keys()]) and "." not in word
         if not verb.TAKES_OVERRIDES or (word.startswith("--") and mistyped):  # the rest are values, such as -1
+            if not word.startswith("-"):
+                raise AttentioError(f"{word!r} is one argument too many; put a text with spaces in quotes")
             raise AttentioError(f"{arguments.verb} does not know {word!r}; see attentio {arguments.verb} --help{near}")
     return int(verb.run(arguments, rest))
 

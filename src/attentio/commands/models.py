@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterable, Sequence
+from shlex import quote
 from typing import Any
 
 from attentio.commands.words import said
@@ -48,7 +49,8 @@ def _card(run: str) -> Iterable[tuple[str, str]]:
 
     path = resolve(run)
     if path.is_dir():
-        raise AttentioError(f"{path} is a run directory; cards are in bundles: attentio export {path} --to bundle")
+        making = f"attentio export {quote(str(path))} --to bundle"
+        raise AttentioError(f"{path} is a run directory; cards are in bundles: {making}")
     yield from ((harmless(key), harmless(value)) for key, value in _lines(read_card(path)))
     yield "size", f"{path.stat().st_size:,} bytes"
     yield "file", str(path)

@@ -191,12 +191,11 @@ def _try(search: Search, trial: Trial, arguments: argparse.Namespace) -> None:
 def _measure(trial: Trial, place: Path) -> None:
     """Read what the run reached at its best validation."""
     from attentio.training.checkpoint import Checkpoints
-    from attentio.training.records import COLUMNS, METRICS
+    from attentio.training.records import COLUMNS, METRICS, read_metrics
 
     progress = Checkpoints(place).load("last").facts["progress"]
     trial.goal, trial.step = progress["best_goal"], progress["best_step"]
-    with (place / METRICS).open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if int(row["step"]) == trial.step]
+    rows = [row for row in read_metrics(place / METRICS) if int(row["step"]) == trial.step]
     trial.scores = {name: float(value) for row in rows for name, value in row.items() if name not in COLUMNS and value}
 
 

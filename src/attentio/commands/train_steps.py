@@ -15,6 +15,7 @@ from attentio import system
 from attentio.commands.training_told import introduce, progress, tell_lacking, tell_origin
 from attentio.commands.words import said
 from attentio.config.schema import Config
+from attentio.config.uses import without_use
 from attentio.data.kept import Cache
 from attentio.data.part import Part
 from attentio.errors import AttentioError
@@ -197,7 +198,7 @@ def updated(asked: Asked, ready: Ready, trainer: Trainer, metrics: Sequence[str]
             show(row, trainer.total)
 
         watch = None
-        if first and options.watch:
+        if first and options.watch and not without_use(asked.config, ["training.watch"]):
             fixed = task_of(asked.config).to_watch(ready.contents, ready.dev, options.watch)
             watch = Watched(asked.folder, ready.contents.model, fixed, every=options.validate_every, after=after)
         reached = trainer.run(record, should_stop=lambda: bool(received), watch=watch)

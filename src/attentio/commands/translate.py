@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WORD",
         action="append",
         default=[],
-        help="a word that every output has; again for more",
+        help="a word that every output has; give it again for more",
     )
     parser.add_argument(
         "--no-repeat-ngram",
@@ -89,7 +89,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, metavar="DIR", help="where the translated files go, under the same names"
     )
     parser.add_argument(
-        "--processes", type=Processes, metavar="N", help="so many work on --input; other machines may too (default: 1)"
+        "--processes",
+        type=Processes,
+        metavar="N",
+        help="processes that share the work of --input; other machines may join (default: 1)",
     )
 
 
@@ -160,10 +163,12 @@ def _constraints(arguments: argparse.Namespace) -> "Constraints":
     bound = arguments.prefix or arguments.require or arguments.no_repeat_ngram
     if arguments.doubtful is not None and (arguments.sample or bound):
         raise AttentioError(
-            "--doubtful is for what a free search finds; leave it, or --sample and the constraints, out"
+            "--doubtful does not go with --sample, --prefix, --require or --no-repeat-ngram; leave out one or the other"
         )
     if bound and arguments.engine not in OWN:
-        raise AttentioError("--engine searches freely; leave it, or --prefix, --require and --no-repeat-ngram, out")
+        raise AttentioError(
+            "--engine does not go with --prefix, --require or --no-repeat-ngram; leave out one or the other"
+        )
     return Constraints(prefix=arguments.prefix, require=arguments.require, no_repeat_ngram=arguments.no_repeat_ngram)
 
 

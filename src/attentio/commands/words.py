@@ -22,8 +22,12 @@ _PLACE = re.compile(r"\{(\d+)(?::(said|word))?\}")
 _LONGEST, _MOST_BEGINNINGS = 1000, 8
 """Characters of a clause, and files and keys that it begins with; more are none of ours, and would take long."""
 
+_OF_OTHERS = re.compile(r"\b[A-Z]\w*(?:Error|Exception|Exit|Interrupt): ")
+"""Where an exception of Python or torch begins: its words are none of ours, though they may look like it."""
+
 _Templates = tuple[tuple[list[str], str], ...]
-"""The texts between the places of a template, and the template in the other language; those with most text first."""
+"""The texts between the places of a template, and the template in the other language: whole messages, then those with
+most text."""
 
 
 def speak() -> None:
@@ -49,7 +53,7 @@ def _templates(language: str) -> _Templates:
     catalogue = gettext.translation(_DOMAIN, _CATALOGUES, [language], fallback=True)
     messages: dict[str, str] = getattr(catalogue, "_catalog", {})  # gettext itself finds whole messages only
     found = ((_PLACE.sub("\0", message).split("\0"), other) for message, other in messages.items() if message)
-    return tuple(sorted(found, key=lambda template: -sum(map(len, template[0]))))
+    return tuple(sorted(found, key=lambda template: (len(template[0]) > 1, -sum(map(len, template[0])))))
 
 
 def _clause(clause: str, templates: _Templates) -> str | None:
@@ -58,6 +62,8 @@ def _clause(clause: str, templates: _Templates) -> str | None:
         return ""
     if len(clause) > _LONGEST:
         return None
+    if others := _OF_OTHERS.search(clause):
+        return _before(clause[: others.start()], templates) + clause[others.start() :]
     starts = [0, *(colon.end() for colon in islice(re.finditer(": ", clause), _MOST_BEGINNINGS))]
     for between, other in templates:
         if not all(part in clause for part in between):  # which is quicker than an expression for each template

@@ -17,7 +17,7 @@ def named_or_own(*names: str) -> Callable[[Any], Any]:
     """One of these names, or code of the user's own, FILE.py:NAME."""
     metadata = {
         "allows": lambda value: value in names or re.fullmatch(r".+\.py:[^\W\d]\w*", value) is not None,
-        "said": f"{', '.join(names)}, or FILE.py:NAME of your own",
+        "said": ", ".join((*names, "FILE.py:NAME")),
         "names": names,
     }
     return lambda default: field(default=default, metadata=metadata)

@@ -110,10 +110,10 @@ def as_begun(folder: Path, overrides: Sequence[str]) -> list[str]:
     """Overrides by which a run directory that was begun before some keys were there goes on as it was begun.
 
     A run's configuration is complete, so that it was begun before a key that it does not have. overrides: of the user,
-    which have precedence.
+    which have precedence. A folder without tokenizers is no run, whatever configuration is in it.
     """
     path = folder / "config.yaml"
-    content = read_yaml(path) if path.is_file() else None
+    content = read_yaml(path) if path.is_file() and (folder / "tokenizer").is_dir() else None
     if not isinstance(content, dict):
         return []
     return _before(content, keys_of(overrides))

@@ -79,6 +79,8 @@ def _places(columns: Columns | None, features: str | None, header: list[str], wh
 
 def _place(column: str, names: list[str], where: str) -> int:
     if column.isdecimal():
+        if int(column) < 1:
+            raise AttentioError(f"{where}: there is no column {column}; they are numbered from 1")
         return int(column) - 1
     name = normalized(column, "nfc")
     if names.count(name) > 1:
@@ -132,11 +134,17 @@ def _plain(path: Path) -> Iterator[tuple[str, list[str] | AttentioError]]:
 
 def _quoted(path: Path, separator: str) -> Iterator[tuple[str, list[str] | AttentioError]]:
     """Columns as CSV has them. A quoted text may go on over several lines; a row stands where it begins."""
-    # Not a generator, which an error would end.
-    lines = map(lambda numbered: _decoded(path, *numbered), enumerate(file_lines(path), start=1))
+    reached = 0  # not `line_num` of the reader, which does not count a line that cannot be decoded
+
+    def decoded(numbered: tuple[int, bytes]) -> str:
+        nonlocal reached
+        reached, line = numbered
+        return _decoded(path, reached, line)
+
+    lines = map(decoded, enumerate(file_lines(path), start=1))  # not a generator, which an error would end
     rows = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
     while True:
-        start = rows.line_num + 1
+        start = reached + 1
         where = f"{path}:{start}"
         try:
             columns = next(rows)
@@ -147,7 +155,7 @@ def _quoted(path: Path, separator: str) -> Iterator[tuple[str, list[str] | Atten
             continue
         except csv.Error as error:
             said = str(error)
-            if "field limit" in said and rows.line_num == start:
+            if "field limit" in said and reached == start:
                 yield where, AttentioError(f"{where}: a text of more than {csv.field_size_limit():,} letters; cut it")
                 continue
             if "unexpected end" in said or "field limit" in said:

@@ -82,8 +82,10 @@ class LabelledTexts:
     ) -> None:
         self._batch_tokens, self._seed = batch_tokens, seed
         self._rows: list[tuple[list[int], list[int]]] = []
+        # Labels are counted by all that Python takes for white space, which is more than a tokenizer does.
+        asked_of = labels.encode_all(" ".join(pair.target.split()) for pair in pairs)
         of_texts = word_rows((pair.source for pair in pairs), tokenizer, block=block)
-        for rows, wanted in zip(of_texts, labels.encode_all(pair.target for pair in pairs), strict=True):
+        for rows, wanted in zip(of_texts, asked_of, strict=True):
             if not each_word:
                 ids = rows[0].ids
                 self._rows.append((ids, [*wanted[:1], *[IGNORE_INDEX] * (len(ids) - 1)]))

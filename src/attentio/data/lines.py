@@ -26,12 +26,12 @@ _LINES_BETWEEN_LOOKS = 2**16
 """At how much memory the data take."""
 
 
-def file_lines(path: Path) -> Iterator[bytes]:
+def file_lines(path: Path, *, may_be_empty: bool = False) -> Iterator[bytes]:
     """The lines of a file, which may end in .gz, as bytes without their ends.
 
     Raises:
-        AttentioError: the file is missing, unreadable, no regular file, empty or damaged, or is read into more than
-            half of the memory; a small one that was compressed can hold any number of lines.
+        AttentioError: the file is missing, unreadable, no regular file, empty where it may not be, or damaged, or is
+            read into more than half of the memory; a small one that was compressed can hold any number of lines.
     """
     check_regular(path)
     number = 0
@@ -45,7 +45,7 @@ def file_lines(path: Path) -> Iterator[bytes]:
         raise AttentioError(f"{path}:{number + 1}: corrupt gzip data ({error}); copy or compress it again") from error
     except OSError as error:
         raise AttentioError(f"{path}: cannot be read: {error.strerror}; give a file you may read") from error
-    if number == 0:
+    if number == 0 and not may_be_empty:
         raise AttentioError(f"{path}: the file is empty; give a file with at least one line")
 
 

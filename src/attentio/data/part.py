@@ -104,7 +104,8 @@ def read_held_out(config: Config, run: Path) -> Part:
     if is_missing(path):
         raise AttentioError(f"{path} is missing, which was held out of the training data; copy it, or give --data FILE")
     data = replace(config.data, train="", columns=None, features=None)
-    part = read_part(replace(config, data=data), str(path))
+    text = replace(config.text, normalize="none")  # as what is there has been already
+    part = read_part(replace(config, data=data, text=text), str(path))
     if part.facts()["sha256"] != read_json(run / "data.json").get("dev", {}).get("sha256"):
         raise AttentioError(f"{path} has been altered since it was written; copy it again, or give --data FILE")
     return part
@@ -150,7 +151,7 @@ def hold_out(part: Part) -> tuple[Part, Part]:
     else:
         lines = part.items[0].split("\n") if part.unit == "documents" else []
         if len(lines) < 2:
-            raise AttentioError(f"{part.name}: a single source, of which none can be held out; give --data.dev FILE")
+            raise AttentioError(f"{part.name}: there is only one source, so none can be held out; give --data.dev FILE")
         count = min(MOST_HELD_OUT, max(1, len(lines) // SHARE))
         left, held = (["\n".join(some)] for some in (lines[:-count], lines[-count:]))
     return replace(part, items=left), Part(f"{part.name}, held out", held, (), part.unit, featured=part.featured)

@@ -28,7 +28,7 @@ def survey(config: Config, train: Part, dev: Part) -> Survey:
     unit, parts, where = train.unit, (train, dev), dev.name
     distinct = [_distinct(part.items) for part in parts]
     repeated = (len(part.items) - len(found) for part, found in zip(parts, distinct, strict=True))
-    rows = [(unit, *_numbers(len(part.items) for part in parts)), (f"repeated {unit}", *_numbers(repeated))]
+    rows = [(unit, *_numbers(len(part.items) for part in parts)), (f"{unit} that are repeated", *_numbers(repeated))]
     notes = []
     if unit == "pairs":
         sources = [_distinct(TextsOf(part.items, 0)) for part in parts]

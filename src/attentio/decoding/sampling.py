@@ -15,8 +15,8 @@ from attentio.devices import as_float64
 from attentio.errors import AttentioError
 from attentio.models.protocols import StepDecoder
 
-COLDEST = 1e-6
-"""Lowest temperature that is not greedy: below it the quotients leave float32."""
+COLDEST, HOTTEST = 1e-6, 1000.0
+"""Lowest temperature that is not greedy: below it the quotients leave float32; and highest, where all is even."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +49,8 @@ class Sampling:
     min_p: float | None = None
 
     def __post_init__(self) -> None:
-        if self.temperature != 0 and not COLDEST <= self.temperature < math.inf:
-            raise ValueError(f"temperature must be 0 (greedy), or from {COLDEST} upwards, got {self.temperature}")
+        if self.temperature != 0 and not COLDEST <= self.temperature <= HOTTEST:
+            raise ValueError(f"temperature must be 0 (greedy), or {COLDEST} to {HOTTEST}, got {self.temperature}")
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"top_k must be at least 1, got {self.top_k}")
         for name, value in (("top_p", self.top_p), ("min_p", self.min_p)):

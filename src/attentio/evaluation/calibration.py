@@ -46,10 +46,10 @@ def calibrate(log_probs: Sequence[float], right: Sequence[bool]) -> Calibration:
     """
     given, hits = np.minimum(np.array(log_probs, dtype=np.float64), -1e-9), np.array(right, dtype=bool)
     if hits.all() or not hits.any():
-        which = "all" if hits.any() else "none"
+        count = f"{len(hits):,}"
         raise AttentioError(
-            f"{which} of {len(hits):,} outputs equal a reference; confidence is calibrated on right and wrong ones, "
-            f"give --data with both"
+            (f"all {count} outputs equal a reference" if hits.any() else f"none of {count} outputs equals a reference")
+            + "; confidence is calibrated on right and wrong ones, give --data with both"
         )
     low, high = -12.0, 12.0  # of the logarithm of 1 / T; the slope grows with 1 / T, since the loss is convex in it
     for _ in range(_HALVINGS):

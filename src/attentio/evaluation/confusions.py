@@ -21,11 +21,12 @@ class Confusion(NamedTuple):
     of: int
 
     def __str__(self) -> str:
-        if not self.reference:
-            return f"{self.output} too much ({self.times:,})"
-        if not self.output:
-            return f"nothing for {self.reference} ({self.times:,} of {self.of:,})"
-        return f"{self.output} for {self.reference} ({self.times:,} of {self.of:,})"
+        reference, output = (token.replace(" ", "␣") for token in (self.reference, self.output))
+        if not reference:
+            return f"{output} too much ({self.times:,})"
+        if not output:
+            return f"nothing for {reference} ({self.times:,} of {self.of:,})"
+        return f"{output} for {reference} ({self.times:,} of {self.of:,})"
 
 
 def confusions(hypotheses: Sequence[str], references: References, *, units: Units = "words") -> list[Confusion]:

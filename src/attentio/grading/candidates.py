@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from attentio.errors import AttentioError
-from attentio.grading.attempt import attempt
+from attentio.grading.attempt import attempt, of_libraries
 from attentio.grading.axes import ORDERS, Axes
 from attentio.grading.building import made
 from attentio.grading.paper import Paper
@@ -120,11 +120,7 @@ def _subjects(code: Callable[..., Any], paper: Paper, weights: Mapping[str, Any]
         chosen = _by_name(code, weights)
         options = assignments(copied, paper, chosen, heads) if paper.layouts else []
         if paper.layouts and not options and any(True for _ in code.parameters()):
-            held = ", ".join(f"{name} {list(one.shape)}" for name, one in code.named_parameters())
-            raise AttentioError(
-                f"{paper.name}: the module's parameters ({held}) do not fit; say which is which: "
-                f"weights={{{', '.join(f'{role!r}: ..' for role in paper.layouts[0].shapes)}}}"
-            )
+            raise _misfit(paper, "the module's parameters", dict(code.named_parameters()))
         for one in options[:MOST]:
             given_heads = one.sizes.get("heads", heads)
             sizes = {"dv": 17, **one.sizes}
@@ -137,11 +133,30 @@ def _subjects(code: Callable[..., Any], paper: Paper, weights: Mapping[str, Any]
         yield Subject(copied, paper, signature, paper.sizes, None, heads, single)
         return
     if weights:
-        given = [Matrix(role, torch.as_tensor(one).detach().double(), None) for role, one in weights.items()]
-        for one in assigned_from(given, paper, heads):
+        tensors = {role: _tensor(role, one) for role, one in weights.items()}
+        options = assigned_from([Matrix(role, one, None) for role, one in tensors.items()], paper, heads)
+        if not options:
+            raise _misfit(paper, "weights", tensors)
+        for one in options:
             yield Subject(code, paper, signature, ({"dv": 17, **one.sizes},), one, one.sizes.get("heads", heads))
         return
     yield Subject(code, paper, signature, paper.sizes, None, heads)
+
+
+def _misfit(paper: Paper, what: str, held: Mapping[str, Tensor]) -> AttentioError:
+    if not paper.layouts:
+        return AttentioError(f"{paper.name} has no weights; leave weights= out")
+    shapes = ", ".join(f"{name} {list(one.shape)}" for name, one in held.items())
+    roles = ", ".join(f"{role!r}: .." for role in paper.layouts[0].shapes)
+    return AttentioError(f"{paper.name}: {what} ({shapes}) do not fit; say which is which: weights={{{roles}}}")
+
+
+def _tensor(role: str, value: Any) -> Tensor:
+    try:
+        return torch.as_tensor(value).detach().double()
+    except (TypeError, ValueError, RuntimeError):
+        kind = type(value).__name__
+        raise AttentioError(f"weights[{role!r}] of a function must be a tensor or an array, got {kind}") from None
 
 
 def _by_name(module: nn.Module, weights: Mapping[str, Any]) -> dict[str, Any]:
@@ -318,9 +333,8 @@ def _candidate(reading: Reading, seed: int, *, told: bool) -> Candidate:
     random = False
     if runs:
         first = runs[0]
-        again = attempt(partial(replace(reading).run, first.case, seed + cases.index(first.case)), [])
         other = _read_again(reading, first, seed + 1000)
-        random = again is not None and other is not None and not _same(first, other)
+        random = other is not None and not _same(first, other)
     return Candidate(
         runs,
         _notes(reading, only_square=not any(run.case in (DIFFERENT, MASKED) for run in runs), masks=bool(masks)),
@@ -396,13 +410,7 @@ def _most_telling(raised: list[Exception], code: Any) -> Exception:
 def _line(error: BaseException) -> int:
     here, last = error.__traceback__, 0
     while here is not None:
-        if (
-            "/attentio/grading/" not in here.tb_frame.f_code.co_filename
-            and "/torch/" not in here.tb_frame.f_code.co_filename
-        ):
+        if not of_libraries(here.tb_frame.f_code.co_filename):
             last = here.tb_lineno
         here = here.tb_next
     return last
-
-
-__all__ = ["Axes", "Candidate", "Failed", "attention_candidates"]

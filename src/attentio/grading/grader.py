@@ -1,11 +1,13 @@
 """at.grade: is somebody's code what the paper says, and if not, which line is different?"""
 
+import inspect
 import secrets
 import traceback
 from collections.abc import Mapping
 from typing import Any
 
 from attentio.errors import AttentioError, did_you_mean
+from attentio.grading.attempt import of_libraries
 from attentio.grading.candidates import Failed, attention_candidates
 from attentio.grading.corruption import corruption_candidates
 from attentio.grading.judging import difference, judge
@@ -67,6 +69,8 @@ def grade(
         raise AttentioError(f"code must be a function or a module, got {type(code).__name__}")
     seed = secrets.randbelow(2**31) if seed is None else seed
     known = PAPERS[paper]
+    if known.kind != "attention":
+        _check_arguments_are_told(code, known.signature)
     try:
         if known.kind == "attention":
             found = judge(attention_candidates(code, known, weights=weights or {}, mask_means=means, seed=seed), known)
@@ -93,13 +97,17 @@ def grade(
     )
 
 
+def _check_arguments_are_told(code: Any, written: str) -> None:
+    try:
+        inspect.signature(code)
+    except (TypeError, ValueError):  # built in or compiled
+        name = getattr(code, "__name__", type(code).__name__)
+        raise AttentioError(f"{name} does not say its arguments; call it in a function of yours: {written}") from None
+
+
 def _told(error: Exception, language: str) -> str:
     """What the code raised, with the line of it."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not any(part in frame.filename for part in ("/attentio/grading/", "/torch/", "/numpy/", "/jaxtyping/"))
-    ]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not of_libraries(frame.filename)]
     place = ""
     if frames:
         line = f"{frames[-1].lineno}번째 줄" if language == "ko" else f"line {frames[-1].lineno}"

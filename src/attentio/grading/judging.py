@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from attentio.grading.candidates import Candidate
-from attentio.grading.paper import Answer, Paper, none
+from attentio.grading.paper import Answer, Paper
 from attentio.grading.reading import Run
 
 MOST_PAIRED = 4
@@ -117,8 +117,8 @@ def _large(oracles: _Oracles, candidate: Candidate, convention: frozenset[str], 
 class Difference(NamedTuple):
     """One number that is different.
 
-    name: of what was returned. place: along its axes. case: in which inputs. agreeing: names that agree everywhere.
-    rows: where every other row agrees, the rows (batch, query) that do not.
+    name: of what was returned. place: along its axes. case: in which inputs. agreeing: names that agree there.
+    agreeing_cases: inputs without a difference.
     """
 
     name: str
@@ -127,7 +127,7 @@ class Difference(NamedTuple):
     paper: float
     case: str
     agreeing: tuple[str, ...]
-    first_cases: tuple[str, ...]
+    agreeing_cases: tuple[str, ...]
 
 
 def difference(candidate: Candidate) -> Difference | None:
@@ -154,6 +154,3 @@ def difference(candidate: Candidate) -> Difference | None:
                 name, place, float(yours[place]), float(paper[place]), run.case.name, agreeing, right_cases
             )
     return None
-
-
-__all__ = ["Difference", "Judgement", "difference", "judge", "none"]

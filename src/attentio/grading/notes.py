@@ -14,7 +14,6 @@ NOTES = {
         "마스크 인자가 없어 패딩은 검사하지 못했습니다",
     ),
     "time first": ("your sequences have time before batch", "시퀀스의 시간 축이 배치 축보다 앞에 있습니다"),
-    "one step": ("your code takes one decoder state at a time", "디코더 상태를 한 번에 하나씩 받습니다"),
     "no batch": ("your code takes one sequence, without a batch", "배치 없이 시퀀스 하나를 받습니다"),
     "transposed": (
         "your matrices are transposed, for x @ W; the result is the same",

@@ -96,8 +96,6 @@ class Subject:
         given["query"] = given["key"] if "x" in roles else normal(batch, queries, sizes["dq"])
         tied = "x" in roles or "value" not in roles or "key" not in roles
         given["value"] = given["key"] if tied else normal(batch, keys, sizes["dv"])
-        if tied and "value" in roles and "key" not in roles and "x" not in roles:
-            given["value"] = given["key"]
         given |= self._parameters(sizes, normal)
         given["keep"], given["lengths"] = None, torch.full((batch,), keys)
         if case.masked:

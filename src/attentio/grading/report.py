@@ -154,8 +154,8 @@ class Grade:
         if not self.deviations:
             if 0 < len(one.agreeing) < 3:
                 lines.append(f"{self._word('agree')}: {', '.join(one.agreeing)}")
-            if one.first_cases:
-                lines.append(f"{self._word('agree in')}: {', '.join(map(self._case, one.first_cases))}")
+            if one.agreeing_cases:
+                lines.append(f"{self._word('agree in')}: {', '.join(map(self._case, one.agreeing_cases))}")
         return lines
 
     def _case(self, name: str) -> str:

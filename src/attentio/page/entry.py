@@ -53,7 +53,7 @@ def numbers_of(call: SeenAttention, made: Plan, blob: Blob) -> tuple[dict[str, A
 def _head(call: SeenAttention, item: int, head: int, made: Plan) -> np.ndarray | Kept:
     weights = call.weights[item, head].cpu()
     if call.indices is not None:
-        return kept(weights, call.indices[item, head].cpu(), made.coding)
+        return kept(weights, call.indices[item, head].cpu(), call.keys, made.coding)
     if made.keep is not None and made.keep < call.keys:
         return largest(weights, made.keep, made.coding)
     if made.coding == "coarse":

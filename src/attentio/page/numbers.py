@@ -60,16 +60,17 @@ def largest(weights: Tensor, count: int, coding: Coding) -> Kept:
     """The `count` largest weights of each row of [q, k] weights."""
     values, indices = weights.float().topk(count, dim=-1)
     share = float(values.nansum() / weights.float().nansum().clamp(min=1e-9))
-    return kept(values.half(), indices, coding, share)
+    return kept(values.half(), indices, weights.shape[-1], coding, share)
 
 
-def kept(weights: Tensor, indices: Tensor, coding: Coding, share: float = 1.0) -> Kept:
-    """Weights [q, kept] of the keys `indices`; -1 is no key."""
+def kept(weights: Tensor, indices: Tensor, keys: int, coding: Coding, share: float = 1.0) -> Kept:
+    """Weights [q, kept] of the keys `indices`, of so many keys; -1 is no key."""
     order = indices.argsort(dim=-1)
     codes = codes_of(weights.gather(-1, order), coding)
-    keys = indices.gather(-1, order).numpy()
-    codes = np.where(keys < 0, codes.dtype.type(NOT_KEPT), codes)
-    return Kept(codes, keys.clip(min=0).astype(np.uint16 if keys.max(initial=0) < 2**16 else np.uint32), share)
+    indices = indices.gather(-1, order)
+    codes = np.where(indices.numpy() < 0, codes.dtype.type(NOT_KEPT), codes)
+    # The same type for all heads of a layer, whichever keys each of them has kept: the page reads one type.
+    return Kept(codes, indices.clamp(min=0).numpy().astype(np.uint16 if keys <= 2**16 else np.uint32), share)
 
 
 def thumb(codes: Codes) -> Codes:

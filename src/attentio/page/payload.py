@@ -165,14 +165,18 @@ def pattern_of(name: str) -> str:
 def _what_heads_do(calls: Sequence[SeenAttention], tokens: Tokens) -> list[list[list[Does]]]:
     """Of each call, by sequence and head; a few rows of a text do what the attention does on the whole of it."""
     found = [[heads_of(call, item, tokens) for item in range(call.weights.shape[0])] for call in calls]
-    whole: dict[str, tuple[int, list[list[Does]]]] = {}
+    whole: dict[tuple[str, int, tuple[int, ...]], tuple[int, list[list[Does]]]] = {}
+
+    def same(call: SeenAttention) -> tuple[str, int, tuple[int, ...]]:
+        return call.name, len(call.weights), tuple(call.heads)
+
     for call, does in zip(calls, found, strict=True):
-        if call.kind == "self" and call.weights.shape[2] > whole.get(call.name, (0, []))[0]:
-            whole[call.name] = call.weights.shape[2], does
+        if call.kind == "self" and call.weights.shape[2] > whole.get(same(call), (0, []))[0]:
+            whole[same(call)] = call.weights.shape[2], does
     return [
         [
             [named._replace(cell=own.cell) for own, named in zip(*sides, strict=True)]
-            for sides in zip(does, whole.get(call.name, (0, does))[1], strict=True)
+            for sides in zip(does, whole.get(same(call), (0, does))[1], strict=True)
         ]
         for call, does in zip(calls, found, strict=True)
     ]

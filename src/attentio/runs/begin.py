@@ -28,7 +28,7 @@ MAY_CHANGE = {
 }
 """Keys in which a resumed run may differ from its beginning; any other would make it another run.
 
-So it may in those of `data`, which say where the data are: what they hold is compared itself.
+Keys of `data` may differ too: they say where the data are, and the data themselves are compared.
 """
 
 _WORTH_KEEPING = (METRICS, LESSONS)
@@ -84,6 +84,7 @@ def prepare(
         check_sums(folder, config, Checkpoints(folder).load("last"))
         tokenizers = task.blueprint.load_tokenizers(folder / "tokenizer", config)
     else:
+        _check_not_of_others(folder)
         learnt = lessons or train
         tokenizers = task.learn(config, learnt) if known is None else task.keep(config, learnt, known)
         tokenizers.save(folder / "tokenizer")
@@ -93,6 +94,13 @@ def prepare(
         dev.write(folder / HELD_OUT)
     system.replace_text(folder / "config.yaml", to_yaml(config))
     return tokenizers
+
+
+def _check_not_of_others(folder: Path) -> None:
+    """A run begins with its tokenizers: where there are none, files of these names are somebody's own."""
+    there = [name for name in ("data.json", "config.yaml", HELD_OUT) if (folder / name).exists()]
+    if there and not (folder / "tokenizer").is_dir():
+        raise AttentioError(f"{folder / there[0]} is no part of a run, and would be written over; choose another --run")
 
 
 def _check_config(folder: Path, config: Config) -> None:

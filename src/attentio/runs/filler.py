@@ -14,11 +14,9 @@ from attentio.decoding.search import ASTRAY
 from attentio.errors import AttentioError
 from attentio.models.masked_lm import MaskedLM
 from attentio.runs.build import MASKED_LM
-from attentio.runs.card import described, described_in_html
-from attentio.runs.directory import Contents, load_directory
+from attentio.runs.directory import Contents
 from attentio.runs.one_kind import OneKind
 from attentio.runs.outputs import Candidate, SelfAttention
-from attentio.runs.own_code import Files
 from attentio.runs.vocabulary import check_known, needed, suppressed_ids
 from attentio.text.normal import checked, normalized
 from attentio.text.protocol import AnyTokenizer
@@ -50,6 +48,7 @@ class MaskedRun(OneKind):
     <MaskedRun ...>
     """
 
+    blueprint = MASKED_LM
     main_use = "fill"
 
     def __init__(self, path: Path, config: Config, tokenizer: AnyTokenizer, model: MaskedLM) -> None:
@@ -60,32 +59,9 @@ class MaskedRun(OneKind):
         self.mask = needed(tokenizer.mask, "mask", path)
 
     @classmethod
-    def load(
-        cls,
-        path: str | Path,
-        *,
-        checkpoint: str = "best",
-        device: str | torch.device = "auto",
-        allow_code: Files = (),
-    ) -> "MaskedRun":
-        """Read a run directory; `checkpoint`, `device` and `allow_code` as `attentio.load` has them.
-
-        Raises AttentioError for one that holds another kind of model, or is damaged.
-        """
-        contents = load_directory(path, [MASKED_LM], checkpoint=checkpoint, device=device, allow_code=allow_code)
-        return cls.of(contents)
-
-    @classmethod
     def of(cls, contents: Contents) -> "MaskedRun":
         """The run of what a directory holds."""
         return cls(contents.path, contents.config, contents.tokenizers.source, contents.model)
-
-    def __repr__(self) -> str:
-        return described(self)
-
-    def _repr_html_(self) -> str:
-        """For notebooks."""
-        return described_in_html(self)
 
     def read(self, text: str) -> str:
         """The text as it is read in training: see `text.normalize`."""

@@ -20,7 +20,7 @@ from typing import Any
 from attentio import system
 from attentio.data.lines import file_lines
 from attentio.errors import AttentioError, extra
-from attentio.files import check_regular, read_json
+from attentio.files import read_json
 
 with extra("train"):
     from filelock import FileLock, Timeout
@@ -174,20 +174,14 @@ def _lock(path: Path) -> Path:
 
 
 def _parts(path: Path) -> Iterator[list[bytes]]:
-    lines = _lines(path)
+    lines = file_lines(path, may_be_empty=True)
     while some := list(islice(lines, LINES)):
         yield some
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    """Those of `file_lines`; none of an empty file."""
-    check_regular(path)
-    return file_lines(path) if path.stat().st_size else iter(())
-
-
 def _facts(path: Path) -> dict[str, Any]:
     sha, count = hashlib.sha256(), 0
-    for line in _lines(path):
+    for line in file_lines(path, may_be_empty=True):
         sha.update(line + b"\n")
         count += 1
     return {"sha256": sha.hexdigest(), "lines": count, "lines_of_a_part": LINES}

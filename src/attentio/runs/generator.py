@@ -13,11 +13,9 @@ from attentio.layers.packed import PackedWeights
 from attentio.layers.positions import LearnedPositions
 from attentio.models.causal_lm import CausalLM
 from attentio.runs.build import CAUSAL_LM
-from attentio.runs.card import described, described_in_html
-from attentio.runs.directory import Contents, load_directory
+from attentio.runs.directory import Contents
 from attentio.runs.one_kind import OneKind
 from attentio.runs.outputs import Generated, Piece, Scored, SelfAttention
-from attentio.runs.own_code import Files
 from attentio.runs.vocabulary import check_known, needed, suppressed_ids
 from attentio.text.normal import begun, checked, normalized
 from attentio.text.protocol import AnyTokenizer
@@ -52,6 +50,7 @@ class CausalRun(OneKind):
     <CausalRun ...>
     """
 
+    blueprint = CAUSAL_LM
     main_use = "generate"
 
     def __init__(self, path: Path, config: Config, tokenizer: AnyTokenizer, model: CausalLM) -> None:
@@ -60,32 +59,9 @@ class CausalRun(OneKind):
         self.end = needed(tokenizer.end, "end", path)
 
     @classmethod
-    def load(
-        cls,
-        path: str | Path,
-        *,
-        checkpoint: str = "best",
-        device: str | torch.device = "auto",
-        allow_code: Files = (),
-    ) -> "CausalRun":
-        """Read a run directory; `checkpoint`, `device` and `allow_code` as `attentio.load` has them.
-
-        Raises AttentioError for one that holds another kind of model, or is damaged.
-        """
-        contents = load_directory(path, [CAUSAL_LM], checkpoint=checkpoint, device=device, allow_code=allow_code)
-        return cls.of(contents)
-
-    @classmethod
     def of(cls, contents: Contents) -> "CausalRun":
         """The run of what a directory holds."""
         return cls(contents.path, contents.config, contents.tokenizers.source, contents.model)
-
-    def __repr__(self) -> str:
-        return described(self)
-
-    def _repr_html_(self) -> str:
-        """For notebooks."""
-        return described_in_html(self)
 
     def read(self, prompt: str) -> str:
         """The beginning of a text as it is read in training, but for white space at its end, which more may follow."""

@@ -12,11 +12,9 @@ from attentio.data.batches import length_sorted_batches, pad_rows
 from attentio.data.labelled import WordRow, word_rows
 from attentio.models.labeller import Labeller
 from attentio.runs.build import LABELLER, Tokenizers
-from attentio.runs.card import described, described_in_html
-from attentio.runs.directory import Contents, load_directory
+from attentio.runs.directory import Contents
 from attentio.runs.one_kind import OneKind
 from attentio.runs.outputs import SelfAttention
-from attentio.runs.own_code import Files
 from attentio.runs.vocabulary import needed, suppressed_ids
 from attentio.text.normal import checked, normalized
 from attentio.text.protocol import AnyTokenizer
@@ -73,6 +71,7 @@ class LabelRun(OneKind):
     <LabelRun runs/tagger: transformer, ... parameters>
     """
 
+    blueprint = LABELLER
     main_use = "label"
 
     def __init__(self, path: Path, config: Config, tokenizers: Tokenizers[AnyTokenizer], model: Labeller) -> None:
@@ -83,32 +82,9 @@ class LabelRun(OneKind):
         needed(self.tokenizer.end, "end", path)
 
     @classmethod
-    def load(
-        cls,
-        path: str | Path,
-        *,
-        checkpoint: str = "best",
-        device: str | torch.device = "auto",
-        allow_code: Files = (),
-    ) -> "LabelRun":
-        """Read a run directory; `checkpoint`, `device` and `allow_code` as `attentio.load` has them.
-
-        Raises AttentioError for one that holds another kind of model, or is damaged.
-        """
-        contents = load_directory(path, [LABELLER], checkpoint=checkpoint, device=device, allow_code=allow_code)
-        return cls.of(contents)
-
-    @classmethod
     def of(cls, contents: Contents) -> "LabelRun":
         """The run of what a directory holds."""
         return cls(contents.path, contents.config, contents.tokenizers, contents.model)
-
-    def __repr__(self) -> str:
-        return described(self)
-
-    def _repr_html_(self) -> str:
-        """For notebooks."""
-        return described_in_html(self)
 
     def read(self, text: str) -> str:
         """The text as it is read in training: see `text.normalize`."""

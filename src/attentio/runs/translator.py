@@ -20,12 +20,10 @@ from attentio.layers.bfloat16 import in_bfloat16
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.ensemble import Ensemble
 from attentio.runs.build import ENCODER_DECODER, Tokenizers
-from attentio.runs.card import described, described_in_html
 from attentio.runs.constraints import Constraints
-from attentio.runs.directory import Contents, load_directory
+from attentio.runs.directory import Contents
 from attentio.runs.one_kind import OneKind
 from attentio.runs.outputs import Scored, Translation
-from attentio.runs.own_code import Files
 from attentio.runs.searcher import Searcher
 from attentio.runs.vocabulary import needed, suppressed_ids
 from attentio.text.copying import Copying
@@ -85,6 +83,7 @@ class Run(OneKind):
     <Run ...>
     """
 
+    blueprint = ENCODER_DECODER
     main_use = "translate"
 
     def __init__(
@@ -102,22 +101,6 @@ class Run(OneKind):
             self.copying = Copying(tokenizers.source, tokenizers.target)
         self.suppressed = suppressed_ids(tokenizers.target, self.words, but=self.end)
         self.searcher = Searcher(self.model, self.members, self.begin, self.end, self.suppressed)
-
-    @classmethod
-    def load(
-        cls,
-        path: str | Path,
-        *,
-        checkpoint: str = "best",
-        device: str | torch.device = "auto",
-        allow_code: Files = (),
-    ) -> "Run":
-        """Read a run directory; `checkpoint`, `device` and `allow_code` as `attentio.load` has them.
-
-        Raises AttentioError for a directory that holds another kind of model, or is damaged.
-        """
-        contents = load_directory(path, [ENCODER_DECODER], checkpoint=checkpoint, device=device, allow_code=allow_code)
-        return cls.of(contents)
 
     @classmethod
     def of(cls, contents: Contents) -> "Run":
@@ -158,13 +141,6 @@ class Run(OneKind):
         run.members, run.model = members, Ensemble(members) if isinstance(self.model, Ensemble) else members[0]
         run.searcher = replace(self.searcher, model=run.model, members=members)
         return run
-
-    def __repr__(self) -> str:
-        return described(self)
-
-    def _repr_html_(self) -> str:
-        """For notebooks."""
-        return described_in_html(self)
 
     def read(self, text: str) -> str:
         """The text as it is read in training: see `text.normalize`."""

@@ -133,7 +133,13 @@ class Answers:
             return [None]
 
         answering = asyncio.create_task(self._queue.outcome(replace(job, call=call), request.receive))
-        answering.add_done_callback(lambda _: pieces.put_nowait(None))
+
+        def done(answered: "asyncio.Task[Any]") -> None:
+            if not answered.cancelled():
+                answered.exception()  # asked for here, as nobody else does when the client has left
+            pieces.put_nowait(None)
+
+        answering.add_done_callback(done)
         first = await pieces.get()
         if first is None:
             await answering  # which raises

@@ -28,7 +28,8 @@ def names_of(host: str, allowed: Sequence[str]) -> frozenset[str]:
     for name in allowed:
         if not (re.fullmatch(r"[\w.-]+", name, re.ASCII) or _is_address(name)):
             raise AttentioError(f"--allow-host {name}: must be a name or an address alone, as in attention.example.org")
-    if not allowed and not is_loopback(host):
+    local = is_loopback(host)  # asked for in any case: it says so where no machine has that name
+    if not allowed and not local:
         raise AttentioError(
             f"--host {host} lets other machines in; say with --allow-host NAME what they call this one, "
             "so that web pages of others cannot ask under another name"

@@ -299,8 +299,9 @@ class Trainer:
         rows = ", ".join(str(int(index) + 1) for indices in group for index in indices[:5])
         return (
             f"the loss is {loss} (gradient norm {norm}) at step {progress.step + 1}, epoch {progress.epoch}, "
-            f"batch {progress.position} (training rows {rows}, ..), learning rate {rate:g}; {kept}; "
-            f"try a lower training.learning_rate or training.clip"
+            f"batch {progress.position} (rows {rows}, .. of what it trains on, without those held out or left out), "
+            f"learning rate {rate:g}; {kept}; "
+            f"choose another --run, with a lower training.learning_rate or training.clip"
         )
 
     def save(self, *, best: bool = False) -> None:

@@ -70,21 +70,12 @@ class Records:
     def _kept(self, step: int) -> list[dict[str, str]]:
         """The rows up to a step; none where another program, such as Excel, has made something else of the file."""
         try:
-            return self._rows_until(step)
-        except (OSError, ValueError, KeyError, TypeError, csv.Error):
+            return [row for row in read_metrics(self.path, self.columns) if int(row["step"]) <= step]
+        except AttentioError:
             aside = self.path.with_suffix(".csv.bak")
             os.replace(self.path, aside)
             _log.warning("%s is not as it was written; it is now %s, and a new one begins", self.path, aside.name)
             return []
-
-    def _rows_until(self, step: int) -> list[dict[str, str]]:
-        check_regular(self.path)
-        with self.path.open(encoding="utf-8", newline="") as file:
-            whole = [row for row in csv.DictReader(file) if None not in row.values()]
-        for row in whole:
-            for name in self.columns:
-                float(row.get(name) or "nan")
-        return [row for row in whole if int(row["step"]) <= step]
 
     def __enter__(self) -> "Records":
         return self
@@ -93,6 +84,25 @@ class Records:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.board.close()
+
+
+def read_metrics(path: Path, columns: Sequence[str] = COLUMNS) -> list[dict[str, str]]:
+    """The whole rows of a `metrics.csv`, without a last one that was cut when training was killed.
+
+    Raises:
+        AttentioError: it cannot be read, or a number in these columns is none.
+    """
+    try:
+        check_regular(path)
+        with path.open(encoding="utf-8", newline="") as file:
+            whole = [row for row in csv.DictReader(file) if None not in row.values()]
+        for row in whole:
+            int(row["step"])
+            for name in columns:
+                float(row.get(name) or "nan")
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        raise AttentioError(f"{path} is not as training wrote it; remove or restore it") from None
+    return whole
 
 
 def write_memory(folder: Path) -> None:

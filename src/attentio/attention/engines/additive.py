@@ -24,6 +24,7 @@ from attentio.attention.engines.engine import NOTHING_TO_DO, Plan
 from attentio.attention.normalize import normalize
 from attentio.attention.shield import guarded
 from attentio.attention.transforms import recording
+from attentio.devices import without_autocast
 
 SUMMARY = "v . tanh(q + k) in the processor's registers, one division per pair and feature"
 
@@ -78,7 +79,7 @@ def _compute(call: Call, allowed: Bool[Tensor, "*_ _ _"] | None) -> Attended:
     query, key, value, vector = (t.to(exact) for t in (call.query, call.key, call.value, call.score.vector))
     bias = None if call.bias is None else call.bias.to(exact)
     inputs = (query, key, value, vector, allowed, bias)
-    with torch.autocast(query.device.type, enabled=False):  # all is in the precision it should be in
+    with without_autocast(query.device):  # all is in the precision it should be in
         context, weights = _operation(inputs)(*inputs)
         if call.dropout:
             context = F.dropout(weights, call.dropout) @ value
@@ -205,7 +206,7 @@ def _keep(ctx: Any, inputs: Any, output: Any) -> None:
 
 def _differentiate(gradients: Callable[..., Any], ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
     saved = ctx.saved_tensors
-    with torch.autocast(saved[0].device.type, enabled=False):
+    with without_autocast(saved[0].device):
         *found, of_scores = gradients(*upstream, *saved)
     return *found, None, None if ctx.bias_shape is None else of_scores.sum_to_size(ctx.bias_shape)
 

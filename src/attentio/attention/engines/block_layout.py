@@ -7,6 +7,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from attentio.attention.mask_base import KeyRanges, Mask, with_heads
+from attentio.attention.mask_kinds import Keep
 
 
 class Block(NamedTuple):
@@ -100,5 +101,7 @@ def _part(mask: Mask, queries: slice, keys: slice, shift: int) -> tuple[Tensor |
     numbers = allowed.view(torch.uint8)  # as in `Keep.key_ranges`
     if numbers.amin():
         return None, None
+    if isinstance(mask, Keep):
+        allowed = allowed.clone()  # of the caller's tensor, which may be written to before the backward pass
     some = numbers.amax(dim=-1, keepdim=True)
     return allowed, None if some.amin() else some == 0

@@ -11,13 +11,16 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils.checkpoint import CheckpointError
+
+from attentio.devices import without_autocast
 
 _Gradients = tuple[Tensor | None, ...]
 
 
 def recorded_gradients(compute: Callable[..., Tensor], inputs: Sequence[Tensor | None], upstream: Tensor) -> _Gradients:
     """The gradients of compute(*inputs), such that they can be differentiated; None for what needs none."""
-    with torch.enable_grad(), torch.autocast(upstream.device.type, enabled=False):
+    with torch.enable_grad(), without_autocast(upstream.device):
         # Views: where one input depends on another, or is the same, each gets its own share only.
         views = [None if tensor is None else tensor.view_as(tensor) for tensor in inputs]
         wanted = [view for view in views if view is not None and view.requires_grad]
@@ -43,7 +46,7 @@ def recorded_gradients_by_weights(
 
     Mask and bias are in the weights, which are differentiated once more by the engine itself.
     """
-    with torch.autocast(value.device.type, enabled=False):
+    with without_autocast(value.device):
         of_value = None if grad_context is None else weights.transpose(-1, -2) @ grad_context
         of_weights = torch.zeros_like(weights) if grad_weights is None else grad_weights
         if grad_context is not None:
@@ -69,7 +72,13 @@ def _fused_hook(plain: Callable[..., Tensor], found: _Gradients, upstream: _Grad
     if not torch.is_grad_enabled() or upstream[0] is None:
         return None
     node: Any = torch._C._current_autograd_node()
-    mask = node._saved_attn_mask if hasattr(node, "_saved_attn_mask") else getattr(node, "_saved_attn_bias", None)
-    inputs = node._saved_query, node._saved_key, node._saved_value, mask
+    try:
+        mask = node._saved_attn_mask if hasattr(node, "_saved_attn_mask") else getattr(node, "_saved_attn_bias", None)
+        inputs = node._saved_query, node._saved_key, node._saved_value, mask
+    except CheckpointError:
+        raise RuntimeError(
+            "torch's fused attention has no second derivative inside checkpoint(use_reentrant=False), which gives what "
+            'was saved only once; give attend engine="reference" there'
+        ) from None
     again = recorded_gradients(plain, inputs, upstream[0])
     return tuple(None if old is None else new for old, new in zip(found, again, strict=False))

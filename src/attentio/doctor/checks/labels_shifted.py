@@ -33,18 +33,18 @@ def check(subject: Subject, facts: Facts) -> Iterator[Finding]:
     if shift == 1 or share <= 0.9 or counted < FEWEST or shares[1][0] > 0.9:
         return
     wanted = {2: "the token after next", 3: "the third token from there"}.get(shift, "a token that was read before")
-    twice = (
-        "Mostly the labels are shifted twice, in the data and again in the model or the loss."
+    mistake = (
+        "Mostly the labels are shifted twice, in the data and again in the model or the loss. The model then generates "
+        "text that leaves words out."
         if shift > 0
-        else "The labels are shifted the wrong way."
+        else "The labels are shifted the wrong way. The model then repeats what it has read."
     )
     yield Finding(
         ID,
         "error",
         f"the loss asks at each position for {wanted}",
         f"At {share:.0%} of the positions that the loss counts, the token it wants is the one that {sequence.name} has "
-        f"{abs(shift)} positions {'later' if shift > 0 else 'earlier'}. {twice} Such a model learns, with a loss that "
-        "is too high, or too low, and generates text with every other word missing.",
+        f"{abs(shift)} positions {'later' if shift > 0 else 'earlier'}. {mistake}",
         {"positions counted": counted, f"wanted token = token {shift:+d} positions from there": share},
         "Shift once. Models of transformers shift by themselves: `labels=input_ids`. Where the data is shifted, "
         "`tokens[:, :-1]` and `tokens[:, 1:]`, use `F.cross_entropy(logits.flatten(0, 1), labels.flatten())` as it is.",

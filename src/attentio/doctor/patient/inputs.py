@@ -42,16 +42,26 @@ class Inputs:
         return {name: _copied(value, exact) for name, value in values.items()}
 
     def roles(self, padding: str | int | None) -> dict[str, Role]:
-        """What each tensor is for, by its type, shape and name; `padding` names the one that says what padding is.
+        """What each tensor is for, by its type, shape and name; `padding`, first, says what padding is.
 
         Raises:
-            ValueError: `padding` is none of the inputs.
+            ValueError: `padding` is none of the inputs, or no tensor [batch, positions] or [batch].
         """
-        named = list(self.values)[padding] if isinstance(padding, int) else padding
-        if named is not None and named not in self.values:
-            raise ValueError(f"padding must be one of the example inputs {list(self.values)}, got {padding!r}")
         tensors = {name: value for name, value in self.values.items() if isinstance(value, Tensor)}
-        return {name: _role(name, value, named == name) for name, value in tensors.items()}
+        told = {} if padding is None else self._told(padding, tensors)
+        return told | {name: _role(name, value) for name, value in tensors.items() if name not in told}
+
+    def _told(self, padding: str | int, tensors: Mapping[str, Tensor]) -> dict[str, Role]:
+        names = list(self.values)
+        if isinstance(padding, int):
+            padding = names[padding] if -len(names) <= padding < len(names) else str(padding)
+        if padding not in self.values:
+            raise ValueError(f"padding must be one of the example inputs {names}, got {padding!r}")
+        value = tensors.get(padding)
+        if value is None or value.ndim not in (1, 2):
+            got = type(self.values[padding]).__name__ if value is None else f"a tensor {list(value.shape)}"
+            raise ValueError(f"padding={padding!r} must be a mask [batch, positions] or lengths [batch], got {got}")
+        return {padding: "lengths" if value.ndim == 1 else "padding"}
 
 
 @dataclass(frozen=True)
@@ -86,9 +96,7 @@ def is_target(name: str) -> bool:
     return any(word in name.lower() for word in _TARGET)
 
 
-def _role(name: str, value: Tensor, says_padding: bool) -> Role:
-    if says_padding:
-        return "lengths" if value.ndim == 1 else "padding"
+def _role(name: str, value: Tensor) -> Role:
     floats = value.is_floating_point()
     if "label" in name:
         return "labels"
@@ -96,7 +104,7 @@ def _role(name: str, value: Tensor, says_padding: bool) -> Role:
         return "pairs" if value.ndim > 2 or not _is_padding(name, value) else "padding"
     if ("mask" in name or value.dtype == torch.bool) and value.ndim == 2:
         return "padding"
-    if value.ndim == 1 and not floats and ("len" in name or value.dtype == torch.long):
+    if value.ndim == 1 and not floats and "len" in name:
         return "lengths"
     if value.ndim == 2 and any(word in name for word in _COMPANIONS):
         return "companion"

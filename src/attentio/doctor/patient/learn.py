@@ -17,7 +17,7 @@ def learn(subject: Subject, told: Told) -> Facts:
     """The facts, each from those before it: roles, sequences, padding, the batch, outputs.
 
     Raises:
-        ValueError: `told.padding` is none of the inputs.
+        ValueError: `told.padding` is none of the inputs, or fits none; or a sequence has no rows or no positions.
     """
     roles = subject.inputs.roles(told.padding)
     concluded = {}
@@ -26,6 +26,8 @@ def learn(subject: Subject, told: Told) -> Facts:
         concluded[name] = "labels: they change the loss alone"
     sequences = _sequences(subject, roles)
     padding = read_padding(subject, roles, sequences)
+    if told.padding is not None and next(iter(roles)) not in {source.name for source in padding.values()}:
+        raise ValueError(f"padding={told.padding!r} has the batch and positions of no sequence in the example inputs")
     facts = Facts(
         told=told,
         values=subject.inputs.values,
@@ -58,6 +60,9 @@ def _labels(subject: Subject, roles: dict[str, Role]) -> list[str]:
 
 def _sequences(subject: Subject, roles: dict[str, Role]) -> tuple[SequenceInput, ...]:
     names = [name for name, role in roles.items() if role == "sequence"]
+    for name in names:
+        if 0 in (shape := subject.inputs.values[name].shape):
+            raise ValueError(f"{name} {list(shape)} of the example inputs is empty; give rows and positions")
     batch = batch_axis(subject, roles, names) if names else 0
     targets = [name for name in names if is_target(name)]
     if len(names) > 1 and not targets:

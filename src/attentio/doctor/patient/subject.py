@@ -58,7 +58,8 @@ class Subject:
             except Exception as error:
                 if not exact:
                     raise ValueError(
-                        f"the model does not run on example_inputs ({_shapes(self.inputs.values)}): {error}"
+                        f"the model does not run on example_inputs ({_shapes(self.inputs.values)}): "
+                        f"{type(error).__name__}: {error}"
                     ) from error
         raise AssertionError
 

@@ -2,19 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention.flex_attention import BlockMask, create_mask
 
-from attentio.attention.compare import Dot
+from attentio.attention.compare import Dot, ScaledDot
 from attentio.attention.entmax import NormalizeFunction
-from attentio.attention.mask import Mask
 from attentio.attention.normalize import normalize
 from attentio.capturing.observe import Observed, observing
+from attentio.capturing.recompute import Part, allowed_of, scores_of, sizes
 from attentio.capturing.scores import ZeroOne, is_masked, is_zero_one, scale_of, zero_one_of
 from attentio.capturing.tracer import WrittenOut
 from attentio.doctor.patient.facts import Facts
@@ -105,18 +103,14 @@ def real_queries(facts: Facts, attention: Attention) -> Tensor | None:
 def _observed(one: Observed) -> Attention:
     assert one.query is not None
     assert one.key is not None
-    query, key = one.query.double(), one.key.double()
-    scores = _compared(one, query, key)
-    if one.bias is not None:
-        scores = scores + one.bias
-    added = one.mask if isinstance(one.mask, Tensor) and one.mask.is_floating_point() else None
-    if added is not None:
-        scores = scores + added
-    allowed = ~is_masked(scores)
-    if added is None and one.mask is not None:
-        allowed = allowed & _materialized(one.mask, scores)
-    if one.is_causal:
-        allowed = allowed & torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    batch, heads, q, _ = sizes(one)
+    everything, exact = Part(range(batch), range(heads), range(q)), one
+    if one.score is None or isinstance(one.score, Dot | ScaledDot):  # others compute in the precision of their weights
+        exact = replace(one, query=one.query.double(), key=one.key.double())
+    scores, allowed = scores_of(exact, everything).double(), allowed_of(exact, everything)
+    # A bias may mask too.
+    allowed = ~is_masked(scores) if allowed is None else allowed & ~is_masked(scores)
+    added = [each for each in (one.mask, one.bias) if isinstance(each, Tensor) and is_zero_one(each)]
     return Attention(
         name=one.name,
         api=one.api,
@@ -126,37 +120,12 @@ def _observed(one: Observed) -> Attention:
         query=one.query,
         key=one.key,
         value=one.value,
-        zero_one=ZeroOne(added, "added") if added is not None and is_zero_one(added) else None,
+        zero_one=ZeroOne(added[0], "added") if added else None,
         scale=None if isinstance(one.score, Dot) else one.scale,
-        features=query.shape[-1],
+        features=one.query.shape[-1],
         normalize=one.normalize,
         dropout=one.dropout,
     )
-
-
-def _compared(one: Observed, query: Tensor, key: Tensor) -> Tensor:
-    if one.score is not None and one.scale is None:
-        return one.score(one.query, one.key).double()  # type: ignore[arg-type]
-    scores = query @ key.transpose(-1, -2) * (1.0 if one.scale is None else one.scale)
-    if one.score_mod is None:
-        return scores
-    b, h, q, k = (
-        torch.arange(n, device=scores.device).view([-1 if i == axis else 1 for i in range(4)])
-        for axis, n in enumerate(scores.shape)
-    )
-    return one.score_mod(scores, b, h, q, k)
-
-
-def _materialized(mask: Any, scores: Tensor) -> Tensor:
-    """bool that broadcasts to [batch, heads, q, k]."""
-    q, k = scores.shape[-2:]
-    if isinstance(mask, Mask):
-        allowed = mask.materialize(q, k, scores.device)
-        return allowed.unsqueeze(1) if allowed.ndim == 3 else allowed
-    if isinstance(mask, BlockMask):
-        batch, heads, _, _ = scores.shape
-        return create_mask(mask.mask_mod, batch, heads, q, k, str(scores.device))
-    return mask if mask.ndim != 3 else mask.unsqueeze(1)
 
 
 def _by_hand(one: WrittenOut, facts: Facts) -> Attention:

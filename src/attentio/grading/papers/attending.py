@@ -194,11 +194,11 @@ _WEIGHTS = {
     ),
     "returns scores": (
         "the scores are returned in place of the weights; the context is right",
-        "가중치 대신 점수를 돌려줍니다. 컨텍스트는 맞습니다",
+        "가중치 대신 점수를 돌려줍니다. 문맥은 맞습니다",
     ),
     "returns log-weights": (
         "the logarithms of the weights are returned; the context is right",
-        "가중치의 로그를 돌려줍니다. 컨텍스트는 맞습니다",
+        "가중치의 로그를 돌려줍니다. 문맥은 맞습니다",
     ),
 }
 _CONTEXT = {
@@ -224,7 +224,7 @@ _CONTEXT = {
     ),
     "query added": (
         "the query is added to the context (a residual connection); this equation has none",
-        "컨텍스트에 쿼리를 더합니다(잔차 연결). 이 식에는 없습니다",
+        "문맥에 쿼리를 더합니다(잔차 연결). 이 식에는 없습니다",
     ),
 }
 COMMON = {

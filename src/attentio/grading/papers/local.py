@@ -125,7 +125,7 @@ _WINDOW_SAID = {
 _GAUSS_SAID = {
     "Gaussian missing": (
         "the Gaussian around p_t is missing",
-        "p_t 둘레의 가우시안이 없습니다",
+        "p_t 둘레의 가우스 함수가 없습니다",
     ),
     "sigma D": ("sigma is D; it must be D / 2", "시그마가 D입니다. D / 2여야 합니다"),
     "sigma D^2": ("sigma is (D / 2)^2; it must be D / 2", "시그마가 (D / 2)^2입니다. D / 2여야 합니다"),
@@ -140,20 +140,20 @@ _GAUSS_SAID = {
     ),
     "renormalised": (
         "the weights are normalised again after the Gaussian; the paper does not",
-        "가우시안을 곱한 뒤 다시 정규화합니다. 논문은 하지 않습니다",
+        "가우스 함수를 곱한 뒤 다시 정규화합니다. 논문은 하지 않습니다",
     ),
     "Gaussian normalised": (
         "the Gaussian is divided by sigma sqrt(2 pi); the paper's has the height 1",
-        "가우시안을 sigma sqrt(2 pi)로 나눕니다. 논문의 가우시안은 높이가 1입니다",
+        "가우스 함수를 sigma sqrt(2 pi)로 나눕니다. 논문의 가우스 함수는 높이가 1입니다",
     ),
     "Gaussian before softmax": (
         "the Gaussian multiplies the scores before the softmax; it must multiply the weights after it",
-        "가우시안을 소프트맥스 앞의 점수에 곱합니다. 뒤의 가중치에 곱해야 합니다",
+        "가우스 함수를 소프트맥스 앞의 점수에 곱합니다. 뒤의 가중치에 곱해야 합니다",
     ),
     "Gaussian added to scores": (
         "the Gaussian's exponent is added to the scores, so the weights are normalised again; the paper multiplies the "
         "weights after the softmax",
-        "가우시안의 지수를 점수에 더해 다시 정규화됩니다. 논문은 소프트맥스 뒤의 가중치에 곱합니다",
+        "가우스 함수의 지수를 점수에 더해 다시 정규화됩니다. 논문은 소프트맥스 뒤의 가중치에 곱합니다",
     ),
 }
 _CENTRE_SAID = {
@@ -221,7 +221,7 @@ PREDICTIVE = Paper(
         **_ROUNDED,
         "counted from 1": _ONE,
         "Gaussian at the rounded centre": Deviation(
-            "gaussian", "the Gaussian is centred on p_t rounded too", "가우시안의 중심도 반올림한 p_t입니다"
+            "gaussian", "the Gaussian is centred on p_t rounded too", "가우스 함수의 중심도 반올림한 p_t입니다"
         ),
     },
     signature="def attention(query, keys, W_p, v_p, D): return context, weights",

@@ -149,57 +149,57 @@ _SAID = {
     "always masked": (
         "replacement",
         "every chosen token becomes MASK; 10 % must become a random word and 10 % stay",
-        "고른 토큰이 모두 MASK가 됩니다. 10%는 무작위 단어, 10%는 그대로여야 합니다",
+        "고른 토큰이 모두 [MASK]가 됩니다. 10%는 무작위 토큰, 10%는 그대로여야 합니다",
     ),
     "random words never": (
         "replacement",
         "no chosen token becomes a random word: 90 % MASK, 10 % kept",
-        "무작위 단어로 바뀌는 토큰이 없습니다(MASK 90%, 그대로 10%)",
+        "무작위 토큰으로 바뀌는 토큰이 없습니다([MASK] 90%, 그대로 10%)",
     ),
     "random words never, 20 % kept": (
         "replacement",
         "no chosen token becomes a random word: 20 % are kept",
-        "무작위 단어로 바뀌는 토큰이 없고 20%가 그대로입니다",
+        "무작위 토큰으로 바뀌는 토큰이 없고 20%가 그대로입니다",
     ),
     "never kept": (
         "replacement",
         "no chosen token is kept: 80 % MASK, 20 % random",
-        "그대로 두는 토큰이 없습니다(MASK 80%, 무작위 20%)",
+        "그대로 두는 토큰이 없습니다([MASK] 80%, 무작위 20%)",
     ),
     "masked and random exchanged": (
         "replacement",
         "80 % become a random word and 10 % MASK; it is the other way round",
-        "80%가 무작위 단어, 10%가 MASK가 됩니다. 반대여야 합니다",
+        "80%가 무작위 토큰이, 10%가 [MASK]가 됩니다. 반대여야 합니다",
     ),
     "masked and kept exchanged": (
         "replacement",
         "80 % are kept and 10 % become MASK; it is the other way round",
-        "80%를 그대로 두고 10%만 MASK가 됩니다. 반대여야 합니다",
+        "80%를 그대로 두고 10%만 [MASK]가 됩니다. 반대여야 합니다",
     ),
     "never masked": (
         "replacement",
         "no chosen token becomes MASK",
-        "MASK가 되는 토큰이 없습니다",
+        "[MASK]가 되는 토큰이 없습니다",
     ),
     "10 % of the rest": (
         "replacement",
         "random words are 10 % of those not masked, 2 % of the chosen; they must be half of them, 10 % of the chosen",
-        "무작위 단어가 MASK가 되지 않은 것의 10%(고른 것의 2%)입니다. 그 절반, 고른 것의 10%여야 합니다",
+        "무작위 토큰이 [MASK]가 되지 않은 것의 10%(고른 것의 2%)입니다. 그 절반, 고른 것의 10%여야 합니다",
     ),
     "random over masked": (
         "replacement",
         "random words (half of the chosen) are put over tokens that are already MASK",
-        "이미 MASK가 된 토큰 위에도 무작위 단어(고른 것의 절반)를 씁니다",
+        "이미 [MASK]가 된 토큰 위에도 무작위 토큰(고른 것의 절반)을 씁니다",
     ),
     "random over masked, 10 %": (
         "replacement",
         "random words (10 % of the chosen) are put over tokens that are already MASK",
-        "이미 MASK가 된 토큰 위에도 무작위 단어(고른 것의 10%)를 씁니다",
+        "이미 [MASK]가 된 토큰 위에도 무작위 토큰(고른 것의 10%)을 씁니다",
     ),
     "random words everywhere": (
         "choice",
         "10 % of all tokens become random words; only of the chosen ones",
-        "전체 토큰의 10%가 무작위 단어로 바뀝니다. 고른 토큰에서만이어야 합니다",
+        "전체 토큰의 10%가 무작위 토큰으로 바뀝니다. 고른 토큰에서만이어야 합니다",
     ),
     "special tokens chosen": (
         "choice",
@@ -214,12 +214,12 @@ _SAID = {
     "special ids as random words": (
         "replacement",
         "random words are drawn from all ids, special ones and MASK among them",
-        "무작위 단어를 MASK와 특수 토큰을 포함한 모든 id에서 뽑습니다",
+        "무작위 토큰을 [MASK]와 특수 토큰을 포함한 모든 id에서 뽑습니다",
     ),
     "one random word": (
         "replacement",
         "one random word is drawn for all positions",
-        "모든 위치에 같은 무작위 단어 하나를 씁니다",
+        "모든 위치에 같은 무작위 토큰 하나를 씁니다",
     ),
     "labels everywhere": (
         "labels",
@@ -234,7 +234,7 @@ _SAID = {
     "labels where masked only": (
         "labels",
         "only tokens that became MASK have a label; all chosen ones must, kept ones too",
-        "MASK가 된 토큰에만 레이블이 있습니다. 그대로 둔 것까지 고른 모든 토큰에 있어야 합니다",
+        "[MASK]가 된 토큰에만 레이블이 있습니다. 그대로 둔 것까지 고른 모든 토큰에 있어야 합니다",
     ),
     "labels where changed only": (
         "labels",
@@ -249,7 +249,7 @@ _SAID = {
     "labels are the corrupted tokens": (
         "labels",
         "the labels are the corrupted tokens (MASK), not the original ones: copy before you change",
-        "레이블이 원래 토큰이 아니라 바뀐 토큰(MASK)입니다. 바꾸기 전에 복사해야 합니다",
+        "레이블이 원래 토큰이 아니라 바뀐 토큰([MASK])입니다. 바꾸기 전에 복사해야 합니다",
     ),
     "nothing changed": ("replacement", "the tokens are not changed at all", "토큰이 전혀 바뀌지 않습니다"),
     "rate 10 %": ("choice", "10 % of the tokens are chosen; it must be 15 %", "토큰의 10%를 고릅니다. 15%여야 합니다"),

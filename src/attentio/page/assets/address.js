@@ -10,7 +10,8 @@
     let found = {};
     if (given.has("view")) found.view = given.get("view");
     for (const name of PLACES) {
-      if (/^\d{1,6}$/.test(given.get(name) ?? "")) found[name] = Number(given.get(name)) - 1;
+      const place = Number(/^\d{1,6}$/.test(given.get(name) ?? "") ? given.get(name) : NaN) - 1;
+      if (place >= (name === "head" ? -1 : 0)) found[name] = place; // head 0 is the mean of all
     }
     if (found.group >= groups.length) delete found.group;
     // Of another head than the one that the page opens on, no cell but the one that is named.
