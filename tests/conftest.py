@@ -3,10 +3,15 @@
 import os
 import secrets
 from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 
 import jaxtyping
 
-jaxtyping.install_import_hook("attentio", "beartype.beartype")
+PACKAGE = Path(str(find_spec("attentio").origin)).parent
+WITH_SHAPES = [path for path in PACKAGE.rglob("*.py") if "jaxtyping" in path.read_text(encoding="utf-8")]
+NAMES = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in WITH_SHAPES]
+jaxtyping.install_import_hook(NAMES, "beartype.beartype")
 os.environ["LANGUAGE"] = "en"  # of the commands, whatever the machine's is
 
 import pytest  # noqa: E402

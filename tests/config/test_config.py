@@ -263,6 +263,8 @@ def test_other_training_data_do_not_keep_the_dev_and_test_sets_of_a_preset(tmp_p
 def test_a_run_of_before_a_key_was_there_goes_on_as_it_was_begun(tmp_path: Path) -> None:
     old = load_config(str(written(tmp_path, MINIMAL)))
     assert (old.data.separator, old.data.header, old.text.normalize) == ("auto", "auto", "nfc")
+    assert load_run(tmp_path).data.separator == "auto", "a folder without tokenizers is no run"
+    (tmp_path / "tokenizer").mkdir()
     old = load_run(tmp_path)
     assert (old.data.separator, old.data.header, old.text.normalize) == ("tab", False, "none")
     assert load_run(tmp_path, ["--text.normalize=nfc"]).text.normalize == "nfc"

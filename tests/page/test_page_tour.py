@@ -36,7 +36,7 @@ def test_six_cards_lead_through_the_page_and_leave_it_as_it_was(open_page: Open,
     tab.keyboard.press("Enter")
     tab.keyboard.press("ArrowRight")
     tab.evaluate("attentio.app.set({language: 'ko'})")
-    assert "6장 가운데 2장" in tab.locator(".tour").inner_text()
+    assert "6개 중 2번째" in tab.locator(".tour").inner_text()
     tab.keyboard.press("ArrowLeft")
     assert tab.evaluate(TOURED) == ["answer"]
     tab.keyboard.press("Escape")

@@ -71,11 +71,12 @@ def test_the_score_is_that_of_the_averaged_log_probabilities(members: list[at.Ru
 
 
 def test_outputs_do_not_depend_on_what_else_is_in_the_batch(members: list[at.Run]) -> None:
+    """Of two hypotheses that are as probable as each other, either may be the best."""
     run = together(*members)
-    apart = [run.translate([text])[0] for text in TEXTS]
-    for one, other in zip(run.translate(TEXTS), apart, strict=True):
-        assert one.text == other.text
-        assert one.score == pytest.approx(other.score, abs=1e-4)
+    for text, one in zip(TEXTS, run.translate(TEXTS), strict=True):
+        best = run.candidates([text], n_best=2)[0]
+        assert one.score == pytest.approx(best[0].score, abs=1e-4)
+        assert one.text in [other.text for other in best if other.score > best[0].score - 1e-4]
 
 
 @pytest.mark.parametrize("names", [DATES, ",".join(DATES)])

@@ -6,10 +6,15 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attentio.commands.arriving import Arriving, as_they_arrive
 from attentio.commands.words import said
+
+if TYPE_CHECKING:
+    from attentio.runs.generator import CausalRun
+    from attentio.runs.outputs import Scored
+    from attentio.runs.translator import Run
 
 TAKES_OVERRIDES = False
 
@@ -36,28 +41,13 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from attentio.commands.translating import tokens_told
     from attentio.commands.unknown import UnknownTexts
     from attentio.data.lines import read_pair_lines, read_sources
-    from attentio.errors import AttentioError
-    from attentio.runs.filler import MaskedRun
     from attentio.runs.generator import CausalRun
-    from attentio.runs.labeller import LabelRun
-    from attentio.runs.load import load
     from attentio.text.unknown import unknown_in
 
-    trained = load(
-        arguments.run, checkpoint=arguments.checkpoint, device=arguments.device, allow_code=arguments.allow_code
-    )
-    if isinstance(trained, MaskedRun):
-        raise AttentioError(
-            f"{arguments.run}: a masked language model gives a text no probability; `attentio evaluate "
-            f"--pseudo-perplexity N` comes nearest"
-        )
-    if isinstance(trained, LabelRun):
-        raise AttentioError(f"{arguments.run}: a labeller gives a text labels and no probability; use `attentio label`")
+    trained, arriving = _loaded(arguments), Arriving(sys.stdin.buffer)
     lines: Iterator[tuple[int, Any]]
-    arriving = Arriving(sys.stdin.buffer)
     if isinstance(trained, CausalRun):
         tokenizer, lines = trained.tokenizer, read_sources(arriving, "<stdin>", bad_lines=arguments.bad_lines)
     else:
@@ -84,13 +74,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
                     unknown.note(unknown_in(text, trained.tokenizers.source), f"line {number}, source")
                 unknown.note(unknown_in(trained.read(target), tokenizer), f"line {number}, target")
                 total, tokens = total + one.log_prob, tokens + len(one.tokens)
-                each = one.log_prob / len(one.tokens)
-                if arguments.json:
-                    told = {"line": number} | ({} if source is None else {"source": source}) | {"target": target}
-                    told |= {"log_prob": one.log_prob, "per_token": each, "perplexity": one.perplexity}
-                    print(json.dumps(told | {"tokens": tokens_told(one)}, ensure_ascii=False))
-                else:
-                    print(f"{one.log_prob:.4f}\t{each:.4f}\t{one.perplexity:.4g}")
+                print(_written(one, number, source, target, as_json=arguments.json))
             sys.stdout.flush()
     unknown.end()
     if blank:
@@ -100,3 +84,33 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         summary = f"log-probability {total:.4f} of {tokens:,} tokens in all, perplexity {perplexity:.4g}"
         print(said(summary), file=sys.stderr)
     return 0
+
+
+def _loaded(arguments: argparse.Namespace) -> "Run | CausalRun":
+    from attentio.errors import AttentioError
+    from attentio.runs.filler import MaskedRun
+    from attentio.runs.labeller import LabelRun
+    from attentio.runs.load import load
+
+    trained = load(
+        arguments.run, checkpoint=arguments.checkpoint, device=arguments.device, allow_code=arguments.allow_code
+    )
+    if isinstance(trained, MaskedRun):
+        raise AttentioError(
+            f"{arguments.run}: a masked language model gives a text no probability; `attentio evaluate "
+            f"--pseudo-perplexity N` comes nearest"
+        )
+    if isinstance(trained, LabelRun):
+        raise AttentioError(f"{arguments.run}: a labeller gives a text labels and no probability; use `attentio label`")
+    return trained
+
+
+def _written(one: "Scored", number: int, source: str | None, target: str, *, as_json: bool) -> str:
+    from attentio.commands.translating import tokens_told
+
+    each = one.log_prob / len(one.tokens)
+    if not as_json:
+        return f"{one.log_prob:.4f}\t{each:.4f}\t{one.perplexity:.4g}"
+    told = {"line": number} | ({} if source is None else {"source": source}) | {"target": target}
+    told |= {"log_prob": one.log_prob, "per_token": each, "perplexity": one.perplexity}
+    return json.dumps(told | {"tokens": tokens_told(one)}, ensure_ascii=False)
