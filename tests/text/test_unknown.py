@@ -61,6 +61,7 @@ def test_with_bytes_to_fall_back_on_everything_is_known() -> None:
 
 
 def test_one_line_tells_the_first_and_how_many_more() -> None:
+    assert told([Unknown("\u3131", 1, "\u1100")]).endswith("it knows '\u1100' (U+1100)")
     assert (
         told([Unknown("C", 1, "c")], "line 3") == "'C' (line 3, character 1): the model does not know it; it knows 'c'"
     )

@@ -56,7 +56,7 @@ def check_known(text: str, ids: Sequence[int], tokenizer: AnyTokenizer) -> None:
             found += [one._replace(place=one.place + start) for one in unknown_in(part, tokenizer)]
         start += len(part)
     first = found[0] if found else Unknown(text, 1, None)
-    remedy = {None: "write something else there", "": "leave it out"}.get(first.known, f"it knows {first.known!r}")
+    remedy = {None: "write something else there", "": "leave it out"}.get(first.known, f"it knows {first.shown}")
     more = f" (and {len(found) - 1} more there)" if len(found) > 1 else ""
     raise AttentioError(
         f"the model's vocabulary does not know {first.text!r} (character {first.place}); {remedy}{more}"

@@ -24,6 +24,13 @@ class Unknown(NamedTuple):
     place: int
     known: str | None
 
+    @property
+    def shown(self) -> str:
+        """The form that is known, with its code point where it looks the same on a screen, as a Hangul letter does."""
+        if self.known and len(self.known) == 1 and self.known == unicodedata.normalize("NFKC", self.text):
+            return f"{self.known!r} (U+{ord(self.known):04X})"
+        return repr(self.known)
+
 
 def unknown_in(text: str, tokenizer: AnyTokenizer) -> list[Unknown]:
     """What of the text becomes the unknown token, in order; with bytes to fall back on, nothing does."""
@@ -36,7 +43,7 @@ def unknown_in(text: str, tokenizer: AnyTokenizer) -> list[Unknown]:
 def told(unknown: Sequence[Unknown], where: str = "") -> str:
     """One line about what is unknown in a text, at least one thing. where: the text stands, such as "line 3"."""
     first, more = unknown[0], len(unknown) - 1
-    hint = {None: "", "": "; leave it out"}.get(first.known, f"; it knows {first.known!r}")
+    hint = {None: "", "": "; leave it out"}.get(first.known, f"; it knows {first.shown}")
     place = f"{where}, character {first.place}" if where else f"character {first.place}"
     return f"{first.text!r} ({place}): the model does not know it{hint}" + (f" (and {more} more there)" if more else "")
 
