@@ -32,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slowest first, so that no process is left alone with them at the end."""
-    items.sort(key=lambda item: item.path.parent.name != "system")
+    items.sort(key=lambda item: item.path.parent.name != "system" and item.path.name != "test_documentation.py")
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,9 @@ def test_the_slider_shows_each_moment_and_the_curves_are_those_of_the_head(open_
         slider.fill(str(place))
         weight = float(seen[step][0].weights[0, 1, 2, 3])
         assert reading.inner_text().startswith(f"After {step} updates, “\u2068m\u2069” looks at “\u2068d\u2069”: ")
-        assert float(reading.inner_text().split(": ")[1]) == pytest.approx(weight, rel=0.006, abs=1e-4)
+        assert float(reading.inner_text().split(": ")[1].replace("−", "-")) == pytest.approx(
+            weight, rel=0.006, abs=1e-4
+        )
         does = heads_of(seen[step][0], 0, Tokens(source=TOKENS, target=TARGETS))[1]
         largest = float(seen[step][0].weights[0, 1].float().amax(-1).mean())
         numbers = [float(each.strip(" %<")) for each in shown[place].split("\t")[1:]]
