@@ -227,6 +227,15 @@ def test_pipes_are_written_to_and_links_led_along_not_replaced(tmp_path: Path) -
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has links only for some")
+@pytest.mark.parametrize("to", ["itself", "nothing"])
+def test_a_link_that_leads_to_no_file_ends_in_the_file(to: str, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("link" if to == "itself" else "file")
+    system.replace_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").read_text() == "new"
+    assert (tmp_path / "link").is_symlink() == (to == "nothing")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has links only for some")
 def test_a_link_to_a_directory_is_replaced_itself_and_a_directory_never(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "link").symlink_to("there")

@@ -131,13 +131,13 @@ def replace_bytes(path: Path, content: bytes) -> None:
     """Write a file that at no moment is half written: beside, synced, renamed. OSError names `path`.
 
     A pipe or a device, such as /dev/stdout, is written to and not replaced. Of a link to a file, the file is replaced;
-    a link to a directory is replaced itself.
+    a link to a directory or to itself is replaced itself.
     """
     with naming(path):
         if path.exists() and not path.is_file() and not path.is_dir():
             path.write_bytes(content)
             return
-        place = path if path.is_dir() else path.resolve()
+        place = path if path.is_dir() else Path(os.path.realpath(path))  # `resolve` raises at a link to itself
         beside = place.with_name(f".{place.name}.{os.getpid()}.new")
         try:
             beside.write_bytes(content)

@@ -111,6 +111,6 @@ def _written(one: "Scored", number: int, source: str | None, target: str, *, as_
     each = one.log_prob / len(one.tokens)
     if not as_json:
         return f"{one.log_prob:.4f}\t{each:.4f}\t{one.perplexity:.4g}"
-    told = {"line": number} | ({} if source is None else {"source": source}) | {"target": target}
+    told: dict[str, Any] = {"line": number} | ({} if source is None else {"source": source}) | {"target": target}
     told |= {"log_prob": one.log_prob, "per_token": each, "perplexity": one.perplexity}
     return json.dumps(told | {"tokens": tokens_told(one)}, ensure_ascii=False)
