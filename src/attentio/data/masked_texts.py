@@ -14,6 +14,7 @@ from attentio.data.batches import epoch_batches
 from attentio.data.kept import Arrays, Cache, joined, release
 from attentio.data.masking import corrupt, draws
 from attentio.data.spool import Spool
+from attentio.errors import AttentioError
 from attentio.text.protocol import AnyTokenizer
 from attentio.text.tokenizer import PAD
 
@@ -63,7 +64,7 @@ class MaskedTexts:
             cache: where the ids of documents that are many (`Spool`) are kept, in files.
         """
         if tokenizer.mask is None:
-            raise ValueError("tokenizer must have a mask id: train it with mask=True")
+            raise AttentioError("tokenizer must have a mask id: train it with mask=True")
         if block < 3:
             raise ValueError(f"block must be at least 3, for a begin, a token and an end, got {block}")
         self._tokenizer, self._mask_id = tokenizer, tokenizer.mask

@@ -280,6 +280,8 @@ class Tokenizer:
         reserved = (*SPECIAL_TOKENS, MASK_TOKEN) if mask else SPECIAL_TOKENS
         if tuple(core.id_to_token(i) for i in range(len(reserved))) != reserved:
             raise not_ours
+        if max(core.get_vocab().values()) >= core.get_vocab_size():  # an id that no model has room for
+            raise not_ours
         return cls(kind=kind, jamo=jamo, mask=mask, core=core)
 
 
