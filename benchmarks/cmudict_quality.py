@@ -14,6 +14,7 @@ What is there already in --work is not done again. Writes `benchmarks/results/cm
 import argparse
 import csv
 import json
+import shutil
 from collections import defaultdict
 from pathlib import Path
 
@@ -54,8 +55,10 @@ def peer(python: Path, work: Path, *, minutes: int, threads: int) -> dict:
     yoyodyne = python.with_name("yoyodyne")
     settings = configuration(folder, minutes=minutes)
     (folder / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-    if not list(folder.glob("model/**/best.ckpt")):
+    if not (fitted := folder / "fitted").exists():  # a training that was stopped has left a checkpoint too
+        shutil.rmtree(folder / "model", ignore_errors=True)
         peers.launch([yoyodyne, "fit", "--config", folder / "config.yaml"], threads=threads, log=folder / "fit.txt")
+        fitted.touch()
     searching = ["--config", folder / "config.yaml", "--ckpt_path", next(folder.glob("model/**/best.ckpt"))]
     beam = ["--model.init_args.beam_width", str(BEAM), "--prediction.path", folder / "outputs.tsv"]
     peers.launch([yoyodyne, "predict", *searching, *beam], threads=threads, log=folder / "predict.txt")

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from attentio.config.schema import MaskingConfig
 from attentio.data.batches import IGNORE_INDEX
 from attentio.data.masked_texts import MaskedTexts
+from attentio.errors import AttentioError
 from attentio.text.tokenizer import BOS, EOS, MASK, PAD, UNK, Tokenizer
 
 TOKENIZER = Tokenizer.train(["abcdefg h"], kind="char", mask=True)
@@ -118,7 +119,7 @@ def word_bounds(text: str) -> list[tuple[int, int]]:
 
 
 def test_a_corpus_needs_a_mask_and_room() -> None:
-    with pytest.raises(ValueError, match="tokenizer must have a mask id: train it with mask=True"):
+    with pytest.raises(AttentioError, match="tokenizer must have a mask id: train it with mask=True"):
         MaskedTexts(
             ["a"], Tokenizer.train(["a"], kind="char"), masking=MaskingConfig(), block=7, batch_tokens=7, seed=0
         )

@@ -2,7 +2,7 @@
 
 import random
 
-from attentio.evaluation.confusions import confusions
+from attentio.evaluation.confusions import Confusion, confusions
 from attentio.evaluation.metrics import score
 
 
@@ -24,3 +24,7 @@ def test_the_times_add_up_to_the_edits_of_per(seed: int) -> None:
     edits = score(outputs, [[each] for each in right], metrics=["per"], units="characters")[0].value
     assert sum(one.times for one in found) == round(edits * sum(map(len, right)) / 100)
     assert found == sorted(found, key=lambda one: -one.times)
+
+
+def test_a_space_is_seen() -> None:
+    assert str(Confusion(" ", "", 2, 7)) == "nothing for ␣ (2 of 7)"

@@ -77,6 +77,11 @@ def test_a_resumed_run_has_each_moment_once_and_learns_what_it_would_have_learnt
     )
     said = attentio("train", "none", "--training.watch", 1, "--data.train", tmp_path / "dev.tsv")
     assert "training.watch does nothing here; it is for models with attention" in said.err
+    config = tmp_path / "unwatched.yaml"
+    config.write_text("{name: unwatched, model: {attention: none}, training: {watch: 2}}")
+    short = as_arguments(options | {"training.max_steps": 2})
+    said = attentio("train", config, "--run", tmp_path / "unwatched", *short)
+    assert said.code == 0, "one of several variants, of which others have attention, is trained all the same"
 
 
 KINDS: list[dict[str, Any]] = [

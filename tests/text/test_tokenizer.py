@@ -196,6 +196,17 @@ def test_a_file_of_another_program_is_refused(change: dict[str, object], tmp_pat
         Tokenizer.load(path)
 
 
+def test_an_id_that_no_model_has_room_for_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "source.json"
+    trained("char").save(path)
+    content = json.loads(path.read_text("utf-8"))
+    vocabulary = content["tokenizer"]["model"]["vocab"]
+    vocabulary[max(vocabulary, key=vocabulary.get)] = 5000
+    path.write_text(json.dumps(content))
+    with pytest.raises(AttentioError, match=r"source\.json: not a tokenizer file of attentio"):
+        Tokenizer.load(path)
+
+
 def test_a_json_list_is_no_tokenizer(tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text("[1]")
     with pytest.raises(AttentioError, match="not a JSON object"):
