@@ -1,8 +1,8 @@
 """Causal language models: ours and transformers' GPT-2 of the same size, trained for the same time on the same text.
 
-    python benchmarks/causal_lm.py --data DIR --envs DIR --work DIR [--minutes 30] [--together]
+    python benchmarks/causal_lm.py --data DIR --envs DIR --work DIR [--preset ..] [--minutes 30] [--together]
 
-War and Peace, English, a paragraph a line, in 8,000 byte-pair pieces. Ours is the preset `causal-lm` with its schedule
+War and Peace, English, a paragraph a line, in 8,000 byte-pair pieces. Ours is a preset with its schedule
 fitted to the time; what else is given (--key.sub value) goes to `attentio train`. The peer is `GPT2LMHeadModel` with
 the same layers, width, heads and dropout, trained by `Trainer` on the same tokens in blocks of the same length, with
 the same peak learning rate and tokens an update (see `peer_side/language_model_training.py`); its paragraphs follow
@@ -67,6 +67,7 @@ def prepare(run: Path, folder: Path) -> dict:
             "warmup": max(1, training.warmup),
             "weight_decay": training.weight_decay,
             "clip": training.clip,
+            "bf16": training.precision == "bf16-mixed",
             "rows_per_batch": max(1, training.accumulate * training.batch_tokens // block),
             "sampling": "random",
         },
@@ -74,15 +75,24 @@ def prepare(run: Path, folder: Path) -> dict:
 
 
 def options_of(data: Path) -> dict[str, str]:
-    """What `attentio train causal-lm` is given beside its budget."""
+    """What `attentio train` is given beside its budget."""
     train, dev = data / "text" / "war-and-peace.train.txt.gz", data / "text" / "war-and-peace.dev.txt"
     tokenizer = {"--text.source.tokenizer": "bpe", "--text.source.vocab_size": "8000"}
     return {"--data.train": str(train), "--data.dev": str(dev), "--data.test": str(dev), **tokenizer}
 
 
-def measure(options: dict[str, str], work: Path, python: Path, *, minutes: float, threads: int, together: bool) -> dict:
+def measure(
+    preset: str,
+    options: dict[str, str],
+    work: Path,
+    python: Path,
+    *,
+    minutes: float,
+    threads: int,
+    together: bool,
+) -> dict:
     both = same_time.train(
-        preset="causal-lm",
+        preset=preset,
         options=options,
         prepare=prepare,
         minutes=minutes,
@@ -124,6 +134,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="directory that holds text/")
     parser.add_argument("--envs", type=Path, required=True, help="directory of the peers' environments")
     parser.add_argument("--work", type=Path, required=True, help="directory for the runs")
+    parser.add_argument("--preset", choices=("causal-lm", "causal-lm-modern"), default="causal-lm-modern")
     parser.add_argument("--minutes", type=float, default=30.0, help="of training, each side")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--together", action="store_true", help="both sides at once, half of the threads each")
@@ -133,6 +144,7 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     python = peers.environment("transformers", arguments.envs)
     result = measure(
+        arguments.preset,
         options_of(arguments.data) | overrides,
         work,
         python,

@@ -1,6 +1,6 @@
 """Masked language models: ours and transformers' BERT of the same size, trained for the same time on the same rows.
 
-    python benchmarks/masked_lm.py --data DIR --envs DIR --work DIR [--minutes 30] [--jobs ..] [--together]
+    python benchmarks/masked_lm.py --data DIR --envs DIR --work DIR [--preset ..] [--minutes 30] [--jobs ..] [--together]
 
 | job | text | tokens |
 |---|---|---|
@@ -8,7 +8,7 @@
 | korean-syllables | questions and answers, 1 line in 20 held out | characters |
 | korean-jamo | the same | Hangul taken apart into jamo |
 
-Ours is the preset `masked-lm` with its schedule fitted to the time; what else is given (--key.sub value) goes to
+Ours is a preset with its schedule fitted to the time; what else is given (--key.sub value) goes to
 `attentio train`. The peer is `BertForMaskedLM` with the same layers, width, heads and dropout, or, where ours has
 rotary positions and norms first, `ModernBertForMaskedLM` with a gated feed-forward of as many weights (of the same
 size where ours is gated too) and full attention in every layer. It is trained by `Trainer` with
@@ -51,7 +51,7 @@ ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu-tanh": "gelu_new"}
 
 
 def options_of(job: str, data: Path, work: Path) -> dict[str, str]:
-    """What `attentio train masked-lm` is given beside its budget."""
+    """What `attentio train` is given beside its budget."""
     if job == "war-and-peace":
         train, dev = data / "text" / "war-and-peace.train.txt.gz", data / "text" / "war-and-peace.dev.txt"
         tokenizer = {"--text.source.tokenizer": "unigram", "--text.source.vocab_size": "8000"}
@@ -91,6 +91,7 @@ def prepare(run: Path, folder: Path) -> dict:
             "weight_decay": training.weight_decay,
             "clip": training.clip,
             "masked": config.masking.training_rate or config.masking.rate,
+            "bf16": training.precision == "bf16-mixed",
             "rows_per_batch": round(training.accumulate * len(rows) / len(batches)),
             "sampling": "group_by_length",
         },
@@ -134,9 +135,18 @@ def whole_rows(batch: MaskedBatch) -> Iterable[torch.Tensor]:
     return [row[:length] for row, length in zip(whole, lengths.tolist(), strict=True)]
 
 
-def measure(options: dict[str, str], work: Path, python: Path, *, minutes: float, threads: int, together: bool) -> dict:
+def measure(
+    preset: str,
+    options: dict[str, str],
+    work: Path,
+    python: Path,
+    *,
+    minutes: float,
+    threads: int,
+    together: bool,
+) -> dict:
     both = same_time.train(
-        preset="masked-lm",
+        preset=preset,
         options=options,
         prepare=prepare,
         minutes=minutes,
@@ -188,6 +198,7 @@ def main() -> None:
     parser.add_argument("--envs", type=Path, required=True, help="directory of the peers' environments")
     parser.add_argument("--work", type=Path, required=True, help="directory for the runs")
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
+    parser.add_argument("--preset", choices=("masked-lm", "masked-lm-modern"), default="masked-lm-modern")
     parser.add_argument("--minutes", type=float, default=30.0, help="of training, each side")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--together", action="store_true", help="both sides at once, half of the threads each")
@@ -202,6 +213,7 @@ def main() -> None:
         work = arguments.work / "masked-lm" / job
         work.mkdir(parents=True, exist_ok=True)
         document["jobs"][job] = measure(
+            arguments.preset,
             options_of(job, arguments.data, work) | overrides,
             work,
             python,

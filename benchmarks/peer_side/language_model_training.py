@@ -9,7 +9,7 @@ For gpt2: `train.tokens` and `dev.tokens`, documents one after the other with </
 
 The learning rate climbs over the first updates and then falls with the time that has passed, to 0 at its end; so
 the schedule fits the time whatever the speed. All else is as the Trainer does it: AdamW in its fused form, gradient
-norm clipped, float32.
+norm clipped; float32, or bfloat16 under autocast where ours is trained so.
 """
 
 import json
@@ -55,6 +55,7 @@ def train(model, rows: list[dict], collator, given: dict, folder: Path) -> dict:
     arguments = transformers.TrainingArguments(
         output_dir=str(folder),
         use_cpu=True,
+        bf16=given["bf16"],
         per_device_train_batch_size=given["rows_per_batch"],
         train_sampling_strategy=given["sampling"],
         max_steps=10**9,
