@@ -3,8 +3,8 @@
     python benchmarks/cmudict_quality.py --envs DIR --work DIR [--minutes 60] [--threads 1] [--sides ours peer]
 
 Ours: the preset `cmudict-long` as it is, the checkpoint that was best on the dev words.
-The peer: the attentive LSTM of `yoyodyne_run.py`, in batches of 256 words, with mixed precision and clipping at 3 as in
-its example configuration; it trains for --minutes, and the epoch that was best on the dev words by its own measure is
+The peer: the attentive LSTM of `yoyodyne_run.py`, in batches of 256 words and clipping at 3 as in its example
+configuration, in 32 bits; it trains for --minutes, and the epoch that was best on the dev words by its own measure is
 taken.
 Both have the words of `cmudict:train`, a pair for each pronunciation, and search with a beam of 5. WER is the share of
 the words of `cmudict:test` for which the first output is none of the word's pronunciations, PER against the nearest.
@@ -90,7 +90,7 @@ def configuration(folder: Path, *, minutes: int) -> dict:
         "checkpoint": {"filename": "best", "monitor": "val_accuracy", "mode": "max"},
         "trainer": {
             "accelerator": "cpu",
-            "precision": "bf16-mixed",
+            "precision": "32-true",
             "max_epochs": 1000,
             "max_time": f"00:{minutes // 60:02d}:{minutes % 60:02d}:00",
             "gradient_clip_val": 3,

@@ -1,5 +1,7 @@
 """Where models run: on the CPU, or on a device that this PyTorch has."""
 
+import functools
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -38,6 +40,17 @@ def device_called(name: str | torch.device) -> torch.device:
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
     """A block in which nothing is rounded to 16 bits; meta, which has no numbers, has no autocast either."""
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
+
+
+def in_full_precision(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """A backward pass on a CPU that rounds nothing to 16 bits, wherever it is called."""
+
+    @functools.wraps(backward)
+    def exact(ctx: Any, *upstream: Tensor | None) -> Any:
+        with torch.autocast("cpu", enabled=False):
+            return backward(ctx, *upstream)
+
+    return exact
 
 
 def for_float64(device: torch.device) -> torch.device:

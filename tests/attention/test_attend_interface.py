@@ -58,7 +58,11 @@ BOOL = torch.ones(5, 7, dtype=torch.bool)
         ({"score": "dot"}, r"score must be at\.Dot\(\), .*or a function, got 'dot'"),
         ({name: torch.zeros(n, 11) for name, n in (("query", 5), ("key", 7), ("value", 7))},
          r"query must have an axis of sequences, \[batch, q, d\], got \[5, 11\]; for one sequence give query\[None\]"),
-        ({"query": torch.zeros(11)}, r"query must be floating point \[batch, q, d\].*\[11\]"),
+        ({"query": torch.zeros(11)}, r"query must be floating point of 16 bits at least, \[batch, q, d\].*\[11\]"),
+        ({"query": torch.zeros(2, 3, 5, 11).to(torch.float8_e4m3fn)}, r"query must be floating point of 16 bits"),
+        ({"bias": torch.zeros(5, 7, device="meta")}, r"bias must be on the device of query \(cpu\), got meta"),
+        ({"score": at.Additive(torch.ones(11, device="meta"))}, r"vector must be on the device of the keys \(cpu\)"),
+        ({"dropout": "a"}, "dropout must be a probability.*got a"),
         ({"query": torch.zeros(2, 3, 5, 11, dtype=torch.long)}, r"query must be floating point.*int64"),
         ({"key": torch.zeros(2, 3, 7, 11).double()}, "key must have the dtype.*float32.*got torch.float64"),
         ({"key": torch.zeros(2, 2, 7, 11)}, r"key must have the batch.*\[2, 3, 5, 11\].*got \[2, 2, 7, 11\]"),
@@ -114,6 +118,15 @@ def test_attending_does_not_wait_for_torchs_compiler():
 def test_a_name_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'atend'"):
         at.atend  # noqa: B018
+
+
+@pytest.mark.parametrize(("given", "returned"), [(torch.bfloat16, torch.float32), (torch.float32, torch.float64)])
+def test_a_score_may_be_computed_in_more_bits_than_the_query_has(seed, given, returned):
+    tensors = [t.to(given) for t in inputs(q=5, k=7)]
+    context = at.attend(*tensors, score=lambda query, key: query.to(returned) @ key.to(returned).mT).context
+    expected = at.attend(*(t.double() for t in tensors), score=at.Dot()).context
+    assert context.dtype == given
+    torch.testing.assert_close(context.double(), expected, rtol=2**-8 if given == torch.bfloat16 else 1e-5, atol=1e-5)
 
 
 def test_no_folder_of_the_package_hides_a_public_name():

@@ -145,6 +145,17 @@ def test_gradients_of_16_bits_are_rounded_once_on_a_cpu(seed, length, dtype):
         torch.testing.assert_close(mine.grad.double(), theirs.grad, rtol=bound, atol=1e-5)
 
 
+@pytest.mark.parametrize("score", [at.Additive(torch.linspace(-1, 1, 64)), at.Location()], ids=["additive", "location"])
+def test_under_autocast_few_queries_are_as_exact_as_many(seed, score):
+    query, key, value = torch.randn(1, 50, 64), torch.randn(1, 30, 64), torch.randn(1, 30, 4)
+    expected = at.attend(query.double(), key.double(), value.double(), score=score).context
+    with torch.autocast("cpu", torch.bfloat16):
+        together = at.attend(query, key, value, score=score).context
+        each = [at.attend(query[:, i : i + 1], key, value, score=score).context for i in range(50)]
+    for found in (together, torch.cat(each, 1)):
+        torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("normalize", [at.Entmax(), lambda scores: scores.softmax(-1)], ids=["entmax", "a function"])
 def test_with_another_normalization_scores_are_as_exact_as_with_softmax(seed, normalize):
     """Of 32 bits under autocast, and of 16 bits that are large."""

@@ -12,6 +12,13 @@ def test_window_counts_the_tokens_before_and_after_and_itself():
     assert at.window(0, 0).materialize(5, 5).equal(torch.eye(5, dtype=torch.bool))
 
 
+def test_a_mask_stands_where_its_own_tensors_are():
+    lengths = torch.tensor([3, 2], device="meta")
+    for mask in (at.causal() & at.padding(lengths), ~(at.padding(lengths) | at.causal()), at.padding(lengths)):
+        assert mask.materialize(3, 3).device.type == "meta"
+    assert at.causal().materialize(3, 3).device.type == "cpu"
+
+
 def test_windows_and_causal_put_the_last_query_at_the_last_key():
     assert at.causal().materialize(2, 5).tolist() == [[True] * 4 + [False], [True] * 5]
     assert at.causal(align="start").materialize(2, 5).tolist() == [

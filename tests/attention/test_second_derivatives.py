@@ -162,3 +162,20 @@ def test_where_torch_gives_what_it_saved_only_once_the_remedy_is_told(seed):
         grad(run("sdpa").square().sum(), x, create_graph=True)
     (first,) = grad(run("reference").square().sum(), x, create_graph=True)
     assert grad(first.square().sum(), x)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("q", [1, 4, 7])
+def test_what_is_masked_reaches_no_gradient_of_a_recorded_backward_pass(seed, q):
+    """Few queries and many: NaN in keys and values that nobody may see, through the additive engine."""
+    tensors = [torch.randn(2, q, 11), torch.randn(2, 70, 11), torch.randn(2, 70, 5), torch.randn(11)]
+    mask = at.padding(torch.tensor([70, 40]))
+    found = []
+    for hidden in (0.0, float("nan"), float("inf")):
+        query, key, value, vector = (tensor.clone() for tensor in tensors)
+        key[1, 40:], value[1, 40:] = hidden, hidden
+        leaves = [tensor.requires_grad_() for tensor in (query, key, value, vector)]
+        context = at.attend(*leaves[:3], score=at.Additive(vector), mask=mask, engine="additive").context
+        first = grad(context.square().sum(), leaves, create_graph=True)
+        found.append([*first, *grad(sum(one.square().sum() for one in first), leaves)])
+    torch.testing.assert_close(found[1], found[0])
+    torch.testing.assert_close(found[2], found[0])

@@ -35,6 +35,23 @@ def test_gradients_of_weights_and_context_come_together(seed):
     assert torch.autograd.gradcheck(both, (*tensors, bias))
 
 
+@pytest.mark.parametrize("engine", ["short", "blocks"])
+def test_a_backward_pass_under_autocast_is_not_rounded(seed, engine):
+    tensors, how = inputs(q=40, k=40, grad=True), {"mask": at.window(3, 0), "engine": engine}
+    expected = torch.autograd.grad(at.attend(*tensors, **how).context.square().sum(), tensors)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = torch.autograd.grad(at.attend(*tensors, **how).context.square().sum(), tensors)
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_frozen_bias_may_be_changed_after_the_forward_pass(seed):
+    tensors, bias = inputs(q=5, k=7, grad=True), torch.randn(5, 7)
+    expected = torch.autograd.grad(at.attend(*tensors, bias=bias, engine="short").context.sum(), tensors)
+    context = at.attend(*tensors, bias=bias, engine="short").context
+    bias.zero_()
+    torch.testing.assert_close(torch.autograd.grad(context.sum(), tensors), expected)
+
+
 def test_it_is_chosen_where_it_is_faster():
     assert at.explain(*inputs(q=13, k=13)).engine == "short"
     assert at.explain(*inputs(q=1, k=13)).engine == "sdpa"

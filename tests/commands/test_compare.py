@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from toy_pairs import as_arguments
 
 from attentio.commands.compare import _recipes, _rows, waits_for_attention
 from attentio.commands.comparison import Measured, Outcome, write
@@ -123,6 +124,28 @@ def test_rows_that_cannot_be_compared_are_told(attentio: Callable, given: list[s
     assert (said.code, said.err.count("\n")) == (2, 1)
     assert told in said.err
     assert not (tmp_path / "out").exists()
+
+
+def test_runs_with_other_targets_are_not_compared(toy, tmp_path: Path, attentio: Callable) -> None:
+    other = Path(shutil.copytree(toy.run, tmp_path / "other"))
+    config = (other / "config.yaml").read_text(encoding="utf-8")
+    (other / "config.yaml").write_text(config.replace("columns: null", "columns: ['1', '3']"), encoding="utf-8")
+    said = attentio("compare", toy.run, other, "--data", toy.dev, "--out", tmp_path / "out")
+    assert said.code == 2
+    assert "the variants differ in the target that data.columns names" in said.err
+
+
+def test_variants_that_read_the_data_otherwise_have_no_p(tmp_path: Path, attentio: Callable) -> None:
+    data = tmp_path / "data.tsv"
+    data.write_text("ab\tba\nc\u00e1\t\u00e1c\nca\u0301\ta\u0301c\nbc\tcb\n", encoding="utf-8")
+    variants = tmp_path / "variants.yaml"
+    variants.write_text("base: luong\nvariants: {nfc: {text.normalize: nfc}, none: {text.normalize: none}}\n")
+    sizes = {"model.hidden": 8, "model.embedding": 8, "training.max_steps": 1, "training.warmup": 0}
+    options = as_arguments({"data.train": data, "data.dev": data, "training.validation_size": 2, **sizes})
+    said = attentio("compare", variants, "--out", tmp_path / "out", *options)
+    assert said.code == 0, said.err
+    found = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert [one["p_value"] for one in found] == [None, None]
 
 
 def test_variants_need_names_of_their_own(attentio: Callable, tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from toy_texts import ROUND
-from untrained_runs import untrained
+from untrained_runs import SMALL, untrained
+
+from attentio.errors import AttentioError
 
 KINDS = [{"attention": "bahdanau"}, {"encoder": "transformer", "decoder": "transformer"}]
 
@@ -109,6 +112,22 @@ def test_bad_lines_and_unknown_text_are_told(toy, attentio: Callable) -> None:
         "'Z' (line 1, source, character 2): the model does not know it"
         in attentio("score", toy.run, given=b"aZ\tba\n").err
     )
+
+
+def test_a_pair_or_text_too_long_for_learnt_positions_is_told_by_its_line(seed: int) -> None:
+    learnt = replace(SMALL, positions="learned", max_length=5)
+    run = untrained(encoder="transformer", decoder="transformer", transformer=learnt)
+    run.check_pair("abcd", "abcd", "<stdin>:1")
+    with pytest.raises(AttentioError, match=r"^<stdin>:2: source: a sequence of 6 tokens, and the model has learnt 5"):
+        run.check_pair("abcde", "abcd", "<stdin>:2")
+    with pytest.raises(AttentioError, match=r"^<stdin>:3: target: a sequence of 6 tokens"):
+        run.check_pair("abcd", "abcde", "<stdin>:3")
+    run.score([("abcd", "abcd")])  # what passes has room
+    causal = untrained(type="causal-lm", transformer=replace(learnt, max_length=256))
+    causal.check_text("a" * 255, "<stdin>:1")
+    causal.score(["a" * 255])
+    with pytest.raises(AttentioError, match=r"^<stdin>:2: a sequence of 257 tokens"):
+        causal.check_text("a" * 256, "<stdin>:2")
 
 
 def test_bad_lines_may_be_skipped(toy, causal, attentio: Callable, caplog: pytest.LogCaptureFixture) -> None:

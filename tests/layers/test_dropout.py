@@ -57,3 +57,8 @@ def test_a_rate_that_is_no_probability_is_refused() -> None:
     for rate in (-0.1, 1.0):
         with pytest.raises(ValueError, match="p must be a probability"):
             Dropout(rate)
+
+
+def test_nearly_all_may_be_dropped(seed: int) -> None:
+    outputs = Dropout(0.999999)(torch.ones(100))
+    assert set(outputs.tolist()) <= {0.0, 2.0**16}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from attentio.layers.linear import linear
+from attentio.layers.linear import Linear, linear
 from attentio.layers.product import product
 
 BATCH, STEPS, INPUTS, OUTPUTS = 3, 5, 7, 11
@@ -46,3 +46,27 @@ def test_a_gradient_penalty_is_that_of_torch(seed: int) -> None:
 
     for mine, theirs in zip(penalty(linear), penalty(torch.nn.functional.linear), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("trained", ["inputs", "weight", "bias"])
+def test_whatever_is_trained_gets_its_gradient(seed: int, trained: str) -> None:
+    parts = {"inputs": torch.randn(2, INPUTS), "weight": torch.randn(3, INPUTS), "bias": torch.randn(3)}
+    parts[trained].requires_grad_()
+    (found,) = torch.autograd.grad(linear(**parts).square().sum(), parts[trained])
+    (expected,) = torch.autograd.grad(torch.nn.functional.linear(*parts.values()).square().sum(), parts[trained])
+    torch.testing.assert_close(found, expected)
+
+
+def test_one_vector_is_a_batch_of_its_own(seed: int) -> None:
+    layer, inputs = Linear(INPUTS, 3), torch.randn(INPUTS, requires_grad=True)
+    outputs = layer(inputs)
+    assert outputs.shape == (3,)
+    torch.testing.assert_close(outputs, layer.weight @ inputs + layer.bias)
+    outputs[1].backward()
+    torch.testing.assert_close(inputs.grad, layer.weight[1])
+
+
+def test_many_gradients_may_be_asked_for_at_once(seed: int) -> None:
+    layer, inputs = Linear(INPUTS, 3), torch.randn(2, INPUTS)
+    found = torch.autograd.functional.jacobian(layer, inputs, vectorize=True)
+    torch.testing.assert_close(found, torch.autograd.functional.jacobian(layer, inputs))

@@ -151,6 +151,21 @@ def test_a_line_that_cannot_have_what_it_must_is_named_and_may_be_skipped(
     assert alone.out.splitlines() == said.out.splitlines()[:1]
 
 
+@pytest.mark.parametrize("beam", [1, 4])
+def test_a_beginning_in_jamo_keeps_its_last_syllable(seed: int, beam: int) -> None:
+    tokenizer = Tokenizer.train(["가각갂나낙 ab"], kind="char", jamo=True)
+    run = untrained(tokenizer=tokenizer, attention="luong")
+    asked = at.Constraints(prefix="나가")
+    found = run.candidates(["ab", "a", "bb"], beam=beam, n_best=beam, constraints=asked)
+    drawn = run.sample(["ab", "a", "bb"], samples=20, seed=seed, constraints=asked)
+    assert all(one.text.startswith("나가") for several in (*found, *drawn) for one in several)
+    consonant = asked.of(tokenizer, str.strip).joining
+    assert tokenizer.tokens(consonant) == [
+        one for one in tokenizer.tokens(range(tokenizer.size)) if one in "\u11a8\u11a9"
+    ]
+    assert len(consonant) == 2
+
+
 def test_white_space_at_the_end_of_a_beginning_is_a_part_of_it(seed: int) -> None:
     letters, words = Tokenizer.train(["new york"], kind="char"), Tokenizer.train(["new york"], kind="whitespace")
     asked = at.Constraints(prefix="new ")

@@ -62,6 +62,15 @@ def test_names_never_seen_are_carried_over(attentio: Callable, tmp_path: Path, t
     torch.testing.assert_close([token["copied"] for token in output["tokens"]], best.copied, atol=1e-4, rtol=0)
 
 
+def test_of_a_target_only_what_cannot_be_copied_is_unknown(seed: int) -> None:
+    run = untrained(tokenizer=Tokenizer.train(["a b"], kind="whitespace"), attention="luong", copy=True)
+    source, target = run.unknown_in_pair("a x", "x b zz")
+    assert [one.text for one in source] == ["x"]
+    assert [one.text for one in target] == ["zz"]
+    without = untrained(tokenizer=Tokenizer.train(["a b"], kind="whitespace"), attention="luong")
+    assert [one.text for one in without.unknown_in_pair("a x", "x b zz")[1]] == ["x", "zz"]
+
+
 def test_texts_with_and_without_unknown_words_are_translated_alike_alone_and_together(seed: int) -> None:
     tokenizer = Tokenizer.train(["a b c d e"], kind="whitespace")
     run = untrained(tokenizer=tokenizer, attention="bahdanau", copy=True, coverage=True)

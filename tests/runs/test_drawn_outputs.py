@@ -11,6 +11,7 @@ from untrained_runs import untrained
 import attentio as at
 from attentio.runs.directory import Contents
 from attentio.runs.ensemble import ensemble_of
+from attentio.text.tokenizer import Tokenizer
 
 KINDS: list[dict[str, Any]] = [
     {"attention": "bahdanau"},
@@ -46,6 +47,14 @@ def test_scores_and_attention_are_those_of_the_model(seed: int, kind: dict[str, 
             torch.testing.assert_close(one.attention.sum(1), torch.ones(len(one.tokens)), atol=1e-5, rtol=0)
 
 
+def test_a_copying_model_draws_the_same_whatever_else_may_be_copied(seed: int) -> None:
+    words = Tokenizer.train(["go a b"], kind="whitespace")
+    run = untrained(tokenizer=words, attention="luong", copy=True)
+    drawn = run.sample(["go", "x y z w v u a q"], samples=4, seed=seed)
+    (alone,) = run.sample(["go"], samples=4, seed=seed)
+    assert [one.ids for one in alone] == [one.ids for one in drawn[0]]
+
+
 def test_greedy_drawing_is_greedy_search(seed: int) -> None:
     run = untrained(attention="luong")
     drawn = [found[0].ids for found in run.sample(TEXTS, at.Sampling(temperature=0.0))]
@@ -56,12 +65,14 @@ def test_outputs_are_drawn_as_often_as_they_are_probable(training_seed: int) -> 
     torch.manual_seed(training_seed)
     run = untrained(attention="luong")
     count = 1000
-    first = Counter(one.tokens[0] for one in run.sample(["ab"], samples=count, seed=training_seed)[0])
-    ids = range(len(run.suppressed) + 1, run.words)
-    for token in run.tokenizers.target.tokens(ids):
-        expected = torch.tensor(run.score([("ab", token)])[0].log_probs[0]).exp().item() if token != " " else None
-        if expected is not None:
-            assert first[token] / count == pytest.approx(expected, abs=0.06)
+    first = Counter(one.ids[0] for one in run.sample(["ab"], samples=count, seed=training_seed)[0])
+    source = torch.tensor([[*run.tokenizers.source.encode("ab"), run.source_end]])
+    with torch.inference_mode():
+        state = run.model.start(run.model.encode(source, torch.tensor([3])))
+        logits = run.model.step(torch.tensor([[run.begin]]), state)[0][0, 0].clone()
+        logits[list(run.suppressed)] = -torch.inf
+    for token, expected in enumerate(logits.softmax(-1).tolist()):
+        assert first[token] / count == pytest.approx(expected, abs=0.05)
 
 
 def test_an_output_ends_at_its_own_limit(seed: int) -> None:

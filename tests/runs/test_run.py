@@ -152,7 +152,19 @@ def test_the_limit_of_outputs_is_said(seed: int) -> None:
     assert untrained().length_limit() == "0.5 tokens for each of its source, and 10 more"
     learnt = replace(SMALL, positions="learned", max_length=9)
     run = untrained(encoder="transformer", decoder="transformer", transformer=learnt)
-    assert run.length_limit(2.0).endswith(", and 10 more, but 8 at most, the positions that were learnt")
+    assert run.length_limit(2.0).endswith(", and 10 more, with any ratio 8 at most, the positions that were learnt")
+
+
+def test_equal_outputs_are_equal(seed: int) -> None:
+    run = untrained(attention="luong")
+    (one,), (same,), (other,) = (
+        run.candidates(["abc"], beam=1),
+        run.candidates(["abc"], beam=1),
+        run.candidates(["b"], beam=1),
+    )
+    assert one == same
+    assert one != other
+    assert [other, one].index(same) == 1
 
 
 def test_progress_is_told_every_text_once(toy, words: list[str]) -> None:

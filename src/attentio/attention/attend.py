@@ -19,7 +19,7 @@ from torch import Tensor
 
 from attentio.attention.call import Attended, Call, Compute
 from attentio.attention.check import checked_call
-from attentio.attention.compare import Dot, ScaledDot, ScoreFunction
+from attentio.attention.compare import COMPARISONS, Dot, ScaledDot, ScoreFunction
 from attentio.attention.engines import additive, blocks, flex, reference, sdpa, short
 from attentio.attention.engines.engine import Engine
 from attentio.attention.entmax import NormalizeFunction
@@ -176,17 +176,19 @@ def _attend(call: Call, engine: str | None) -> Attended:
 
 
 def _in_float32(call: Call) -> bool:
-    """Whether dot products are computed in 32 bits, whatever autocast says.
+    """Whether scores and context are computed in 32 bits, whatever autocast says: those of the comparisons that are
+    known, so that a call of few queries is no coarser than one of many.
 
     torch's fused kernel sums 16 bits in 32; what it cannot do, weights and other normalizations, must be no coarser. On
     a CPU the backward pass of 16 bits takes ten times as long, so what is trained is widened there too.
     """
     dtype, tensors = call.query.dtype, (call.query, call.key, call.value)
-    if type(call.score) not in (Dot, ScaledDot):
-        return False
     on_cpu = call.query.device.type == "cpu"
     if dtype not in (torch.bfloat16, torch.float16):
-        return dtype == torch.float32 and on_cpu and torch.is_autocast_enabled("cpu")
+        known = type(call.score) in COMPARISONS
+        return known and dtype == torch.float32 and on_cpu and torch.is_autocast_enabled("cpu")
+    if type(call.score) not in (Dot, ScaledDot):
+        return False
     if call.need_weights or call.normalize is not None:
         return True
     trained = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)

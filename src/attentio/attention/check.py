@@ -49,8 +49,8 @@ def checked_call(
         _require_function(normalize)
     _require_mask(mask, scores_shape)
     if bias is not None:
-        bias = _checked_bias(bias, scores_shape).to(query.dtype)
-    if dropout is None or not 0.0 <= dropout < 1.0:
+        bias = _checked_bias(bias, scores_shape, query).to(query.dtype)
+    if not isinstance(dropout, int | float) or not 0.0 <= dropout < 1.0:
         raise ValueError(f"dropout must be a probability, at least 0 and below 1, got {dropout}")
     if not known:
         score = _of_the_callers(score, scores_shape)
@@ -71,8 +71,11 @@ def _complaint(query: Tensor, key: Tensor, value: Tensor) -> str | None:
         )
     if q_shape[-1:] == (0,):
         return f"query must have features to compare, got {list(q_shape)}"
-    if len(q_shape) not in (3, 4) or not query.is_floating_point():
-        return f"query must be floating point [batch, q, d] or [batch, heads, q, d], got {query.dtype} {list(q_shape)}"
+    if len(q_shape) not in (3, 4) or not query.is_floating_point() or query.dtype.itemsize < 2:
+        return (
+            f"query must be floating point of 16 bits at least, [batch, q, d] or [batch, heads, q, d], "
+            f"got {query.dtype} {list(q_shape)}"
+        )
     for name, tensor in (("key", key), ("value", value)):
         if tensor.dtype != query.dtype or tensor.device != query.device:
             return (
@@ -130,7 +133,7 @@ def _require_mask(mask: object, scores_shape: tuple[int, ...]) -> None:
             raise ValueError(f"mask must broadcast to the scores {_named(scores_shape)}, got one for {have} {what}")
 
 
-def _checked_bias(bias: Tensor, scores_shape: tuple[int, ...]) -> Tensor:
+def _checked_bias(bias: Tensor, scores_shape: tuple[int, ...], query: Tensor) -> Tensor:
     """The bias with four axes, some maybe of size 1."""
     require_plain("bias", bias)
     if not bias.is_floating_point():
@@ -138,6 +141,8 @@ def _checked_bias(bias: Tensor, scores_shape: tuple[int, ...]) -> Tensor:
             f"bias is added to the scores and must be floating point, got {bias.dtype}; "
             "write mask=at.keep(t) for a bool tensor in which True = may attend"
         )
+    if bias.device != query.device and bias.ndim:
+        raise ValueError(f"bias must be on the device of query ({query.device}), got {bias.device}")
     shape = bias.shape
     if len(shape) > len(scores_shape) or any(
         have not in (1, need) for have, need in zip(reversed(shape), reversed(scores_shape), strict=False)

@@ -77,8 +77,10 @@ class ScaledDot:
         self, query: Float[Tensor, "batch *heads q d"], key: Float[Tensor, "batch *heads k d"]
     ) -> Float[Tensor, "batch *heads q k"]:
         self.require_fit(query, key)
-        scale = dot_scale(self, query) if self.scale is None else self.scale
-        return (query * scale) @ key.transpose(-1, -2)
+        scale = self.scale
+        if isinstance(scale, Tensor):
+            scale = scale.to(query).reshape(())
+        return (query * (dot_scale(self, query) if scale is None else scale)) @ key.transpose(-1, -2)
 
     def require_fit(self, query: Tensor, key: Tensor) -> None:
         """Raises ValueError where query and key differ in their number of features."""
@@ -128,6 +130,8 @@ class Additive:
     def require_fit(self, query: Tensor, key: Tensor) -> None:
         """Raises ValueError where query, key and vector differ in their number of features."""
         _require_same_features(query, key)
+        if self.vector.device != key.device:
+            raise ValueError(f"vector must be on the device of the keys ({key.device}), got {self.vector.device}")
         if self.vector.shape != key.shape[-1:]:
             raise ValueError(
                 f"vector must have one weight for each of the {key.shape[-1]} features, got {list(self.vector.shape)}"

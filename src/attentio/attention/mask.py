@@ -93,7 +93,7 @@ def window(before: int, after: int) -> Mask:
     · · · ■ ■ ■
     · · · · ■ ■
     """
-    if any(isinstance(count, float) or count < 0 for count in (before, after)):
+    if any(not isinstance(count, int) or count < 0 for count in (before, after)):
         raise ValueError(f"before and after count tokens, whole numbers of at least 0; got {before} and {after}")
     return Window(before, after)
 

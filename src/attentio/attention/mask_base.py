@@ -98,6 +98,7 @@ class Mask:
             ValueError: a tensor inside the mask was made for another number of queries or keys.
         """
         self.require_fit(q_len, k_len)
+        device = _place(self) if device is None else device
         return self.part(slice(0, q_len), slice(0, k_len), k_len - q_len, device)
 
     def part(self, queries: slice, keys: slice, shift: int, device: Device = None) -> Bool[Tensor, "... _ _"]:
@@ -264,6 +265,13 @@ class Not(Mask):
 
     def expression(self) -> str:
         return f"~{self.inner.expression()}"
+
+
+def _place(mask: Mask) -> torch.device | None:
+    """Where the mask's own tensors are; None where it has none."""
+    parts = vars(mask).values()
+    places = (_place(part) if isinstance(part, Mask) else getattr(part, "device", None) for part in parts)
+    return next((place for place in places if place is not None), None)
 
 
 def with_heads(allowed: Bool[Tensor, "... q k"]) -> Bool[Tensor, "... q k"]:

@@ -52,7 +52,6 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.evaluation.alignment import format_hard, format_soft, hard_links, read_gold, soft_links
     from attentio.runs.load import load_as
     from attentio.runs.translator import Run
-    from attentio.text.unknown import unknown_in
 
     if arguments.one_based and not arguments.gold:
         raise AttentioError("--one-based says how --gold counts; give that too")
@@ -66,7 +65,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     found: list[list[Link]] = []
     blank = 0
     arriving = Arriving(sys.stdin.buffer)
-    given_lines = read_pair_lines(arriving, "<stdin>", featured=bool(trained.features))
+    given_lines = read_pair_lines(arriving, "<stdin>", featured=bool(trained.features), check=trained.check_pair)
     lines, unknown = enumerate(given_lines, start=1), UnknownTexts()
     for chunk in as_they_arrive(lines, arriving):
         pairs = [(trained.read_source(source), trained.read(target)) for _, (source, target) in chunk if source]
@@ -74,8 +73,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         for number, (given, _) in chunk:
             if given:
                 (source, target), one = next(aligned)
-                unknown.note(unknown_in(source, trained.tokenizers.source), f"line {number}, source")
-                unknown.note(unknown_in(target, trained.tokenizers.target), f"line {number}, target")
+                unknown.note_pair(trained, source, target, number)
                 matrix = one.matrix(words=arguments.words, shift=arguments.shift)
                 end = matrix.shape[1] - 1
                 links = [link for link in hard_links(matrix, mutual=arguments.mutual, **least) if link.source < end]

@@ -105,14 +105,12 @@ def _translator(
     """What translates a part, and what tells in the end how many outputs are cut off."""
     from attentio.commands.unknown import UnknownTexts
     from attentio.data.lines import checked_sources
-    from attentio.text.features import check_featured
 
-    check = check_featured if run.features else None
     unknown = UnknownTexts()
     cut: list[str] = []
 
     def translate(path: Path, first: int, lines: Sequence[bytes]) -> list[str]:
-        chunk = list(checked_sources(lines, str(path), first=first, bad_lines=bad_lines, check=check))
+        chunk = list(checked_sources(lines, str(path), first=first, bad_lines=bad_lines, check=run.check_source))
         found = iter(run.candidates([text for _, text in chunk if text], n_best=1, attention=False, **options))
         outputs = []
         for number, text in chunk:

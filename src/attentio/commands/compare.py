@@ -125,6 +125,8 @@ def _check(rows: Mapping[str, Row], arguments: argparse.Namespace) -> None:
         raise AttentioError(
             "per would count words in one variant and characters in another; give them the same evaluation.units"
         )
+    if len({"2" if config.data.columns is None else config.data.columns[1] for config in configs}) > 1:
+        raise AttentioError("the variants differ in the target that data.columns names; give them the same")
     trained = [row.config.training for row in rows.values() if row.run is None]
     if len({tuple(getattr(training, key) for key in BUDGET) for training in trained}) > 1:
         raise AttentioError(
@@ -260,7 +262,10 @@ def _measure(run: Path, folder: Path, arguments: argparse.Namespace) -> Measured
 
 
 def _against_first(outcomes: Sequence[Outcome], rows: Mapping[str, Row]) -> list[Outcome]:
-    """With the probability that a difference from the first is chance, where each has one run and outputs."""
+    """With the probability that a difference from the first is chance, where each has one run and outputs.
+
+    Variants that read the data otherwise, as by text.normalize, are to say something else: they are not compared so.
+    """
     from attentio.evaluation.metrics import difference_p_value
     from attentio.evaluation.report import read_outputs
 
@@ -271,11 +276,15 @@ def _against_first(outcomes: Sequence[Outcome], rows: Mapping[str, Row]) -> list
     first, *others = map(read_outputs, paths)
     found = [outcomes[0]]
     for outcome, outputs in zip(outcomes[1:], others, strict=True):
+        references = [one.references for one in outputs]
+        if references != [one.references for one in first]:
+            found.append(outcome)
+            continue
         p_value = difference_p_value(
             config.evaluation.metrics[0],
             [one.output for one in outputs],
             [one.output for one in first],
-            [one.references for one in first],
+            references,
             units=config.units,
             bleu_tokenize=config.evaluation.bleu_tokenize,
         )

@@ -49,10 +49,10 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     trained, arriving = _loaded(arguments), Arriving(sys.stdin.buffer)
     lines: Iterator[tuple[int, Any]]
     if isinstance(trained, CausalRun):
-        tokenizer, lines = trained.tokenizer, read_sources(arriving, "<stdin>", bad_lines=arguments.bad_lines)
+        lines = read_sources(arriving, "<stdin>", bad_lines=arguments.bad_lines, check=trained.check_text)
     else:
-        tokenizer, featured = trained.tokenizers.target, bool(trained.features)
-        how: dict[str, Any] = {"featured": featured, "bad_lines": arguments.bad_lines}
+        how: dict[str, Any] = {"featured": bool(trained.features), "bad_lines": arguments.bad_lines}
+        how["check"] = trained.check_pair
         lines = enumerate(read_pair_lines(arriving, "<stdin>", **how), start=1)
     unknown, console = UnknownTexts(), Console(stderr=True)
     total, tokens, blank = 0.0, 0, 0
@@ -68,11 +68,11 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
                     print()
                     continue
                 one = next(found)
-                source, target = (None, given) if isinstance(given, str) else given
-                if source is not None and not isinstance(trained, CausalRun):
-                    text = trained.read_source(source)
-                    unknown.note(unknown_in(text, trained.tokenizers.source), f"line {number}, source")
-                unknown.note(unknown_in(trained.read(target), tokenizer), f"line {number}, target")
+                source, target = (None, given) if isinstance(trained, CausalRun) else given
+                if isinstance(trained, CausalRun):
+                    unknown.note(unknown_in(trained.read(given), trained.tokenizer), f"line {number}")
+                else:
+                    unknown.note_pair(trained, given[0], given[1], number)
                 total, tokens = total + one.log_prob, tokens + len(one.tokens)
                 print(_written(one, number, source, target, as_json=arguments.json))
             sys.stdout.flush()

@@ -108,7 +108,6 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.data.lines import read_sources
     from attentio.runs.load import load_as
     from attentio.runs.translator import Run
-    from attentio.text.features import check_featured
 
     constraints, sampling = _constraints(arguments), _sampling(arguments)
     trained = load_as(
@@ -119,9 +118,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         raise AttentioError(f"--n-best {n_best} needs a --beam of at least as many; the beam is {beam}")
     tally = Tally(n_best, _doubt(arguments, trained))
     trained = with_engine(trained, arguments.engine)
-    check = check_featured if trained.features else None
     arriving = Arriving(sys.stdin.buffer)
-    lines = read_sources(arriving, "<stdin>", bad_lines=arguments.bad_lines, check=check)
+    lines = read_sources(arriving, "<stdin>", bad_lines=arguments.bad_lines, check=trained.check_source)
     seed = secrets.randbelow(2**31) if arguments.seed is None else arguments.seed
     console = Console(stderr=True)
     # On a terminal the translations themselves show how far it is; elsewhere standard output is theirs alone.

@@ -2,9 +2,13 @@
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from attentio.commands.words import said
 from attentio.text.unknown import Unknown, told
+
+if TYPE_CHECKING:
+    from attentio.runs.translator import Run
 
 MOST_TOLD = 10
 
@@ -22,6 +26,11 @@ class UnknownTexts:
         self.count += 1
         if self.count <= MOST_TOLD:
             print(said(told(unknown, where)), file=sys.stderr)
+
+    def note_pair(self, run: "Run", source: str, target: str, line: int) -> None:
+        """Tell of the source and of the target of a line."""
+        for side, unknown in zip(("source", "target"), run.unknown_in_pair(source, target), strict=True):
+            self.note(unknown, f"line {line}, {side}")
 
     def end(self) -> None:
         """Tell how many there were, if not each was told."""

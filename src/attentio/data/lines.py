@@ -112,17 +112,25 @@ def bad_line(error: AttentioError, bad_lines: BadLines) -> None:
 
 
 def read_pair_lines(
-    stream: Iterable[bytes], name: str, *, featured: bool = False, bad_lines: BadLines = "stop"
+    stream: Iterable[bytes],
+    name: str,
+    *,
+    featured: bool = False,
+    bad_lines: BadLines = "stop",
+    check: Callable[[str, str, str], None] | None = None,
 ) -> Iterator[tuple[str, str]]:
     """Source and target of each line of a stream, one tab between them; "" and "" of a blank one.
 
     AttentioError for a line of something else, which with `bad_lines="skip"` is as a blank one and logged.
 
-    stream, name: as of `read_sources`. featured: a third column has the features of the source.
+    stream, name: as of `read_sources`. featured: a third column has the features of the source. check: raises
+    AttentioError for a pair that is bad in another way; it is given where the line stands.
     """
     for number, line in enumerate(bounded_lines(stream), start=1):
         try:
             pair = _pair(line, f"{name}:{number}", featured)
+            if check is not None and any(pair):
+                check(*pair, f"{name}:{number}")
         except AttentioError as error:
             bad_line(error, bad_lines)
             pair = ("", "")

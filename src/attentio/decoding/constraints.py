@@ -14,11 +14,13 @@ class TokenConstraints:
     """Ids of the target's vocabulary; the end token is in none of them.
 
     prefix: what an output begins with, so that it is not chosen but still pays its price.
+    joining: what would make another letter of the prefix's last, as a final consonant does, and may not follow it.
     required: phrases that stand somewhere in an output, each in one piece; they may overlap.
     no_repeat_ngram: no so many tokens in a row are said twice, but for what the prefix says; None allows it.
     """
 
     prefix: Sequence[int] = ()
+    joining: Sequence[int] = ()
     required: Sequence[Sequence[int]] = ()
     no_repeat_ngram: int | None = None
 
@@ -45,7 +47,9 @@ class TokenConstraints:
         if count < len(self.prefix):
             others = torch.arange(scores.shape[2], device=scores.device) != self.prefix[count]
             scores.masked_fill_(others, -math.inf)
-        elif self.no_repeat_ngram is not None and count >= self.no_repeat_ngram:
+        elif count == len(self.prefix) and self.joining:
+            scores[:, :, scores.new_tensor(self.joining, dtype=torch.long)] = -math.inf
+        if count >= len(self.prefix) and self.no_repeat_ngram is not None and count >= self.no_repeat_ngram:
             n, vocab = self.no_repeat_ngram, scores.shape[2]
             grams = said.unfold(2, n, 1)
             again = (grams[..., :-1] == said[:, :, None, count - n + 1 :]).all(3)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attentio.decoding.constraints import NONE, TokenConstraints
 from attentio.decoding.search import NOT_FINITE
-from attentio.devices import as_float64
+from attentio.devices import as_float64, for_float64
 from attentio.errors import AttentioError
 from attentio.models.protocols import StepDecoder
 
@@ -226,6 +226,9 @@ def _draw(
         each = zip(logits.split(1), generator, strict=True)
         return torch.cat([_draw(rows, sampling, one) for rows, one in each])
     drawn_on = logits.device if generator is None else generator.device
-    probabilities = sampling.distribution(logits.to(drawn_on)).flatten(0, 1)
-    drawn = torch.multinomial(probabilities, 1, generator=generator)
-    return drawn.view(logits.shape[:-1]).to(logits.device)
+    # One number for each hypothesis, however many tokens there are: where a model copies, that depends on the batch.
+    exact = torch.float64 if for_float64(drawn_on) == drawn_on else torch.float32
+    number = torch.rand(*logits.shape[:-1], 1, generator=generator, device=drawn_on, dtype=exact)
+    so_far = as_float64(sampling.distribution(logits.to(drawn_on))).cumsum(-1)
+    so_far /= so_far[..., -1:].clone()
+    return torch.searchsorted(so_far, as_float64(number), right=True).squeeze(-1).to(logits.device)

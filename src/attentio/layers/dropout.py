@@ -12,7 +12,7 @@ class Dropout(nn.Module):
     """Each number is set to 0 with probability p, and the others divided by 1 - p; nothing happens in eval mode.
 
     On a CPU torch spends most of dropout's time on drawing a float for each number. Here 16 random bits decide, so p
-    is rounded to a multiple of 2^-16; what is kept is divided by exactly the probability of being kept.
+    is rounded to a multiple of 2^-16; what is kept is divided by the probability of being kept, as the dtype has it.
 
     Reference: Srivastava et al. 2014, section 10 (scaled in training, "inverted").
     """
@@ -25,7 +25,7 @@ class Dropout(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """The inputs, some of them set to 0."""
-        dropped = round(self.p * _LEVELS)
+        dropped = min(round(self.p * _LEVELS), _LEVELS - 1)
         if not self.training or dropped == 0:
             return inputs
         if inputs.device.type != "cpu":

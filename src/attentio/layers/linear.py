@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attentio.attention.transforms import recording
 from attentio.layers.packed import PackedWeights
 from attentio.layers.product import product, suits_onednn
 
@@ -24,7 +25,7 @@ def linear(
     backward one for the inputs and one for the weight."""
     if not suits_onednn(inputs, weight):
         return F.linear(inputs, weight, bias)
-    if _differentiable(inputs, weight):
+    if _differentiable(inputs, weight, bias):
         return _Linear.apply(inputs, weight, bias)
     return product(inputs, weight, bias)
 
@@ -37,7 +38,8 @@ class Linear(nn.Linear):
     ) -> Float[Tensor, "*batch outputs"]:
         """`linear`, faster for few rows with packed weights."""
         weight, rows = self.weight, inputs.numel() // inputs.shape[-1]
-        if packed is None or rows > _FEW_ROWS or _differentiable(inputs, weight) or not suits_onednn(inputs, weight):
+        few = packed is not None and rows <= _FEW_ROWS and suits_onednn(inputs, weight)
+        if packed is None or not few or _differentiable(inputs, weight, self.bias):
             return linear(inputs, weight, self.bias)
         about = 1 << (rows - 1).bit_length()
         reordered = packed.get((self, about), lambda: _reordered(weight.detach(), about))
@@ -66,8 +68,8 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         inputs, weight = ctx.saved_tensors
-        rows, flat = grads[0].flatten(0, -2), inputs.flatten(0, -2)
-        multiply = F.linear if torch.is_grad_enabled() else product
+        rows, flat = (tensor.reshape(-1, tensor.shape[-1]) for tensor in (grads[0], inputs))
+        multiply = F.linear if recording(*grads) else product
         needs_inputs, needs_weight, _ = ctx.needs_input_grad
         grad_inputs = multiply(rows, weight.T).view(inputs.shape) if needs_inputs else None
         # Here MKL has the advantage: it reads both where they lie, which oneDNN would first transpose.
@@ -75,5 +77,6 @@ class _Linear(torch.autograd.Function):
         return grad_inputs, grad_weight, rows.sum(0) if ctx.has_bias else None
 
 
-def _differentiable(inputs: Tensor, weight: Tensor) -> bool:
-    return torch.is_grad_enabled() and (inputs.requires_grad or weight.requires_grad)
+def _differentiable(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    parts = (inputs, weight, bias)
+    return torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in parts)

@@ -10,6 +10,7 @@ from attentio.attention.attend import attend
 from attentio.attention.call import Attended
 from attentio.attention.entmax import NormalizeFunction
 from attentio.attention.mask import keep
+from attentio.devices import without_autocast
 from attentio.layers.luong import LocationScore
 from attentio.layers.packed import PackedWeights
 from attentio.layers.sources import Score, Source
@@ -106,7 +107,7 @@ class LocalAttention(nn.Module):
 
     def _centre(self, state: Float[Tensor, "batch q hidden"], source: Source) -> Float[Tensor, "batch q"]:
         """p_t of local-p, in float32 at least: bfloat16 cannot tell position 256 from 257."""
-        with torch.autocast(state.device.type, enabled=False):
+        with without_autocast(state.device):
             scores = self.predict(state.to(next(self.predict.parameters()).dtype)).squeeze(2)
         exact = torch.promote_types(scores.dtype, torch.float32)
         return source.lengths.unsqueeze(1) * scores.to(exact).sigmoid()

@@ -70,13 +70,16 @@ class LearnedPositions(nn.Module):
         Raises:
             AttentioError: a position that was never learnt.
         """
-        longest = int(positions.max()) + 1 if positions.numel() and not writing_onnx() else 0
-        if longest > self.table.num_embeddings:
+        self.check(int(positions.max()) + 1 if positions.numel() and not writing_onnx() else 0)
+        return self.table(positions)
+
+    def check(self, length: int) -> None:
+        """AttentioError for a sequence of more tokens than positions were learnt."""
+        if length > self.table.num_embeddings:
             raise AttentioError(
-                f"a sequence of {longest} tokens, and the model has learnt {self.table.num_embeddings} positions; "
+                f"a sequence of {length} tokens, and the model has learnt {self.table.num_embeddings} positions; "
                 f"shorten it, or train with a larger model.transformer.max_length"
             )
-        return self.table(positions)
 
 
 class Rotation(NamedTuple):

@@ -36,4 +36,5 @@ def product(
         return torch.nn.functional.linear(inputs, weight, bias)
     if not (weight.is_contiguous() or weight.T.is_contiguous()):
         weight = weight.contiguous()  # of a slice oneDNN would multiply a thousand times slower
-    return _ONEDNN(inputs.flatten(0, -2), weight, bias, "none", [], "").unflatten(0, inputs.shape[:-1])
+    outputs = _ONEDNN(inputs.reshape(-1, inputs.shape[-1]), weight, bias, "none", [], "")
+    return outputs.view(*inputs.shape[:-1], weight.shape[0])

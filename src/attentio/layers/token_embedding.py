@@ -1,9 +1,12 @@
 """Token ids as vectors that know their position."""
 
+from collections.abc import Callable, Iterable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from attentio.errors import AttentioError
 from attentio.layers.dropout import Dropout
 from attentio.layers.feature_embedding import FeatureEmbedding
 from attentio.layers.positions import LearnedPositions, SinusoidalPositions
@@ -47,6 +50,18 @@ class TokenEmbedding(nn.Module):
         if self.norm is not None:
             embedded = self.norm(embedded)
         return self.dropout(embedded)
+
+
+def check_lengths(embeddings: Iterable[TokenEmbedding], tokens: Callable[[], int], where: str) -> None:
+    """AttentioError, which begins with `where`, for a text of more tokens than any of the embeddings has learnt
+    positions for. tokens: counts those of the text, where positions are learnt at all."""
+    learnt = [each.positions for each in embeddings if isinstance(each.positions, LearnedPositions)]
+    length = tokens() if learnt else 0
+    for positions in learnt:
+        try:
+            positions.check(length)
+        except AttentioError as error:
+            raise AttentioError(f"{where}: {error}") from None
 
 
 def positions_of(tokens: Int[Tensor, "batch length"]) -> Int[Tensor, "length"]:

@@ -213,6 +213,9 @@ class MultiheadAttention(nn.Module):
         for name, tensor, features in given:
             if tensor.ndim != wanted.count(",") + 1 or tensor.shape[-1] != features:
                 raise ValueError(f"{name} must be {wanted.format(features)}, got {list(tensor.shape)}")
+            dtype = next(self.parameters()).dtype
+            if tensor.dtype != dtype and not torch.is_autocast_enabled(tensor.device.type):
+                raise ValueError(f"{name} must have the dtype of the parameters ({dtype}), got {tensor.dtype}")
 
     def _project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
         if self.in_proj_weight is not None and query is key and key is value:

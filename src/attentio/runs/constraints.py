@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from attentio.decoding.constraints import TokenConstraints
 from attentio.errors import AttentioError
 from attentio.runs.vocabulary import check_known
+from attentio.text import jamo as hangul
 from attentio.text.normal import begun
 from attentio.text.protocol import AnyTokenizer
 from attentio.text.tokenizer import Tokenizer
@@ -15,7 +16,7 @@ from attentio.text.tokenizer import Tokenizer
 class Constraints:
     """What outputs must be like; probabilities stay the model's own.
 
-    prefix: text that every output begins with, in whole tokens.
+    prefix: text that every output begins with, in whole tokens; of Hangul spelt in jamo, in whole syllables.
     require: words that stand somewhere in every output, in the tokens that the tokenizer makes of each alone. Others
         may be glued to them where tokens are letters or pieces of words.
     no_repeat_ngram: no so many tokens in a row are said twice, but for what the prefix says; None allows it.
@@ -28,7 +29,7 @@ class Constraints:
     >>> run.candidates(["22 February 2022"], constraints=at.Constraints(no_repeat_ngram=2))
     [[Translation(...)]]
     >>> at.Constraints(prefix="19").of(run.tokenizers.target, run.read)
-    TokenConstraints(prefix=[...], required=[], no_repeat_ngram=None)
+    TokenConstraints(prefix=[...], joining=[], required=[], no_repeat_ngram=None)
     """
 
     prefix: str = ""
@@ -47,7 +48,8 @@ class Constraints:
         Raises AttentioError for text that the vocabulary does not know, or that says twice what may be said once.
         """
         letters = isinstance(tokenizer, Tokenizer) and tokenizer.kind == "char"  # pieces begin with their white space
-        prefix = _ids("prefix", begun(self.prefix, read) if letters else read(self.prefix), tokenizer)
+        beginning = begun(self.prefix, read) if letters else read(self.prefix)
+        prefix = _ids("prefix", beginning, tokenizer)
         required = [_ids("require", read(word), tokenizer) for word in self.require]
         if [] in required:
             raise AttentioError(f"{self.require[required.index([])]!r} cannot be required; give a word")
@@ -56,7 +58,17 @@ class Constraints:
             if n is not None and len(ids) - n + 1 > len({tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)}):
                 raise AttentioError(f"{text!r} itself says {n} tokens in a row twice; allow more with no_repeat_ngram")
         distinct = dict.fromkeys(map(tuple, required))
-        return TokenConstraints(prefix=prefix, required=[*distinct], no_repeat_ngram=n)
+        return TokenConstraints(
+            prefix=prefix, joining=_joining(beginning, tokenizer), required=[*distinct], no_repeat_ngram=n
+        )
+
+
+def _joining(beginning: str, tokenizer: AnyTokenizer) -> list[int]:
+    """The entries that would change the last letter of a beginning, where tokens are jamo."""
+    if not (beginning and isinstance(tokenizer, Tokenizer) and tokenizer.jamo):
+        return []
+    entries, spelt = tokenizer.tokens(range(tokenizer.size)), hangul.decompose(beginning)
+    return [i for i, token in enumerate(entries) if not hangul.recompose(spelt + token).startswith(beginning)]
 
 
 def _ids(name: str, text: str, tokenizer: AnyTokenizer) -> list[int]:

@@ -11,6 +11,7 @@ from attentio.config.schema import Config
 from attentio.decoding.sampling import Sampled, Sampling, sample
 from attentio.layers.packed import PackedWeights
 from attentio.layers.positions import LearnedPositions
+from attentio.layers.token_embedding import check_lengths
 from attentio.models.causal_lm import CausalLM
 from attentio.runs.build import CAUSAL_LM
 from attentio.runs.directory import Contents
@@ -125,6 +126,11 @@ class CausalRun(OneKind):
                 text = self.tokenizer.settled(text)
             yield Piece(text[said:], self.tokenizer.tokens(ids[-1:])[0], float(step.log_probs))
             said = max(said, len(text))
+
+    def check_text(self, text: str, where: str) -> None:
+        """AttentioError, which begins with `where`, for more tokens than the model has learnt positions for."""
+        read = normalized(text, self.config.text.normalize)
+        check_lengths([self.model.embedding], lambda: len(*self.rows([read])) - 1, where)  # the last is not read
 
     def score(self, texts: Sequence[str], *, progress: Callable[[int], None] = lambda done: None) -> list[Scored]:
         """How probable the model finds each text, in order: every token of it, and its end.

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -41,7 +41,7 @@ class Translation:
     ids: list[int]
     source_tokens: list[str]
     score: float
-    attention: Float[Tensor, "target source"] | None
+    attention: Float[Tensor, "target source"] | None = field(compare=False)
     finished: bool
     unknown: list[Unknown]
     log_probs: list[float]

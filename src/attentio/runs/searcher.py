@@ -204,5 +204,9 @@ class Searcher:
 
     def length_limit(self, ratio: float) -> str:
         """`longest` in words."""
-        limits = "" if self.positions is None else f", but {self.positions} at most, the positions that were learnt"
+        limits = (
+            ""
+            if self.positions is None
+            else f", with any ratio {self.positions} at most, the positions that were learnt"
+        )
         return f"{ratio:g} tokens for each of its source, and {EXTRA_OUTPUT_TOKENS} more{limits}"

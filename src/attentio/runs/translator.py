@@ -17,8 +17,10 @@ from attentio.decoding.sampling import Sampling
 from attentio.decoding.search import Hypothesis
 from attentio.errors import AttentioError
 from attentio.layers.bfloat16 import in_bfloat16
+from attentio.layers.token_embedding import check_lengths
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.ensemble import Ensemble
+from attentio.models.transformer import TransformerDecoder, TransformerEncoder
 from attentio.runs.build import ENCODER_DECODER, Tokenizers
 from attentio.runs.constraints import Constraints
 from attentio.runs.directory import Contents
@@ -28,7 +30,7 @@ from attentio.runs.searcher import Searcher
 from attentio.runs.vocabulary import needed, suppressed_ids
 from attentio.text.copying import Copying
 from attentio.text.featured import FeaturedTokenizer
-from attentio.text.features import read_featured
+from attentio.text.features import check_featured, read_featured
 from attentio.text.normal import checked, checked_pairs, normalized
 from attentio.text.protocol import AnyTokenizer
 from attentio.text.tokenizer import Tokenizer
@@ -158,6 +160,33 @@ class Run(OneKind):
         Raises AttentioError where those are missing.
         """
         return read_featured(text, self.config.text.normalize) if self.features else self.read(text)
+
+    def check_source(self, text: str, where: str) -> None:
+        """AttentioError, which begins with `where`, for a source without the features that the model is trained with,
+        or of more tokens than it has learnt positions for."""
+        if self.features:
+            check_featured(text, where)
+        encoders = [one.encoder for one in self.members if isinstance(one.encoder, TransformerEncoder)]
+        check_lengths(
+            (one.embedding for one in encoders), lambda: len(*self._source_ids([self.read_source(text)])), where
+        )
+
+    def check_pair(self, source: str, target: str, where: str) -> None:
+        """`check_source`, and the same of the target's tokens."""
+        self.check_source(source, f"{where}: source")
+        decoders = [one.decoder for one in self.members if isinstance(one.decoder, TransformerDecoder)]
+        pair = self.read_source(source), self.read(target)
+        check_lengths((one.embedding for one in decoders), lambda: len(*self._target_ids([pair])), f"{where}: target")
+
+    def unknown_in_pair(self, source: str, target: str) -> tuple[list[Unknown], list[Unknown]]:
+        """What of a source and of its target becomes the unknown token; of a model that copies, what of a target its
+        source has not either."""
+        source, target = self.read_source(source), self.read(target)
+        found = unknown_in(target, self.tokenizers.target)
+        if self.copying is not None and found:
+            copied = self.copying.symbols(source)
+            found = [one for one in found if one.text not in copied]
+        return unknown_in(source, self.tokenizers.source), found
 
     def translate(self, texts: Sequence[str], *, beam: int | None = None) -> list[Translation]:
         """The best output for each text, in order; `candidates` explains the options and has more."""

@@ -41,9 +41,13 @@ class Copying:
 
     def said_ids(self, text: str, source: str) -> list[int]:
         """The ids of a target, without its end. What neither its vocabulary nor its source has is unknown."""
+        return _numbered(self.target, text, self.symbols(source))
+
+    def symbols(self, source: str) -> dict[str, int]:
+        """What can only be copied of a source, beside the target's own vocabulary, with its ids."""
         first = self.target.size + len(self._source_only)
         own = {symbol: first + i for i, symbol in enumerate(self.unknown(source))}
-        return _numbered(self.target, text, own | self._known)
+        return own | self._known
 
     def unknown(self, text: str) -> list[str]:
         """What the source vocabulary does not know of a source's text."""

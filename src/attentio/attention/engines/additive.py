@@ -22,7 +22,7 @@ from attentio.attention.engines.additive_chunks import gradients_in_chunks, scor
 from attentio.attention.engines.differentiable import recorded_gradients_by_weights
 from attentio.attention.engines.engine import NOTHING_TO_DO, Plan
 from attentio.attention.normalize import normalize
-from attentio.attention.shield import guarded
+from attentio.attention.shield import guarded, known_finite
 from attentio.attention.transforms import recording
 from attentio.devices import without_autocast
 
@@ -178,7 +178,11 @@ def _recorded_backward(
     vector: Tensor,
     weights: Tensor,
 ) -> tuple[Tensor | None, ...]:
-    """`_backward` in operations that autograd can differentiate again."""
+    """`_backward` in operations that autograd can differentiate again.
+
+    In these a weight of 0 would be no protection from NaN and inf in masked keys and values: see `shield`.
+    """
+    key, value = (t if known_finite(t) else t.masked_fill(~t.isfinite(), 0.0) for t in (key, value))
     (of_query, of_key, of_vector), of_value, of_scores = recorded_gradients_by_weights(
         lambda q, k, v: Additive(v)(q, k), (query, key, vector), value, weights, grad_context, grad_weights
     )

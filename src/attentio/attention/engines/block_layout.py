@@ -89,7 +89,7 @@ class Grid(NamedTuple):
 
 def _edges(q_len: int, size: int) -> tuple[Tensor, Tensor]:
     """The first and the last query of each block."""
-    first = torch.arange(0, q_len, size)
+    first = torch.arange(0, q_len, size, device="cpu")
     return first, (first + size - 1).clamp(max=q_len - 1)
 
 
@@ -97,7 +97,7 @@ def _part(mask: Mask, queries: slice, keys: slice, shift: int) -> tuple[Tensor |
     """`allowed` and `empty` of a block."""
     if keys.start == keys.stop:
         return None, None
-    allowed = with_heads(mask.part(queries, keys, shift))
+    allowed = with_heads(mask.part(queries, keys, shift, "cpu"))
     numbers = allowed.view(torch.uint8)  # as in `Keep.key_ranges`
     if numbers.amin():
         return None, None

@@ -19,6 +19,7 @@ from attentio.attention.engines.block_layout import Block, SequenceBlocks
 from attentio.attention.engines.differentiable import recorded_gradients
 from attentio.attention.normalize import empty_rows
 from attentio.attention.transforms import recording
+from attentio.devices import in_full_precision
 
 _NUMBERS_AT_ONCE = 1 << 17
 """Weights of a block that are computed together: 512 KB, so that two such tensors fit in a core's cache."""
@@ -52,6 +53,7 @@ class BlockProducts(torch.autograd.Function):
         ctx.save_for_backward(query, key, value, bias)
 
     @staticmethod
+    @in_full_precision
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, bias = ctx.saved_tensors
         if recording(upstream):

@@ -1,6 +1,7 @@
 """The equation, line by line, in plain torch: any score, normalization, mask and device. What the other engines must
 equal."""
 
+import torch
 from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import functional as F
@@ -34,4 +35,6 @@ def _compute(call: Call, allowed: Bool[Tensor, "*_ _ _"] | None) -> Attended:
         scores = scores.masked_fill(~allowed, float("-inf"))
     weights = normalize(scores, call.normalize)
     kept = F.dropout(weights, call.dropout) if call.dropout else weights
-    return Attended(context=kept @ call.value, weights=weights if call.need_weights else None)
+    exact = torch.promote_types(kept.dtype, call.value.dtype)  # a caller's score may be computed in more bits, or fewer
+    context = kept.to(exact) @ call.value.to(exact)
+    return Attended(context=context, weights=weights if call.need_weights else None)

@@ -20,6 +20,7 @@ from attentio.attention.engines.differentiable import recorded_gradients_by_weig
 from attentio.attention.engines.engine import NOTHING_TO_DO, Plan
 from attentio.attention.shield import came_out_finite
 from attentio.attention.transforms import recording
+from attentio.devices import in_full_precision
 
 SUMMARY = "batched products in place, for short sequences"
 
@@ -142,19 +143,20 @@ class _Products(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Any, forbidden: Any, scale: float) -> Any:
         context, weights = _at_once(query, key, value, _sum(bias, forbidden), scale)
-        ctx.save_for_backward(query, key, value, weights, bias)
-        ctx.scale = scale
+        ctx.save_for_backward(query, key, value, weights)
+        ctx.scale, ctx.bias_shape = scale, None if bias is None else bias.shape
         ctx.set_materialize_grads(False)
         return context, weights
 
     @staticmethod
+    @in_full_precision
     def backward(ctx: Any, grad_context: Tensor | None, grad_weights: Tensor | None) -> Any:
-        query, key, value, weights, bias = ctx.saved_tensors
+        query, key, value, weights = ctx.saved_tensors
         if recording(grad_context, grad_weights):
             compared, of_value, of_scores = recorded_gradients_by_weights(
                 ScaledDot(ctx.scale), (query, key), value, weights, grad_context, grad_weights
             )
-            of_bias = of_scores.sum_to_size(bias.shape) if ctx.needs_input_grad[3] else None
+            of_bias = of_scores.sum_to_size(ctx.bias_shape) if ctx.needs_input_grad[3] else None
             return *compared, of_value, of_bias, None, None
         flat = weights.flatten(0, -3)
         q3, k3, v3 = (tensor.reshape(-1, *tensor.shape[-2:]) for tensor in (query, key, value))
@@ -168,5 +170,5 @@ class _Products(torch.autograd.Function):
         grad = torch._softmax_backward_data(grad, flat, -1, flat.dtype)
         grad_query = torch.baddbmm(grad.new_empty(()), grad, k3, beta=0, alpha=ctx.scale).view_as(query)
         grad_key = torch.baddbmm(grad.new_empty(()), grad.transpose(1, 2), q3, beta=0, alpha=ctx.scale).view_as(key)
-        grad_bias = grad.view_as(weights).sum_to_size(bias.shape) if ctx.needs_input_grad[3] else None
+        grad_bias = grad.view_as(weights).sum_to_size(ctx.bias_shape) if ctx.needs_input_grad[3] else None
         return grad_query, grad_key, grad_value, grad_bias, None, None
