@@ -1,6 +1,6 @@
 """Masked language models: ours and transformers' BERT of the same size, trained for the same time on the same rows.
 
-    python benchmarks/masked_lm.py --data DIR --envs DIR --work DIR [--preset ..] [--minutes 30] [--jobs ..] [--together]
+    python benchmarks/masked_lm.py --data D --envs D --work D [--preset ..] [--minutes 30] [--jobs ..] [--together]
 
 | job | text | tokens |
 |---|---|---|

@@ -344,3 +344,18 @@ def test_a_training_step_holds_scores_and_never_the_sums(seed):
     )
     scores = 2 * 700 * 700 * 4 / 1024
     assert int(done.stdout) < 9 * scores, done.stderr  # the sums q + k alone are 256 times the scores
+
+
+def test_the_loops_are_compiled_where_nothing_can_be_forked():
+    """As on Windows, whose `os` has no hook for it."""
+    program = """
+import logging, os, random, numba, torch  # which ask for it themselves
+del os.register_at_fork
+import warnings
+warnings.simplefilter("error")
+import attentio as at
+query = torch.randn(1, 50, 64)
+print(at.attend(query, query, query, score=at.Additive(torch.ones(64))).context.shape)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

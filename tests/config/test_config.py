@@ -354,6 +354,31 @@ def test_a_value_of_another_kind_is_told_with_what_the_key_takes(given: str) -> 
     assert str(caught.value) == f"luong.yaml or the command line: {WRONG[given]}"
 
 
+@pytest.mark.parametrize(
+    ("value", "items"),
+    [
+        ("*embedding*", ["*embedding*"]),
+        ("encoder.[ab]*, *bias", ["encoder.[ab]*", "*bias"]),
+        ("[a, 1]", ["a", "1"]),
+        ("'a,b',c", ["a,b", "c"]),
+    ],
+)
+def test_items_of_a_list_are_taken_as_they_are_written(value: str, items: list[str]) -> None:
+    assert load_config("luong", ["--training.freeze", value]).training.freeze == items
+
+
+def test_columns_are_called_as_they_are_written() -> None:
+    for value in ("word #1,sounds", "1.10,x", "null,x", "IPA: x,y", "%a,*b"):
+        columns = load_config("luong", ["--data.columns", value]).data.columns
+        assert columns is not None
+        assert list(columns) == value.split(",")
+
+
+def test_named_features_of_a_table_without_a_header_are_refused() -> None:
+    with pytest.raises(AttentioError, match=r"data.features has names, and data.header false says that nothing"):
+        load_config("luong", ["--data.features", "V", "--data.header", "false"])
+
+
 EXTREME = {
     "decoding.beam": "300000",
     "decoding.length_penalty": ".inf",

@@ -1,5 +1,6 @@
 """What separates the columns of people's files, what is quoted, and which first rows are headings."""
 
+import gzip
 import unicodedata
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from data_files import message, written
 
 from attentio.data.pairs import Pair, read_pairs
+from attentio.errors import AttentioError
 
 PAIRS = [Pair("안녕, 세상", 'hello; "world"'), Pair("a", "b")]
 COMMAS = '"안녕, 세상","hello; ""world"""\na,b\n'
@@ -266,6 +268,24 @@ def test_rows_without_the_columns_can_be_skipped(tmp_path: Path) -> None:
     read = read_pairs(spec, columns=["w", "s"], bad_lines="skip")
     assert read.pairs == [Pair("a", "b"), Pair("d", "e")]
     assert [line.partition(": ")[0] for line in read.skipped] == [f"{spec}:3", f"{spec}:4"]
+
+
+@pytest.mark.parametrize("first", [b"\n", b"\xff,a,b\n"])
+def test_a_bad_first_line_is_skipped_where_columns_have_numbers(tmp_path: Path, first: bytes) -> None:
+    (tmp_path / "a.csv").write_bytes(first + b"1,abc,x\n2,bcd,y\n")
+    found = read_pairs(str(tmp_path / "a.csv"), columns=["2", "3"], bad_lines="skip")
+    assert [*found.pairs] == [("abc", "x"), ("bcd", "y")]
+    assert len(found.skipped) == 1
+
+
+def test_names_of_files_may_be_in_capitals(tmp_path: Path) -> None:
+    (tmp_path / "A.JSONL").write_text('{"source": "a", "target": "b"}\n')
+    assert [*read_pairs(str(tmp_path / "A.JSONL")).pairs] == [("a", "b")]
+    (tmp_path / "A.TSV.GZ").write_bytes(gzip.compress(b"a\tb\n"))
+    assert [*read_pairs(str(tmp_path / "A.TSV.GZ")).pairs] == [("a", "b")]
+    (tmp_path / "a.tsv").write_bytes(gzip.compress(b"a\tb\n"))
+    with pytest.raises(AttentioError, match=r"a.tsv:1: compressed by gzip, and the name does not end in .gz"):
+        read_pairs(str(tmp_path / "a.tsv"))
 
 
 def test_the_columns_of_json_are_called_by_name(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from attentio.data.part import Part
 from attentio.data.survey import Survey, survey
 
 
-def surveyed(train: list[Any], dev: list[Any], unit: str = "pairs", **text: Any) -> Survey:
+def surveyed(train: list[Any], dev: list[Any], unit: str = "pairs", knows: Any = None, **text: Any) -> Survey:
     kind = "encoder-decoder" if unit == "pairs" else "masked-lm"
     config = Config(
         name="x",
@@ -16,7 +16,8 @@ def surveyed(train: list[Any], dev: list[Any], unit: str = "pairs", **text: Any)
         text=TextConfig(**text),
         model=ModelConfig(type=kind),  # type: ignore[arg-type]
     )
-    return survey(config, Part("t.tsv", train, (), unit, None, 3, 2), Part("d.tsv", dev, (), unit, None, 0, 1))
+    parts = Part("t.tsv", train, (), unit, None, 3, 2), Part("d.tsv", dev, (), unit, None, 0, 1)
+    return survey(config, *parts, **({} if knows is None else {"knows": knows}))
 
 
 def rows(found: Survey) -> dict[str, tuple[str, str]]:
@@ -65,3 +66,10 @@ def test_documents_are_surveyed_too_and_jamo_are_the_letters_of_hangul() -> None
     assert rows(found)["documents: letters that train lacks"] == ("", "0")
     assert rows(surveyed(["한글", "가"], ["하글"], "documents"))["documents: letters that train lacks"] == ("", "1")
     assert rows(found)["documents that are in train too"] == ("", "1")
+
+
+def test_what_a_kept_vocabulary_knows_is_no_letter_that_a_model_cannot_know() -> None:
+    train, dev = [Pair("ab", "x")], [Pair("abñç", "xz")]
+    found = surveyed(train, dev, knows=lambda side, symbol: (side, symbol) in (("source", "ñ"), ("target", "z")))
+    assert found.notes == ["d.tsv has letters that a model of t.tsv cannot know, in the source: 'ç'"]
+    assert rows(found)["source: letters that train lacks"] == ("", "2")

@@ -477,6 +477,15 @@ def sparsemax_sorted(scores, dim=-1):
     return (z - tau).clamp(min=0).transpose(dim, -1)
 
 
+class SparsemaxAlong(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x):
+        return sparsemax_sorted(x, self.dim)
+
+
 def sparsemax_of_a_row(z):
     total, tau = 0.0, 0.0
     for k, one in enumerate(sorted(z.tolist(), reverse=True), 1):
@@ -499,6 +508,7 @@ def entmax_by_halving(z, alpha=1.5):
 RIGHT = [
     (sparsemax_sorted, "sparsemax"),
     (sparsemax_of_a_row, "sparsemax"),
+    (SparsemaxAlong, "sparsemax"),
     (Sparsemax(), "sparsemax"),
     (entmax_by_halving, "entmax"),
     (Entmax(1.5), "entmax"),

@@ -8,6 +8,7 @@ from planted_codes import PLANTED, TOLD
 from right_codes import RIGHT
 
 import attentio as at
+from attentio.errors import AttentioError
 
 
 def _name(code: Any) -> str:
@@ -30,3 +31,11 @@ def test_a_mistake_is_named(
     grade = at.grade(code, paper, seed=seed, **options)
     assert not grade.right
     assert set(grade.deviations) == deviations, str(grade)
+
+
+def test_a_class_that_takes_what_is_not_known_is_told_to_be_made() -> None:
+    class Sparsemax:
+        def __init__(self, size: int, rate: float) -> None: ...
+
+    with pytest.raises(AttentioError, match=r"^Sparsemax cannot be made: .*; give an instance$"):
+        at.grade(Sparsemax, "sparsemax")

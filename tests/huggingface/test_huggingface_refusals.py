@@ -57,6 +57,7 @@ def refused(action: Callable[[], object]) -> str:
             "Marian cannot hold model.transformer.positions: learned, only sinusoidal",
         ),
         (our_marian, {"pre_norm": True}, "model.transformer.pre_norm: true, only false"),
+        (our_marian, {"eps": 0.01}, "Marian cannot hold model.transformer.eps: 0.01, only 1e-05"),
         (our_marian, {"norm": "rms"}, "model.transformer.norm: rms, only layer"),
     ],
 )

@@ -207,3 +207,8 @@ def test_lines_of_different_metrics_do_not_share_a_picture(tmp_path):
         save_quality_by_length(tmp_path / "length.png", {"a": one, "b": other})
     with pytest.raises(ValueError, match="got no bins"):
         save_quality_by_length(tmp_path / "length.png", {})
+
+
+def test_an_svg_of_characters_that_xml_has_not_can_be_read(tmp_path, seed):
+    path = heat_map(tmp_path / "map.svg", ["a\x01", "\uffff"], ["\ufffe"], title="a\x01b\uffff")
+    assert "␁" in "".join(filter(None, texts_of(path)))

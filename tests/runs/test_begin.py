@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from toy_pairs import OPTIONS, as_arguments, reverse, write_words
 
 from attentio.errors import AttentioError
 from attentio.runs.begin import alone_in
@@ -52,3 +53,17 @@ def test_a_file_that_is_no_part_of_a_run_is_not_written_over(name: str, tmp_path
     assert said.code == 2
     assert f"{tmp_path / name} is no part of a run, and would be written over; choose another --run" in said.err
     assert (tmp_path / name).read_text() == "{}"
+
+
+def test_another_part_that_is_validated_on_is_told_as_that(tmp_path: Path, attentio: Callable) -> None:
+    data = write_words(tmp_path / "words.tsv", reverse, count=60, seed=1)
+    tiny = as_arguments({**OPTIONS, "training.max_steps": 1, "training.warmup": 0, "training.validate_every": 1})
+    for name, begun, then, told in (
+        ("held", [], ["--data.dev", data], "was begun with a part of its training data held out; leave data.dev out"),
+        ("dev", ["--data.dev", data], [], f"was begun with data.dev {data}; give that again"),
+    ):
+        command = ["train", "luong", "--run", tmp_path / name, "--data.train", data, *tiny]
+        assert attentio(*command, *begun).code == 0
+        said = attentio(*command, *then)
+        assert said.code == 2
+        assert told in said.err

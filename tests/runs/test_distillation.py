@@ -114,6 +114,35 @@ def test_texts_without_targets_join_the_pairs(attentio: Callable, toy: Toy, tmp_
     said = attentio("train", "luong", "--teacher", toy.run, "--run", tmp_path / "run", *options)
     assert said.code == 0, said.err
     assert f"2 of 2 texts have a whole output of {toy.run}" in said.err
+    without = ["--data.train", data, *FEW, "--training.max_steps", "2"]
+    said = attentio("train", "luong", "--teacher", toy.run, "--run", tmp_path / "run", *without)
+    assert said.code == 2
+    assert "distilled.jsonl was learnt from too, what teachers say of data.unlabelled; give that again" in said.err
+
+
+def test_bad_texts_without_targets_are_told_before_the_teacher_answers(
+    attentio: Callable, toy: Toy, tmp_path: Path
+) -> None:
+    data = write_words(tmp_path / "few.tsv", lambda word: word, count=30, seed=1)
+    (tmp_path / "more.txt").write_bytes(b"abc\nf\xffe\n")
+    options = ["--data.train", data, "--data.unlabelled", tmp_path / "more.txt", "--data.bad_lines", "skip", *FEW]
+    said = attentio("train", "luong", "--teacher", toy.run, "--run", tmp_path / "run", *options)
+    assert said.code == 0, said.err
+    assert f"{tmp_path / 'more.txt'}: skipped 1 bad lines; the first: {tmp_path / 'more.txt'}:2: invalid" in said.err
+    (tmp_path / "more.txt").write_text("abc\n" + 10_001 * "a" + "\n")
+    said = attentio("train", "luong", "--teacher", toy.run, "--run", tmp_path / "other", *options)
+    assert said.code == 2
+    assert "10001 characters, more than the limit of 10000" in said.err
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_teacher_of_outputs_alone_leaves_the_tokens_free(attentio: Callable, toy: Toy, tmp_path: Path) -> None:
+    (tmp_path / "few.tsv").write_text("a b\tb a\nb\tb\n")
+    (tmp_path / "more.txt").write_text("abc\n")
+    options = ["--data.train", tmp_path / "few.tsv", "--data.dev", toy.dev, "--data.unlabelled", tmp_path / "more.txt"]
+    how = ["--training.distill_weight", "0", "--text.source.tokenizer", "whitespace", *FEW]
+    said = attentio("train", "luong", "--teacher", toy.run, "--run", tmp_path / "run", *options, *how)
+    assert said.code == 0, said.err
 
 
 def test_texts_with_tabs_are_taken_where_sources_have_them(attentio: Callable, toy: Toy, tmp_path: Path) -> None:

@@ -78,6 +78,27 @@ def test_a_masked_model_becomes_a_classifier_of_whole_texts(
     assert "labels: text" in (tmp_path / "again" / "config.yaml").read_text()
 
 
+def test_labels_that_were_learnt_are_kept_beside_new_ones(attentio: Callable, data: Path, tmp_path: Path) -> None:
+    run, words, more = tmp_path / "run", data / "words.tsv", tmp_path / "more.tsv"
+    assert attentio("train", "tagger", "--run", run, "--data.train", words, "--data.dev", words, *RECIPE).code == 0
+    more.write_text("one two\tA A\n" * 40 + words.read_text())  # a label that is more frequent than all others
+    still = as_arguments({"training.max_steps": 1, "training.validate_every": 1, "training.learning_rate": 1e-12})
+    again = tmp_path / "again"
+    data_of_both = ["--data.train", more, "--data.dev", words]
+    said = attentio("train", "tagger", "--init", run, "--run", again, *data_of_both, *RECIPE, *still)
+    assert said.code == 0, said.err
+    given = b"one two three four\nseven six five\n"
+    assert attentio("label", again, given=given).out == attentio("label", run, given=given).out
+    other = tmp_path / "other.tsv"
+    lines = [line.split("\t") for line in words.read_text().splitlines()]
+    other.write_text(
+        "".join(f"{text}\t{' '.join('X' + label for label in labels.split())}\n" for text, labels in lines)
+    )
+    said = attentio("train", "tagger", "--init", run, "--run", tmp_path / "x", "--data.train", other, *RECIPE, *still)
+    assert said.code == 0, said.err
+    assert "of other labels there" in said.err
+
+
 def test_a_text_gets_one_label_and_one_too_long_is_told(attentio: Callable, data: Path, tmp_path: Path) -> None:
     run, texts = tmp_path / "run", data / "texts.tsv"
     sizes = as_arguments(

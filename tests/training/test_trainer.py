@@ -258,6 +258,18 @@ def test_time_before_the_first_update_says_nothing_of_how_many_there_will_be(tmp
     assert trainer.total == TIMED.max_steps
 
 
+def test_a_slow_first_update_does_not_shorten_the_warm_up(tmp_path: Path, seed: int) -> None:
+    trainer = TinyRun(tmp_path, replace(TIMED, max_minutes=10, warmup=100), seed=seed).trainer
+    progress = trainer.progress
+    progress.step, progress.seconds, progress.first_seconds = 1, 60.0, 60.0
+    assert (trainer.total, trainer.warmup) == (TIMED.max_steps, 100)
+    progress.step, progress.seconds = 3, 60.0 + 2 * 0.5
+    assert trainer.total == 3 + 2 * (600 - 61)
+    assert trainer.warmup == 100
+    progress.step, progress.seconds = 1, 601.0
+    assert trainer.total == 1
+
+
 def test_updates_that_are_made_before_the_minutes_are_over_are_the_end(tmp_path: Path, seed: int) -> None:
     for name, minutes in (("timed", 1e6), ("plain", None)):
         TinyRun(tmp_path / name, replace(RECIPE, max_minutes=minutes), seed=seed).train()

@@ -16,9 +16,11 @@ TAKES_OVERRIDES = False
 
 _CTRANSLATE2 = """\
     import ctranslate2, tokenizers
-    source, target = (tokenizers.Tokenizer.from_file(f"{out}/{{side}}_tokenizer.json") for side in ("source", "target"))
+    out = {out!r}
+    source = tokenizers.Tokenizer.from_file(out + "/source_tokenizer.json")
+    target = tokenizers.Tokenizer.from_file(out + "/target_tokenizer.json")
     tokens = [*source.encode("...", add_special_tokens=False).tokens, "{end}"]
-    found = ctranslate2.Translator("{out}").translate_batch([tokens], beam_size=1, min_decoding_length=0)[0]
+    found = ctranslate2.Translator(out).translate_batch([tokens], beam_size=1, min_decoding_length=0)[0]
     target.decode([target.token_to_id(token) for token in found.hypotheses[0]])"""
 
 
@@ -104,7 +106,9 @@ def _ctranslate2(found: "Contents", run: Path, out: Path | None, type: "Type") -
     silent = suppressed_ids(target, found.model.output.out_features, but=end)
     write(found.model, source, target, out, silent=silent, type=type)
     write_tokenizers(source, target, out)
-    print(f"{said(f'wrote {out}; to open it:')}\n\n{_CTRANSLATE2.format(out=out, end=target.tokens([end])[0])}")
+    print(
+        f"{said(f'wrote {out}; to open it:')}\n\n{_CTRANSLATE2.format(out=out.as_posix(), end=target.tokens([end])[0])}"
+    )
     return 0
 
 

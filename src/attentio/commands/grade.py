@@ -164,6 +164,8 @@ def _grade_into(answer: "Connection", target: str, paper: str, options: dict[str
             outcome = Outcome(found.right, found.deviations, " ".join(found.sentences), str(found), found.json())
         except AttentioError as error:
             outcome = _ungraded(str(error))
+        except Exception as error:  # whatever the submission makes of being looked at
+            outcome = _ungraded(f"{target}: {type(error).__name__}: {error}")
     answer.send(outcome)
 
 

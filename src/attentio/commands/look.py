@@ -97,6 +97,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     tokens = {"source_tokens": picture.source_tokens, "target_tokens": picture.target_tokens}
     print_alignment(picture.weights, **tokens, console=console)
     name = re.sub(r"[^\w-]+", "-", text)[:60]
+    if re.fullmatch(r"(?i)con|prn|aux|nul|(com|lpt)\d", name):  # devices of Windows
+        name += "_"
     default = outputs_folder(arguments.run, "pictures") / f"{name}.png"
     try:
         path = save_heat_map(arguments.out or default, picture.weights, **tokens, title=picture.title)

@@ -33,7 +33,14 @@ def introduce(console: Any, say: Callable[[str], None], contents: "Contents", tr
         say(
             f"  data.dev is not given: this part is not trained on, but validated on; {contents.path / HELD_OUT} has it"
         )
-    found = survey(contents.config, train, dev)
+    source, target = contents.tokenizers.source, contents.tokenizers.target
+    vocabularies = {"source": source.plain, "documents": source, "target": target}
+    known_features = getattr(source, "features", ())
+
+    def knows(side: str, symbol: str) -> bool:
+        return symbol in known_features if side == "features" else not vocabularies[side].unknown_spans(symbol)
+
+    found = survey(contents.config, train, dev, knows=knows)
     table = Table("", *(Column(said(heading), justify="right") for heading in ("train", "dev")))
     for row in found.rows:
         table.add_row(*map(said, row))

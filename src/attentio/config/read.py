@@ -208,9 +208,11 @@ def _with_lists(overrides: Sequence[str], lists: Container[str]) -> list[str]:
         option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
         key = option[2:] or key
         if key in lists and (equals or not option) and value != "null":
+            items = value.split(",")  # as they are written: `*` and the like mean something in YAML
             with suppress(YAMLError, ValueError):  # jsonargparse will say so
-                items = parse_yaml(value if value.startswith("[") else f"[{value}]")
-                value = json.dumps([str(item) for item in items])
+                if value.startswith("[") or '"' in value or "'" in value:
+                    items = parse_yaml(value if value.startswith("[") else f"[{value}]")
+                value = json.dumps([str(item).strip() for item in items])
         words.append(f"{option}{equals}{value}")
     return words
 

@@ -98,8 +98,9 @@ class DataConfig:
         check(self, "data")
         if self.features is not None and self.features in (self.columns or ()):
             raise AttentioError(f"data.features is {self.features}, which data.columns has too; give another column")
-        if self.header is False and not all(column.isdecimal() for column in self.columns or ()):
-            raise AttentioError("data.columns has names, and data.header false says that nothing names the columns")
+        for key, columns in (("columns", self.columns or ()), ("features", [self.features or "1"])):
+            if self.header is False and not all(column.isdecimal() for column in columns):
+                raise AttentioError(f"data.{key} has names, and data.header false says that nothing names the columns")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -471,6 +472,11 @@ class Config:
                 f"text.block must be at most model.transformer.max_length, the positions that are learnt; "
                 f"got {self.text.block} and {transformer.max_length}"
             )
+
+    @property
+    def learns_tokens(self) -> bool:
+        """Whether a teacher's probabilities are part of the loss."""
+        return self.teacher is not None and self.training.distill == "tokens" and self.training.distill_weight > 0
 
     @property
     def units(self) -> Literal["words", "characters"]:

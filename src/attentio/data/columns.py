@@ -50,7 +50,7 @@ def column_rows(
         if number == 0 and isinstance(found, list) and [text.lower() for text in found] == ["sep=", ""]:
             continue  # Excel's, which names the separator
         if (columns or features) and places is None:
-            places = _places(columns, features, _whole(found, where), where)
+            places = _places(columns, features, _whole(found, where) if names else [], where)
             if names:
                 continue
         try:

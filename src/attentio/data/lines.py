@@ -22,6 +22,7 @@ LONGEST_LINE = 2**24
 _BOM = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _ARCHIVE = b"PK\x03\x04"
+_GZIP = b"\x1f\x8b"
 _LINES_BETWEEN_LOOKS = 2**16
 """At how much memory the data take."""
 
@@ -36,7 +37,7 @@ def file_lines(path: Path, *, may_be_empty: bool = False) -> Iterator[bytes]:
     check_regular(path)
     number = 0
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
             for number, line in enumerate(bounded_lines(stream), start=1):
                 if number % _LINES_BETWEEN_LOOKS == 0:
                     check_room(f"{path}:{number}")
@@ -163,6 +164,8 @@ def decode_line(line: bytes, where: str) -> str:
         raise AttentioError(f"{where}: more than the limit of {LONGEST_LINE:,} bytes; split or remove it")
     if line.startswith(_ARCHIVE):
         raise AttentioError(f"{where}: an Excel workbook or another zip archive, no text; save it as CSV UTF-8")
+    if line.startswith(_GZIP):
+        raise AttentioError(f"{where}: compressed by gzip, and the name does not end in .gz; rename the file")
     if line.startswith(_UTF_16) or 2 * line.count(0) >= len(line) >= 4:
         raise AttentioError(f"{where}: UTF-16, not UTF-8; save the file as UTF-8, in Excel as CSV UTF-8")
     try:

@@ -39,7 +39,7 @@ def names_embedded(spec: str) -> bool:
 
 def is_json(path: Path) -> bool:
     """Whether the name is that of a file of JSON lines."""
-    return path.name.removesuffix(".gz").endswith((".jsonl", ".json"))
+    return path.name.lower().removesuffix(".gz").endswith((".jsonl", ".json"))
 
 
 def file_rows(path: Path) -> Iterator[Row]:

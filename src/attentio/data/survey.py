@@ -1,6 +1,6 @@
 """What the data of a training look like, in numbers and lines for a person: many a model's mistakes are its data's."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,8 +23,14 @@ class Survey(NamedTuple):
     notes: list[str]
 
 
-def survey(config: Config, train: Part, dev: Part) -> Survey:
-    """Look at the data of a training, as they were read."""
+def survey(
+    config: Config, train: Part, dev: Part, *, knows: Callable[[str, str], bool] = lambda side, symbol: False
+) -> Survey:
+    """Look at the data of a training, as they were read.
+
+    knows: whether the model's vocabulary of a side (source, target, features, documents) has a letter or word that the
+        training data lack, as one may that was kept, or learnt from other texts too.
+    """
     unit, parts, where = train.unit, (train, dev), dev.name
     distinct = [_distinct(part.items) for part in parts]
     repeated = (len(part.items) - len(found) for part, found in zip(parts, distinct, strict=True))
@@ -45,7 +51,7 @@ def survey(config: Config, train: Part, dev: Part) -> Survey:
         kind = "words" if side.tokenizer == "whitespace" else "letters"
         lacking = sorted(asked.symbols - known.symbols)
         rows.append((f"{what}: {kind} that train lacks", "", f"{len(lacking):,}"))
-        if lacking:
+        if lacking := [symbol for symbol in lacking if not knows(what, symbol)]:
             shown = " ".join(map(repr, lacking[:_MOST_SHOWN])) + (" .." if len(lacking) > _MOST_SHOWN else "")
             notes.append(f"{where} has {kind} that a model of {train.name} cannot know, in the {what}: {shown}")
             if side is config.text.target and _is_single_words(texts[0], side):

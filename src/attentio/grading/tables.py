@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from attentio.errors import AttentioError
 from attentio.grading.attempt import attempt
 from attentio.grading.axes import tensors_in
 from attentio.grading.candidates import Candidate, Failed
@@ -138,8 +139,8 @@ def _position_ways(code: Callable[..., Any]) -> Iterator[tuple[_Way, tuple[str, 
 
 def _weight_ways(code: Callable[..., Any]) -> Iterator[tuple[_Way, tuple[str, ...]]]:
     """Of scores [batch, queries, keys], or as many of these axes as it takes."""
-    called: Any = code() if inspect.isclass(code) else code
     others = {"dim": -1, "axis": -1, "alpha": 1.5}
+    called: Any = _made(code, others) if inspect.isclass(code) else code
     function = called.forward if isinstance(called, nn.Module) else called
     named = {name: others[name] for name in _required(function)[1:] if name in others}
 
@@ -163,6 +164,14 @@ def _weight_ways(code: Callable[..., Any]) -> Iterator[tuple[_Way, tuple[str, ..
         return found
 
     yield way, ()
+
+
+def _made(code: type[Any], others: dict[str, float]) -> Any:
+    """An instance; AttentioError where it takes what is not known."""
+    try:
+        return code(**{name: others[name] for name in _required(code) if name in others})
+    except TypeError as error:
+        raise AttentioError(f"{code.__name__} cannot be made: {error}; give an instance") from None
 
 
 def _module_way(code: Any, time_first: bool) -> _Way:

@@ -5,13 +5,16 @@ from typing import Any
 from attentio.config.schema import ModelConfig, TransformerConfig
 from attentio.errors import AttentioError
 from attentio.huggingface.names import Entry, Tensors, layer, load_theirs, to_theirs
-from attentio.huggingface.options import ACTIVATION_NAMES, Theirs, check_ours, shape_of
+from attentio.huggingface.options import ACTIVATION_NAMES, Theirs, check_ours, eps_of, shape_of
 from attentio.models.encoder_decoder import EncoderDecoder
 from attentio.models.transformer import TransformerDecoder, TransformerEncoder
 from attentio.models.transformer_presets import transformer_decoder, transformer_encoder
 
 POSITIONS = 1024
 """Tokens that a written model takes: sinusoidal positions have no end here, but transformers makes a table of them."""
+
+EPS = 1e-5
+"""Of every norm: their configuration has no key for it."""
 
 BIAS, SHARED = "final_logits_bias", "model.shared.weight"
 
@@ -25,6 +28,10 @@ def config(model: EncoderDecoder) -> dict[str, Any]:
     encoder, decoder = _sides(model)
     for side in (encoder, decoder):
         check_ours("Marian", side.embedding, side.stack, positions="sinusoidal", pre_norm=False)
+    if other := eps_of(model) - {EPS}:
+        raise AttentioError(
+            f"Marian cannot hold model.transformer.eps: {other.pop():g}, only {EPS:g}; train with that to export it"
+        )
     reads, writes = shape_of(encoder.stack), shape_of(decoder.stack)
     return {
         "architectures": ["MarianMTModel"],

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from attentio.pictures.colours import RAMPS, TICKS
 from attentio.pictures.figure import INK, drawing
-from attentio.pictures.labels import Weights, checked_weights, pretty
+from attentio.pictures.labels import Weights, checked_weights, drawable, pretty
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +63,7 @@ def save_heat_map(
         )
         _write_tokens(axes, columns, rows, size=32 * cell + 2)
         if title:
-            axes.set_title(_from_the_left(title), color=INK, fontsize=12, pad=12)
+            axes.set_title(_from_the_left(drawable(title)), color=INK, fontsize=12, pad=12)
         # The scale stands beside the map, outside the figure, and does not grow with it.
         bar_height = min(1.0, 1.6 / height)
         bar = figure.add_axes((1 + 0.2 / width, 1 - bar_height, 0.1 / width, bar_height))

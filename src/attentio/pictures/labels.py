@@ -15,6 +15,7 @@ Weights = Float[Tensor, "target source"] | Float[np.ndarray, "target source"]
 
 _ALONE = ("▁", "Ġ")
 """Marks of a word's beginning, which stand alone where a word is not known as such."""
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _PIECE = re.compile(r"^##|@@$")
 _VISIBLE = {"": "∅", " ": "␣", "\u00a0": "␣", "\n": "↵", "\t": "→"}
 
@@ -71,6 +72,11 @@ def _pretty(token: str, start: bool) -> str:
     return text if start else f"·{text}"
 
 
+def drawable(text: str) -> str:
+    """A text with visible signs for the characters that no picture in XML may hold."""
+    return _NOT_XML.sub(lambda found: _shown(found[0]), text)
+
+
 def _shown(character: str) -> str:
     if character in _VISIBLE:
         return _VISIBLE[character]
@@ -83,7 +89,7 @@ def _shown(character: str) -> str:
             return character
     if character < " ":
         return chr(0x2400 + ord(character))  # Unicode's control pictures
-    return "\ufffd" if unicodedata.category(character) in ("Cc", "Cs") else character
+    return "\ufffd" if unicodedata.category(character) in ("Cc", "Cs") or _NOT_XML.match(character) else character
 
 
 def checked_weights(

@@ -135,6 +135,15 @@ def _check_data(folder: Path, facts: dict[str, dict[str, Any]], config: Config) 
                     f"{folder} was begun with another data.{', data.'.join(read_otherwise)}, with which "
                     f"{fact['name']} held other texts; set it back, or choose another --run"
                 )
+            if begun.dev is None and config.data.dev is not None:
+                raise AttentioError(
+                    f"{folder} was begun with a part of its training data held out; leave data.dev out, or choose "
+                    f"another --run"
+                )
+            if begun.dev is not None and config.data.dev is None:
+                raise AttentioError(
+                    f"{folder} was begun with data.dev {begun.dev}; give that again, or choose another --run"
+                )
             if (before := getattr(begun, part)) not in (None, getattr(config.data, part)):
                 raise AttentioError(
                     f"{folder} was begun with the data {before}, and {fact['name']} holds others; choose another --run"

@@ -14,6 +14,7 @@ import torch
 
 from attentio import system
 from attentio.config.schema import Config
+from attentio.data.lines import check_text
 from attentio.data.pairs import Pair, read_pairs
 from attentio.data.part import Part
 from attentio.data.texts import read_texts
@@ -45,7 +46,7 @@ def read_teachers(config: Config, allow_code: Files = ()) -> list[Contents]:
 
     Raises AttentioError for a kind of model that is not the one to be trained, and for other vocabularies.
     """
-    if config.teacher is None or not learns_tokens(config):
+    if config.teacher is None or not config.learns_tokens:
         return []
     found = [read(one, device="cpu", allow_code=allow_code)._replace(path=Path(one)) for one in runs_in(config.teacher)]
     for model in (config.model, *(one.config.model for one in found)):
@@ -64,11 +65,6 @@ def read_teachers(config: Config, allow_code: Files = ()) -> list[Contents]:
     return found
 
 
-def learns_tokens(config: Config) -> bool:
-    """Whether a teacher's probabilities are part of the loss."""
-    return config.teacher is not None and config.training.distill == "tokens" and config.training.distill_weight > 0
-
-
 def check_vocabularies(
     teacher: Contents, tokenizers: Tokenizers[AnyTokenizer], whose: str, *, teaches: bool = False
 ) -> None:
@@ -76,7 +72,9 @@ def check_vocabularies(
     if teaches:  # they could not make outputs together either
         remedy = "give teachers of the same vocabularies"
     else:
-        remedy = "give one that was trained with the same vocabularies, or --training.distill sequences"
+        remedy = "give one that was trained with the same vocabularies"
+        if teacher.config.model.type == "encoder-decoder":
+            remedy += ", or --training.distill sequences"
     for side in ("source", "target"):
         theirs, ours = getattr(teacher.tokenizers, side), getattr(tokenizers, side)
         if identity(theirs) != identity(ours):
@@ -104,13 +102,23 @@ def with_lessons(
     """
     whole = config.training.distill == "sequences"
     if config.teacher is None or not (whole or config.data.unlabelled):
+        if (folder / FACTS).is_file():
+            raise AttentioError(
+                f"{folder / LESSONS} was learnt from too, what teachers say of data.unlabelled; give that again, or "
+                f"choose another --run"
+            )
         return train
     if train.unit != "pairs":
         raise AttentioError("training.distill sequences and data.unlabelled are for model.type encoder-decoder")
     sources = list(dict.fromkeys(pair.source for pair in train.items)) if whole else []
     texts: Sequence[str] = ()
     if spec := config.data.unlabelled:
-        texts = read_texts(spec, normalize=config.text.normalize, bad_lines=config.data.bad_lines).documents
+        read_in = read_texts(spec, normalize=config.text.normalize, bad_lines=config.data.bad_lines)
+        texts = read_in.documents
+        for text in texts:
+            check_text(text, f"{spec}: {text[:40]!r}")
+        if read_in.skipped:
+            say(f"{spec}: skipped {len(read_in.skipped):,} bad lines; the first: {read_in.skipped[0]}")
         sources += [read_featured(text, config.text.normalize) for text in texts] if train.featured else texts
     sources = list(dict.fromkeys(sources))
     digest = hashlib.sha256("\n".join(sources).encode()).hexdigest()

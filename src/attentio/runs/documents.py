@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _SNIPPET = """\
     from transformers import pipeline
-    {verb} = pipeline("{task}", "{out}")
+    {verb} = pipeline("{task}", {out!r})
     {verb}("{text}")"""
 
 
@@ -101,4 +101,4 @@ def look(
 
 def transformers_snippet(folder: Path, **parts: Any) -> str:
     """Python that opens an exported model with a pipeline of transformers."""
-    return _SNIPPET.format(out=folder, **parts)
+    return _SNIPPET.format(out=folder.as_posix(), **parts)

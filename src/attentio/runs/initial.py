@@ -76,11 +76,16 @@ def take_weights(origin: Contents, contents: Contents) -> Initial:
     sides = zip(_vocabularies(origin.tokenizers), _vocabularies(contents.tokenizers), strict=True)
     vocabularies = {(old, new): special for (old, special), (new, _) in sides if old < new}
     taken, grown, new, left_out, used = {}, {}, {}, {}, set()
+    other_labels = not _begins_with(contents.tokenizers.target, origin.tokenizers.target)
     for name, parameter in contents.model.named_parameters():
         known = theirs.get(name)
         if known is None:
             told = "not there"
             new[name] = told
+            continue
+        if other_labels and name.startswith("labels."):
+            told = "of other labels there"
+            new[name] = left_out[name] = told
             continue
         rows = (len(known), len(parameter))
         if known.shape == parameter.shape:
@@ -103,6 +108,11 @@ def take_weights(origin: Contents, contents: Contents) -> Initial:
             left_out.setdefault(name, told)
     symbols = added(origin.tokenizers, contents.tokenizers)
     return Initial(str(contents.config.init), taken, grown, new, left_out, symbols, _otherwise(origin, contents))
+
+
+def _begins_with(tokenizer: AnyTokenizer, known: AnyTokenizer) -> bool:
+    """Whether the entries of a vocabulary begin with those of another."""
+    return tokenizer.tokens(range(min(known.size, tokenizer.size))) == known.tokens(range(known.size))
 
 
 def added(known: Tokenizers[AnyTokenizer], extended: Tokenizers[AnyTokenizer]) -> list[str]:

@@ -49,14 +49,18 @@ def learn(config: Config, train: Part) -> Tokenizers[Tokenizer]:
 
 
 def keep(config: Config, train: Part, known: Tokenizers[Any]) -> Tokenizers[Any]:
-    """Its tokens; and its labels, if it had any, and these are among them."""
+    """Its tokens; and its labels, if it had any of these, with the others after them."""
     source = known.source
     if config.text.extend:
         source = source.extended([pair.source for pair in train.items])
-    labels = known.target
-    if labels is known.source or labels.extended(_texts(train)).size > labels.size:
-        labels = _labels(train)
+    theirs, ours = known.target, _labels(train)
+    shared = set(_ordinary(theirs)).intersection(_ordinary(ours))
+    labels = ours if theirs is known.source or not shared else theirs.extended(_texts(train))
     return Tokenizers(source, labels)
+
+
+def _ordinary(labels: AnyTokenizer) -> list[str]:
+    return labels.tokens(sorted(set(range(labels.size)) - set(labels.special_ids)))
 
 
 def _texts(train: Part) -> list[str]:

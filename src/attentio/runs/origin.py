@@ -57,7 +57,7 @@ def taken_over(config: Config, overrides: Sequence[str], folder: Path) -> list[s
     Raises AttentioError for a kind of model that cannot begin with the weights of that kind, and for another value of a
     key of the tokenizers, which are kept.
     """
-    taught = config.teacher if config.training.distill == "tokens" else None
+    taught = config.teacher if config.learns_tokens else None
     origin = config.init or (taught and str(runs_in(taught)[0]))
     if origin is None:
         return []

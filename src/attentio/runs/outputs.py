@@ -25,7 +25,8 @@ class Translation:
     finished: whether the model ended the output; otherwise it is cut off at the longest that outputs may be.
     unknown: what of the input the vocabulary does not know, in order; the model read the unknown token there.
     log_probs: natural logarithm of the probability of each of `tokens` given those before it.
-    copied: of a model that copies (`model.copy`), how probable it was that each of `tokens` is copied from the source.
+    copied: of a model that copies (`model.copy`), how probable it was that each of `tokens` is copied from the source;
+        None of several together.
 
     >>> best = at.load("dates-luong").translate(["14 March 2026"])[0]
     >>> best

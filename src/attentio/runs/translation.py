@@ -50,7 +50,7 @@ WATCHED_AMONG = 1000
 
 _SNIPPET = """\
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
-    tokenizer, model = AutoTokenizer.from_pretrained("{out}"), AutoModelForSeq2SeqLM.from_pretrained("{out}")
+    tokenizer, model = AutoTokenizer.from_pretrained({out!r}), AutoModelForSeq2SeqLM.from_pretrained({out!r})
     {decode}(model.generate(**tokenizer("...", return_tensors="pt"))[0], skip_special_tokens=True)"""
 
 
@@ -239,5 +239,5 @@ def live(run: Run, text: str, each_step: Callable[[], None]) -> "Inspected":
 def transformers_snippet(folder: Path) -> str:
     decode = "tokenizer.decode"
     if (folder / "target" / "tokenizer.json").is_file():
-        decode = f'AutoTokenizer.from_pretrained("{folder / "target"}").decode'
-    return _SNIPPET.format(out=folder, decode=decode)
+        decode = f"AutoTokenizer.from_pretrained({(folder / 'target').as_posix()!r}).decode"
+    return _SNIPPET.format(out=folder.as_posix(), decode=decode)

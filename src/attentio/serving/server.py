@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -37,9 +36,8 @@ class Server(uvicorn.Server):
             self._socket = socket.create_server((host, port), family=family, backlog=backlog)
         except OSError as error:
             remedy = "choose another with --port, or 0 for any that is free"
-            raise AttentioError(
-                f"cannot listen on port {port} of {host}: {os.strerror(error.errno or 0)}; {remedy}"
-            ) from None
+            strerror = str(error.strerror or error).partition(" (while")[0]
+            raise AttentioError(f"cannot listen on port {port} of {host}: {strerror}; {remedy}") from None
         self._host, self._door, self._queue, self._limits = host, door, queue, limits
         connection: Any = partial(Connection, limits=limits)
         super().__init__(

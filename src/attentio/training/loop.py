@@ -45,8 +45,8 @@ class Validation(NamedTuple):
 class Progress:
     """Where training stands. It is saved with every checkpoint, so that a resumed run is the uninterrupted one.
 
-    position: the next batch of the epoch. window_*: sums since the last row of the records; window_tokens counts the
-    labels, window_size all real tokens.
+    position: the next batch of the epoch. seconds: of all updates; first_seconds: of the first, which is slow.
+    window_*: sums since the last row of the records; window_tokens counts the labels, window_size all real tokens.
     """
 
     step: int = 0
@@ -57,6 +57,7 @@ class Progress:
     best_step: int = 0
     validations_since_best: int = 0
     seconds: float = 0.0
+    first_seconds: float = 0.0
     window_loss: float = 0.0
     window_tokens: int = 0
     window_size: int = 0
@@ -224,15 +225,23 @@ class Trainer:
         """Add the time since then: the mean over the ranks, which must agree on the learning rate and the end."""
         (elapsed,) = self._summed(time.perf_counter() - started)
         self.progress.seconds += elapsed / self.fabric.world_size
+        if self.progress.step == 1:
+            self.progress.first_seconds = self.progress.seconds
         self.progress.window_seconds += elapsed / self.fabric.world_size
 
     @property
     def total(self) -> int:
-        """Updates in all: of `max_minutes`, as many as they will be at the speed so far."""
+        """Updates in all: of `max_minutes`, as many as they will be at the speed since the first."""
         recipe, progress = self.recipe, self.progress
-        if recipe.max_minutes is None or not (progress.step and progress.seconds):
+        if recipe.max_minutes is None:
             return recipe.max_steps
-        return min(recipe.max_steps, math.ceil(progress.step * 60 * recipe.max_minutes / progress.seconds))
+        left = 60 * recipe.max_minutes - progress.seconds
+        if left <= 0:
+            return progress.step
+        timed = progress.seconds - progress.first_seconds
+        if progress.step < 2 or timed <= 0:
+            return recipe.max_steps
+        return min(recipe.max_steps, progress.step + math.ceil(left * (progress.step - 1) / timed))
 
     @property
     def warmup(self) -> int:

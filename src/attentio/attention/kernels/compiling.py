@@ -20,8 +20,9 @@ def _note_fork() -> None:
     _forked = True
 
 
-# GNU's OpenMP aborts a forked child that uses the threads its parent started.
-os.register_at_fork(after_in_child=_note_fork)
+# GNU's OpenMP aborts a forked child that uses the threads its parent started. Windows forks nothing.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
 
 
 def share_loops(threads: int) -> bool:
