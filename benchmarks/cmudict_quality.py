@@ -65,9 +65,12 @@ def peer(python: Path, work: Path, *, minutes: int, threads: int) -> dict:
     with (folder / "outputs.tsv").open(encoding="utf-8", newline="") as lines:
         outputs = [row[0] for row in csv.reader(lines, delimiter="\t")]
     scores = score(outputs, list(references.values()), metrics=["wer", "per"])
+    with next(folder.glob("model/**/version_0/metrics.csv")).open(encoding="utf-8", newline="") as lines:
+        updates = max(int(row["step"]) for row in csv.DictReader(lines)) + 1
     return {
         **{one.name: one.value for one in scores},
         "minutes": minutes,
+        "updates": updates,
         "versions": peers.versions(python, ("yoyodyne", "lightning", "torch")),
         "settings": settings,
     }
@@ -119,7 +122,8 @@ def main() -> None:
     if "peer" in arguments.sides:
         python = peers.environment("yoyodyne", arguments.envs)
         results["peer"] = peer(python, arguments.work, minutes=arguments.minutes, threads=arguments.threads)
-    path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(results, indent=2).replace(str(arguments.work), "WORK")  # no path of this machine
+    path.write_text(text + "\n", encoding="utf-8")
     for side, found in results.items():
         print(f"{side:6} WER {found['wer']:.1f}, PER {found['per']:.2f}, {found['minutes']:.0f} minutes")
     print(f"written to {path}")

@@ -46,6 +46,7 @@ class CausalRun(OneKind):
     ('The prince ', True)
     >>> run.rows(["The prince"])[0][:-1] == run.encode("The prince")
     True
+    >>> run.check_text("The prince", "line 1")
     >>> from attentio.runs.load import read
     >>> at.CausalRun.of(read("causal-lm"))
     <CausalRun ...>

@@ -78,6 +78,10 @@ class Run(OneKind):
     ('14 March 2026', 64, tensor([36]))
     >>> run.read_source(" 14 March 2026 "), run.features
     ('14 March 2026', ())
+    >>> run.check_source("14 March 2026", "line 1"), run.check_pair("14 March 2026", "2026-03-14", "line 1")
+    (None, None)
+    >>> run.unknown_in_pair("14 March 2026", "2026/03/14")
+    ([], [Unknown(text='/', place=5, known=None), Unknown(text='/', place=8, known=None)])
     >>> run.length_limit(max_length_ratio=2.0)
     '2 tokens for each of its source, and 10 more'
     >>> from attentio.runs.load import read
