@@ -245,21 +245,3 @@ def test_a_link_to_a_directory_is_replaced_itself_and_a_directory_never(tmp_path
     with pytest.raises(OSError, match="there"):
         system.replace_text(tmp_path / "there", "new")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["link", "there"]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc's settings are of Linux")
-@pytest.mark.parametrize("own", [None, "glibc.malloc.tcache_count=5"])
-def test_a_training_begins_with_settings_of_glibc_and_the_user_s_own_stay(own: str | None, tmp_path: Path) -> None:
-    """Seen by a file of the user's own code, which runs in the process."""
-    kept = {key: value for key, value in os.environ.items() if key != "GLIBC_TUNABLES"}
-    code = tmp_path / "own.py"
-    code.write_text("import os, sys\nprint(os.environ.get('GLIBC_TUNABLES'), sys.argv[1:3], file=sys.stderr)\n1 / 0\n")
-    words = ["train", "luong", "--run", tmp_path / "run", "--model.score", f"{code}:score", "--allow-code", code]
-    done = subprocess.run(
-        [sys.executable, "-m", "attentio", *map(str, words)],
-        env=kept if own is None else kept | {"GLIBC_TUNABLES": own},
-        capture_output=True,
-        text=True,
-    )
-    expected = own or "glibc.malloc.tcache_count=0:glibc.malloc.hugetlb=1"
-    assert f"{expected} ['train', 'luong']" in done.stderr

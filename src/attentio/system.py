@@ -64,19 +64,6 @@ def begin_in_utf8() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-def begin_to_train() -> None:
-    """Begin this command again with an allocator that stays as quick as it is at first, where that is glibc's.
-
-    The tensors of each batch have sizes of their own. Small blocks that glibc sets aside when they are freed
-    (`tcache`) keep the free ones between them apart, so that after some thousand updates it searches for a quarter of
-    the time, and what it finds is cold. Pages of 2 MB (`hugetlb`) help too. It reads its settings only when a process
-    begins; the user's own stay.
-    """
-    if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ and hasattr(ctypes.CDLL(None), "malloc_trim"):
-        os.environ["GLIBC_TUNABLES"] = "glibc.malloc.tcache_count=0:glibc.malloc.hugetlb=1"
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-
-
 def keep_standard_numbers() -> None:
     """Let standard streams that are closed lead nowhere: the next file that is opened would get their numbers.
 

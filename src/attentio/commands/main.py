@@ -66,8 +66,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         system.begin_in_utf8()
-        if sys.argv[1:2] == ["train"]:
-            system.begin_to_train()
     system.settle()
     system.write_in_utf8()
     speak()
