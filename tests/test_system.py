@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,7 @@ def test_without_variables_as_on_windows_the_locale_says_the_language(monkeypatc
 
 FULL = """
 import resource, signal, sys
+from collections.abc import Callable
 from pathlib import Path
 import attentio as at, torch
 from attentio import system
@@ -245,3 +247,20 @@ def test_a_link_to_a_directory_is_replaced_itself_and_a_directory_never(tmp_path
     with pytest.raises(OSError, match="there"):
         system.replace_text(tmp_path / "there", "new")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["link", "there"]
+
+
+ROUTINES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+
+
+@pytest.mark.parametrize(("preset", "few"), [("transformer", True), ("masked-lm", True), ("luong", False)])
+def test_a_training_of_transformers_keeps_few_routines(
+    preset: str, few: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, attentio: Callable
+) -> None:
+    for name in ROUTINES:
+        monkeypatch.setenv(name, "")  # so that it is as before afterwards
+        monkeypatch.delenv(name)
+    attentio("train", preset, "--run", tmp_path / "run", "--data.train", tmp_path / "missing.tsv")
+    assert [name in os.environ for name in ROUTINES] == [few, few]
+    monkeypatch.setenv(ROUTINES[0], "7")
+    system.keep_few_routines()
+    assert os.environ[ROUTINES[0]] == "7", "a setting of the user stays"

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+_ROUTINES = 128  # those of one update; to make them anew costs some per cent, 1,024 are kept otherwise
 _SPINS = 30_000  # about as long as the gap between two products: some tens of microseconds
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 _NEVER = 2**31 - 1
@@ -52,6 +53,17 @@ def give_back_memory() -> None:
         libc = ctypes.CDLL(None)
         if hasattr(libc, "malloc_trim"):
             libc.malloc_trim(0)
+
+
+def keep_few_routines() -> None:
+    """Have torch's libraries of products keep fewer of the routines that they make for each shape; to be called before
+    the first product of a training of Transformers.
+
+    Its batches have ever other shapes. What belongs to a routine are small blocks of memory that lie among the big ones
+    of tensors: of a thousand of them the heap grows, until after some thousand updates each takes twice as long.
+    """
+    for library in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(library, str(_ROUTINES))
 
 
 def begin_in_utf8() -> None:

@@ -11,7 +11,7 @@ from attentio import system
 from attentio.commands.words import said
 from attentio.config.read import as_begun, check_name, load_config, load_run, preset_names
 from attentio.config.schema import Config
-from attentio.config.uses import without_use
+from attentio.config.uses import parts_of, without_use
 from attentio.errors import AttentioError
 from attentio.files import is_missing
 from attentio.runs.archive import is_bundle
@@ -84,6 +84,8 @@ def train(config: Config, folder: Path, device_name: str, allow_code: Sequence[s
     dropping = [f"text.{side}.bpe_dropout" for side in ("source", "target") if getattr(config.text, side).bpe_dropout]
     if idle := without_use(config, dropping):
         raise AttentioError(idle)
+    if "transformer" in parts_of(config):
+        system.keep_few_routines()
     # Before torch, which takes seconds: what is wrong with the data is told at once.
     from attentio.data.part import read_parts
 

@@ -47,7 +47,7 @@ def _hard(config: Config) -> bool:
     return _recurrent_decoder(config) and config.model.attention in ("hard", "hard-monotonic")
 
 
-def _parts(config: Config) -> set[str]:
+def parts_of(config: Config) -> set[str]:
     """What the model is made of: recurrent, transformer."""
     return {config.model.encoder, config.model.decoder} if _pairs(config) else {"transformer"}
 
@@ -90,7 +90,7 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ),
     (
         "model.cell model.embedding model.hidden",
-        lambda config: "recurrent" in _parts(config),
+        lambda config: "recurrent" in parts_of(config),
         "recurrent parts; a Transformer has model.transformer.width",
     ),
     (
@@ -102,7 +102,7 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     (
         "model.normalize",
         lambda config: (
-            "transformer" in _parts(config)
+            "transformer" in parts_of(config)
             or (_recurrent_decoder(config) and config.model.attention in ("bahdanau", "luong", "delayed"))
         ),
         "Transformers, and model.attention bahdanau, luong and delayed",
@@ -139,7 +139,7 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ),
     (
         "training.watch",
-        lambda config: "transformer" in _parts(config) or config.model.attention != "none",
+        lambda config: "transformer" in parts_of(config) or config.model.attention != "none",
         "models with attention",
     ),
     ("training.label_smoothing", lambda config: not config.model.has_own_likelihood, _WITH_LOGITS),
@@ -150,7 +150,7 @@ _USES: tuple[tuple[str, Callable[[Config], bool], str], ...] = (
     ),
     ("training.r_drop", lambda config: not config.model.copy, "models without model.copy"),
     ("model.reach", lambda config: config.model.score == "location", "model.score location"),
-    ("model.transformer.", lambda config: "transformer" in _parts(config), "Transformers"),
+    ("model.transformer.", lambda config: "transformer" in parts_of(config), "Transformers"),
     ("model.transformer.scale_embedding", _pairs, "model.type encoder-decoder"),
     (
         "model.transformer.embedding_norm",
