@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from toy_pairs import as_arguments
 
-from attentio.commands.compare import _recipes, _rows, waits_for_attention
+from attentio.commands.compare import Row, _against_first, _recipes, _rows, waits_for_attention
 from attentio.commands.comparison import Measured, Outcome, write
-from attentio.config.read import load_config
+from attentio.config.read import load_config, load_run
 from attentio.models.presets import bahdanau, delayed, hard, luong, plain, recurrent_encoder
 
 
@@ -135,17 +134,18 @@ def test_runs_with_other_targets_are_not_compared(toy, tmp_path: Path, attentio:
     assert "the variants differ in the target that data.columns names" in said.err
 
 
-def test_variants_that_read_the_data_otherwise_have_no_p(tmp_path: Path, attentio: Callable) -> None:
-    data = tmp_path / "data.tsv"
-    data.write_text("ab\tba\nc\u00e1\t\u00e1c\nca\u0301\ta\u0301c\nbc\tcb\n", encoding="utf-8")
-    variants = tmp_path / "variants.yaml"
-    variants.write_text("base: luong\nvariants: {nfc: {text.normalize: nfc}, none: {text.normalize: none}}\n")
-    sizes = {"model.hidden": 8, "model.embedding": 8, "training.max_steps": 1, "training.warmup": 0}
-    options = as_arguments({"data.train": data, "data.dev": data, "training.validation_size": 2, **sizes})
-    said = attentio("compare", variants, "--out", tmp_path / "out", *options)
-    assert said.code == 0, said.err
-    found = json.loads((tmp_path / "out" / "compare.json").read_text())
-    assert [one["p_value"] for one in found] == [None, None]
+def test_variants_that_read_the_data_otherwise_have_no_p(toy, tmp_path: Path, attentio: Callable) -> None:
+    """As with another text.normalize, where two spellings are one source or two."""
+    outcomes = []
+    for name, lines in (("composed", "ab\tba\nca\tac\n"), ("as they are", "ab\tba\nca\tac\nac\tca\n")):
+        data, out = tmp_path / f"{name}.tsv", tmp_path / name
+        data.write_text(lines)
+        assert attentio("evaluate", toy.run, "--data", data, "--out", out).code == 0
+        outcomes.append(Outcome(name, [measured(1.0)._replace(folder=str(out))], waits=False))
+    rows = {"composed": Row(load_run(toy.run))}
+    assert [one.p_value for one in _against_first(outcomes, rows)] == [None, None]
+    same = [outcomes[0], outcomes[0]._replace(variant="again")]
+    assert _against_first(same, rows)[1].p_value == 1.0
 
 
 def test_variants_need_names_of_their_own(attentio: Callable, tmp_path: Path) -> None:
