@@ -1,5 +1,6 @@
 """Masks as tensors, as pictures, and what they say when misused."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -157,3 +158,10 @@ def test_numbers_are_not_a_mask(as_installed, numbers):
 def test_a_misused_mask_names_the_argument(as_installed, make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_window_counts_whole_numbers_of_any_kind_and_nothing_else(as_installed):
+    assert at.window(np.int64(2), True).materialize(7, 7).equal(at.window(2, 1).materialize(7, 7))
+    for before, after in ((None, 3), (2.0, 1), ("2", 1), (-1, 0)):
+        with pytest.raises(ValueError, match="before and after count tokens, whole numbers"):
+            at.window(before, after)

@@ -50,7 +50,7 @@ def checked_call(
     _require_mask(mask, scores_shape)
     if bias is not None:
         bias = _checked_bias(bias, scores_shape, query).to(query.dtype)
-    if not isinstance(dropout, int | float) or not 0.0 <= dropout < 1.0:
+    if dropout is None or isinstance(dropout, str) or not 0.0 <= dropout < 1.0:
         raise ValueError(f"dropout must be a probability, at least 0 and below 1, got {dropout}")
     if not known:
         score = _of_the_callers(score, scores_shape)

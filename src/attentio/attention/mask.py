@@ -1,7 +1,7 @@
 """Masks as they are written: who may attend to whom. True = may attend, everywhere."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, SupportsIndex
 
 import torch
 from jaxtyping import Bool, Int
@@ -93,7 +93,7 @@ def window(before: int, after: int) -> Mask:
     · · · ■ ■ ■
     · · · · ■ ■
     """
-    if any(not isinstance(count, int) or count < 0 for count in (before, after)):
+    if any(not isinstance(count, SupportsIndex) or int(count) < 0 for count in (before, after)):
         raise ValueError(f"before and after count tokens, whole numbers of at least 0; got {before} and {after}")
     return Window(before, after)
 
