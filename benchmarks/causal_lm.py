@@ -21,6 +21,7 @@ import math
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 import attentio_run
 import peers
@@ -81,27 +82,10 @@ def options_of(data: Path) -> dict[str, str]:
     return {"--data.train": str(train), "--data.dev": str(dev), "--data.test": str(dev), **tokenizer}
 
 
-def measure(
-    preset: str,
-    options: dict[str, str],
-    work: Path,
-    python: Path,
-    *,
-    minutes: float,
-    threads: int,
-    together: bool,
-) -> dict:
-    both = same_time.train(
-        preset=preset,
-        options=options,
-        prepare=prepare,
-        minutes=minutes,
-        python=python,
-        work=work,
-        threads=threads,
-        together=together,
-    )
-    mine = attentio_run.evaluate(both.run, threads=threads)
+def measure(**asked: Any) -> dict:
+    """asked: of `same_time.train`."""
+    both = same_time.train(prepare=prepare, **asked)
+    mine = attentio_run.evaluate(both.run, threads=asked["threads"])
     if mine["tokens"] != both.theirs["tokens"]:
         raise RuntimeError(f"not the same tokens: {mine['tokens']} and {both.theirs['tokens']}")
     config = load_run(both.run)
@@ -109,7 +93,7 @@ def measure(
     nats = both.theirs["nats"]
     return {
         "dev_bytes": size,
-        "together": together,
+        "together": asked["together"],
         "ours": {**both.ours, **mine},
         "theirs": {
             **both.theirs,
@@ -144,10 +128,10 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     python = peers.environment("transformers", arguments.envs)
     result = measure(
-        arguments.preset,
-        options_of(arguments.data) | overrides,
-        work,
-        python,
+        preset=arguments.preset,
+        options=options_of(arguments.data) | overrides,
+        work=work,
+        python=python,
         minutes=arguments.minutes,
         threads=arguments.threads,
         together=arguments.together,

@@ -28,6 +28,7 @@ import platform
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import attentio_run
 import corpora
@@ -135,31 +136,14 @@ def whole_rows(batch: MaskedBatch) -> Iterable[torch.Tensor]:
     return [row[:length] for row, length in zip(whole, lengths.tolist(), strict=True)]
 
 
-def measure(
-    preset: str,
-    options: dict[str, str],
-    work: Path,
-    python: Path,
-    *,
-    minutes: float,
-    threads: int,
-    together: bool,
-) -> dict:
-    both = same_time.train(
-        preset=preset,
-        options=options,
-        prepare=prepare,
-        minutes=minutes,
-        python=python,
-        work=work,
-        threads=threads,
-        together=together,
-    )
-    mine = attentio_run.evaluate(both.run, threads=threads)
+def measure(**asked: Any) -> dict:
+    """asked: of `same_time.train`."""
+    both = same_time.train(prepare=prepare, **asked)
+    mine = attentio_run.evaluate(both.run, threads=asked["threads"])
     if mine["tokens"] != both.theirs["tokens"]:
         raise RuntimeError(f"not the same questions: {mine['tokens']} and {both.theirs['tokens']}")
     return {
-        "together": together,
+        "together": asked["together"],
         "commonest-token-accuracy": commonest_token_accuracy(both.run),
         "ours": {**both.ours, **mine},
         "theirs": both.theirs,
@@ -213,10 +197,10 @@ def main() -> None:
         work = arguments.work / "masked-lm" / job
         work.mkdir(parents=True, exist_ok=True)
         document["jobs"][job] = measure(
-            arguments.preset,
-            options_of(job, arguments.data, work) | overrides,
-            work,
-            python,
+            preset=arguments.preset,
+            options=options_of(job, arguments.data, work) | overrides,
+            work=work,
+            python=python,
             minutes=arguments.minutes,
             threads=arguments.threads,
             together=arguments.together,

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-_ROUTINES = 128  # those of one update; to make them anew costs some per cent, 1,024 are kept otherwise
+_ROUTINES = 128  # see docs/results.md; 1,024 by default
 _SPINS = 30_000  # about as long as the gap between two products: some tens of microseconds
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 _NEVER = 2**31 - 1
