@@ -92,6 +92,12 @@ def test_lines_are_counted_right_after_bad_ones(tmp_path: Path) -> None:
     ]
 
 
+def test_a_line_that_cannot_be_decoded_takes_the_whole_row_with_it(tmp_path: Path) -> None:
+    spec = written(tmp_path / "d.csv", b'a,b\n"c\n\xff\nx,y\nd",e\nf,g\n')
+    assert message(read_pairs, spec).startswith(f"{spec}:3: invalid UTF-8 at byte 1 of the line")
+    assert read_pairs(spec, bad_lines="skip").pairs == [Pair("a", "b"), Pair("f", "g")]
+
+
 def test_a_quote_that_is_never_closed_is_named_even_when_skipping(tmp_path: Path) -> None:
     for length in (3, 100_000):
         spec = written(tmp_path / "d.csv", 'a,b\nc,"d\n' + "e,f\n" * length)

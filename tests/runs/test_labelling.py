@@ -123,3 +123,13 @@ def test_bad_labels_are_told_with_their_line(attentio: Callable, tmp_path: Path)
     assert (said.code, f"{data}:2: 2 words and 1 labels; write one label" in said.err) == (2, True)
     said = attentio("train", "classifier", "--data.train", data, "--run", tmp_path / "run")
     assert (said.code, f"{data}:1: the label 'A B' holds white space" in said.err) == (2, True)
+
+
+@pytest.mark.parametrize(("preset", "labels"), [("tagger", "A B"), ("classifier", "A")])
+def test_the_symbol_of_holes_in_a_labelled_text_is_told_with_its_line(
+    attentio: Callable, tmp_path: Path, preset: str, labels: str
+) -> None:
+    data = tmp_path / "bad.tsv"
+    data.write_text(f"one two\t{labels}\none <mask>\t{labels}\n")
+    said = attentio("train", preset, "--data.train", data, "--run", tmp_path / "run")
+    assert (said.code, f"{data}:2: source: holds the reserved symbol <mask>; remove" in said.err) == (2, True)

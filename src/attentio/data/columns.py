@@ -4,7 +4,7 @@ import csv
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import islice
+from itertools import islice, starmap
 from pathlib import Path
 
 from attentio.config.schema import SEPARATORS, Columns
@@ -134,38 +134,38 @@ def _plain(path: Path) -> Iterator[tuple[str, list[str] | AttentioError]]:
 
 def _quoted(path: Path, separator: str) -> Iterator[tuple[str, list[str] | AttentioError]]:
     """Columns as CSV has them. A quoted text may go on over several lines; a row stands where it begins."""
-    reached = 0  # not `line_num` of the reader, which does not count a line that cannot be decoded
+    wrong: list[AttentioError] = []  # with lines of this row
 
-    def decoded(numbered: tuple[int, bytes]) -> str:
-        nonlocal reached
-        reached, line = numbered
-        return _decoded(path, reached, line)
+    def decoded(number: int, line: bytes) -> str:
+        try:
+            return _decoded(path, number, line)
+        except AttentioError as error:  # raised here, it would make a row of what follows in the same quotes
+            wrong.append(error)
+            return line.decode("utf-8", "surrogateescape") + "\n"
 
-    lines = map(decoded, enumerate(file_lines(path), start=1))  # not a generator, which an error would end
+    lines = starmap(decoded, enumerate(file_lines(path), start=1))
     rows = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
     while True:
-        start = reached + 1
+        wrong.clear()
+        start = rows.line_num + 1
         where = f"{path}:{start}"
+        columns: list[str] = []
         try:
             columns = next(rows)
         except StopIteration:
             return
-        except AttentioError as error:
-            yield where, error
-            continue
         except csv.Error as error:
             said = str(error)
-            if "field limit" in said and reached == start:
-                yield where, AttentioError(f"{where}: a text of more than {csv.field_size_limit():,} letters; cut it")
-                continue
-            if "unexpected end" in said or "field limit" in said:
+            too_long = "field limit" in said
+            if "unexpected end" in said or (too_long and rows.line_num > start):
                 raise AttentioError(f"{where}: a text in quotes begins here and never ends; {_DOUBLED}") from None
-            told = "a carriage return within the line; remove it"
-            if "new-line" not in said:
-                told = f"a text in quotes goes on after its closing quote; {_DOUBLED}"
-            yield where, AttentioError(f"{where}: {told}")
-            continue
-        yield where, columns
+            told = f"a text in quotes goes on after its closing quote; {_DOUBLED}"
+            if too_long:
+                told = f"a text of more than {csv.field_size_limit():,} letters; cut it"
+            elif "new-line" in said:
+                told = "a carriage return within the line; remove it"
+            wrong.append(AttentioError(f"{where}: {told}"))
+        yield where, wrong[0] if wrong else columns
 
 
 def _decoded(path: Path, number: int, line: bytes) -> str:
