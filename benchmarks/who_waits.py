@@ -21,7 +21,7 @@ WARMUP = 3
 
 def main() -> None:
     torch.set_num_threads(1)
-    variants = _variants(["who-waits"], [])
+    variants = _variants("who-waits", [])
     first = next(iter(variants.values()))
     task = task_of(first)
     part = read_part(first, first.data.train)
