@@ -69,6 +69,7 @@ lint: $(VENV)/wheel $(VENV)/developing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks/*.py
 	$(BIN)/lint-imports
 
 # constraints.txt anew: the newest releases that the ranges allow, on every system and Python, with all they need.

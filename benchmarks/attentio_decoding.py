@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from attentio.system import settle
 
@@ -25,7 +26,7 @@ def main() -> None:
     *rounded, job_file, result_file = sys.argv[1:]
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     torch.set_num_threads(job["threads"])
-    model = load(job["run"]).model
+    model: Any = load(job["run"]).model
     with torch.no_grad():
         model.output.bias[job["silent"]] = job["silent_bias"]
 

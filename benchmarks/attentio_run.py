@@ -100,7 +100,7 @@ def train_fully(*, config: str, options: Mapping[str, str], run: Path, threads: 
     """Train a preset or YAML file to its end, in `run/run`; `run` is emptied first."""
     shutil.rmtree(run, ignore_errors=True)
     run.mkdir(parents=True)
-    command = [ATTENTIO, "train", config, "--run", run / "run"]
+    command: list[str | Path] = [ATTENTIO, "train", config, "--run", run / "run"]
     peers.launch(
         [*command, *(word for option in options.items() for word in option)], threads=threads, log=run / "output.txt"
     )

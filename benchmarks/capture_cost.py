@@ -45,7 +45,7 @@ def build(row: str, tokens: int, layers: int, width: int) -> Any:
         num_attention_heads=12,
         intermediate_size=4 * width,
         max_position_embeddings=max(tokens, 64),
-        attn_implementation="eager" if row == "output_attentions" else "sdpa",
+        attn_implementation="eager" if row == "output_attentions" else "sdpa",  # type: ignore[call-arg]
     )
     return BertModel(config, add_pooling_layer=False).eval()
 

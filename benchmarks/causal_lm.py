@@ -42,8 +42,8 @@ def prepare(run: Path, folder: Path) -> dict:
     config = load_run(run)
     tokenizer = causal.blueprint.load_tokenizers(run / "tokenizer", config).source
     tensors = {}
-    for name, spec in (("train.tokens", config.data.train), ("dev.tokens", config.data.dev)):
-        encoded = tokenizer.encode_all(read_part(config, spec).items)
+    for name, part in (("train.tokens", config.data.train), ("dev.tokens", config.data.dev)):
+        encoded = tokenizer.encode_all(read_part(config, str(part)).items)
         tensors[name] = torch.tensor([tokenizer.end, *(i for ids in encoded for i in (*ids, tokenizer.end))])
     save_file(tensors, folder / "tokens.safetensors")
     model, training, block = config.model, config.training, config.text.block
@@ -89,7 +89,7 @@ def measure(**asked: Any) -> dict:
     if mine["tokens"] != both.theirs["tokens"]:
         raise RuntimeError(f"not the same tokens: {mine['tokens']} and {both.theirs['tokens']}")
     config = load_run(both.run)
-    size = sum(len(document.encode()) for document in read_part(config, config.data.dev).items)
+    size = sum(len(document.encode()) for document in read_part(config, str(config.data.dev)).items)
     nats = both.theirs["nats"]
     return {
         "dev_bytes": size,

@@ -59,8 +59,13 @@ def peer(python: Path, work: Path, *, minutes: int, threads: int) -> dict:
         shutil.rmtree(folder / "model", ignore_errors=True)
         peers.launch([yoyodyne, "fit", "--config", folder / "config.yaml"], threads=threads, log=folder / "fit.txt")
         fitted.touch()
-    searching = ["--config", folder / "config.yaml", "--ckpt_path", next(folder.glob("model/**/best.ckpt"))]
-    beam = ["--model.init_args.beam_width", str(BEAM), "--prediction.path", folder / "outputs.tsv"]
+    searching: list[str | Path] = [
+        "--config",
+        folder / "config.yaml",
+        "--ckpt_path",
+        next(folder.glob("model/**/best.ckpt")),
+    ]
+    beam: list[str | Path] = ["--model.init_args.beam_width", str(BEAM), "--prediction.path", folder / "outputs.tsv"]
     peers.launch([yoyodyne, "predict", *searching, *beam], threads=threads, log=folder / "predict.txt")
     with (folder / "outputs.tsv").open(encoding="utf-8", newline="") as lines:
         outputs = [row[0] for row in csv.reader(lines, delimiter="\t")]

@@ -90,11 +90,11 @@ def rows(outcomes: list[tuple[Specimen, Diagnosis]]) -> list[Row]:
         mine = [(specimen.name, diagnosis) for specimen, diagnosis in outcomes if specimen.check == check]
         # Findings are sorted, the gravest first.
         found = [next((e.severity for e in diagnosis.findings if e.check == check), None) for _, diagnosis in mine]
-        caught = dict(Counter(severity for severity in found if severity))
+        caught: dict[str, int] = dict(Counter(severity for severity in found if severity))
         others = [any(e.severity == "error" and e.check != check for e in diagnosis.findings) for _, diagnosis in mine]
-        taken = 1000 * statistics.median(seconds[check]) if seconds[check] else None
+        milliseconds = 1000 * statistics.median(seconds[check]) if seconds[check] else None
         models = len({name for name, _ in mine})
-        table.append(Row(check, models, len(mine), caught, sum(others), len(healthy), alarms[check], taken))
+        table.append(Row(check, models, len(mine), caught, sum(others), len(healthy), alarms[check], milliseconds))
     return table
 
 

@@ -68,7 +68,7 @@ class Language:
         return self.data / f"{self.language}_{part}.tsv"
 
     def _launch(self, log: str, *words: object) -> None:
-        command = [attentio_run.ATTENTIO, *map(str, words)]
+        command: list[str | Path] = [attentio_run.ATTENTIO, *map(str, words)]
         peers.launch(command, threads=self.threads, log=self.folder / f"{log}.txt")
 
 

@@ -64,7 +64,7 @@ def options_of(job: str, data: Path, work: Path) -> dict[str, str]:
 
 def questions(config: Config, tokenizers: Tokenizers) -> list[MaskedBatch]:
     """The dev rows with the holes that the validations of a run have."""
-    dev = masked.questions(config, read_part(config, config.data.dev), tokenizers)
+    dev: Any = masked.questions(config, read_part(config, str(config.data.dev)), tokenizers)
     return [dev.load(indices, 0) for indices in dev.epoch_batches(0)]
 
 
@@ -74,7 +74,7 @@ def prepare(run: Path, folder: Path) -> dict:
     tokenizers = masked.blueprint.load_tokenizers(run / "tokenizer", config)
     content = json.loads((run / "tokenizer" / "source.json").read_text(encoding="utf-8"))
     (folder / "tokenizer.json").write_text(json.dumps(content["tokenizer"]), encoding="utf-8")
-    corpus = masked.corpus(config, read_part(config, config.data.train), tokenizers, seed=config.training.seed)
+    corpus: Any = masked.corpus(config, read_part(config, config.data.train), tokenizers, seed=config.training.seed)
     batches = corpus.epoch_batches(0)
     rows = [row for indices in batches for row in whole_rows(corpus.load(indices, 0))]
     tensors = {"train.tokens": torch.cat(rows), "train.lengths": torch.tensor([len(row) for row in rows])}
@@ -112,7 +112,7 @@ def architecture(config: Config, tokenizers: Tokenizers) -> dict:
     }
     if transformer.pre_norm and transformer.positions == "rotary":
         gated = transformer.activation == "swiglu"  # a gate makes three matrices of two
-        sizes = {
+        sizes: dict[str, Any] = {
             "intermediate_size": transformer.feed_forward if gated else 2 * transformer.feed_forward // 3,
             "global_attn_every_n_layers": 1,
             "embedding_dropout": model.dropout,

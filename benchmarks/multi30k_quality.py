@@ -34,7 +34,7 @@ def train_and_evaluate(direction: str, text: str, data: Path, run: Path, threads
         sides = (data / "multi30k" / f"{part}.{SUFFIXES[text]}{language}.gz" for language in direction.split("-"))
         options += [f"--data.{key}", ",".join(map(str, sides))]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    train = [attentio_run.ATTENTIO, "train", f"multi30k-{direction}", "--run", run, *options]
+    train: list[str | Path] = [attentio_run.ATTENTIO, "train", f"multi30k-{direction}", "--run", run, *options]
     subprocess.run(train, env=environment, check=True)
     subprocess.run([attentio_run.ATTENTIO, "evaluate", run, "--beam", "5"], env=environment, check=True)
     report = json.loads((run / "evaluation" / "scores.json").read_text(encoding="utf-8"))

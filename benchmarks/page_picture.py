@@ -11,6 +11,7 @@ import argparse
 import os
 import shutil
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import sync_playwright
 
@@ -27,7 +28,7 @@ def main() -> None:
     with sync_playwright() as playwright:
         flags = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=program, args=flags)
-        theme = "dark" if arguments.dark else "light"
+        theme: Literal["dark", "light"] = "dark" if arguments.dark else "light"
         tab = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme=theme, locale="en-US")
         tab.goto(arguments.page.resolve().as_uri())
         tab.locator(f"#tab-{arguments.tab}").click()

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 PINS = Path(__file__).parent / "peer_pins"
@@ -20,7 +21,7 @@ def environment(peer: str, envs: Path) -> Path:
     python, log = directory / "bin" / "python", envs / f"{peer}.txt"
     if not python.with_name("pip").exists():
         venv.create(directory, with_pip=True)
-    install = [python, "-m", "pip", "install", "--disable-pip-version-check"]
+    install: list[str | Path] = [python, "-m", "pip", "install", "--disable-pip-version-check"]
     # torch with what its build needs, which for one with CUDA is more than the pins hold. All else exactly as pinned:
     # without a look at requirements, because some ask for packages that nothing imports.
     launch([*install, "--constraint", pins, "torch"], threads=1, log=log)
@@ -35,7 +36,7 @@ def versions(python: Path, packages: tuple[str, ...]) -> dict[str, str]:
     return dict(zip(packages, printed.stdout.split(), strict=True))
 
 
-def launch(command: list[str | Path], *, threads: int, log: Path, python_path: Path | None = None) -> None:
+def launch(command: Sequence[str | Path], *, threads: int, log: Path, python_path: Path | None = None) -> None:
     """Run a command to its end on so many CPU threads, its output in `log`.
 
     Raises:

@@ -88,7 +88,8 @@ def main() -> None:
     servers = [Server(command) for command in options.commands]
     for server in servers:
         asyncio.run(load(server, words, options.connections, 2))  # warm
-        server.rates.clear(), server.seconds.clear()
+        server.rates.clear()
+        server.seconds.clear()
     for _ in range(options.rounds):
         for server in servers:
             asyncio.run(load(server, words, options.connections, options.seconds))

@@ -25,6 +25,7 @@ import json
 import os
 import platform
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -120,7 +121,7 @@ def measure(job: Job, corpus: corpora.Corpus, python: Path, work: Path, repeats:
     """Run the peer and ours in turn, the one that begins changing each time."""
     sides: dict[str, Callable[[Path], dict]] = {job.peer: lambda run: job.run_peer(python, corpus, run, threads)}
     for config in job.configs:
-        sides[config] = lambda run, config=config: run_ours(job, config, corpus, run, threads)
+        sides[config] = partial(run_ours, job, config, corpus, threads=threads)
     runs: dict[str, list[dict]] = {side: [] for side in sides}
     for repeat in range(repeats):
         for side in list(sides) if repeat % 2 == 0 else list(sides)[::-1]:

@@ -86,7 +86,7 @@ def prepare(data: Path, work: Path, *, updates: int, sentences: int, threads: in
 
 def measure(job: Path, python: Path, work: Path, repeats: int, threads: int) -> dict:
     """Run all sides in turn, in the other direction every second time."""
-    sides = {
+    sides: dict[str, list[str | Path]] = {
         "transformers": [python, HERE / "peer_side" / "transformers_decoding.py"],
         "ctranslate2": [python, HERE / "peer_side" / "ctranslate2_decoding.py"],
         "attentio": [Path(sys.executable), HERE / "attentio_decoding.py"],

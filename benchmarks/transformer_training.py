@@ -24,7 +24,7 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import attentio_run
 import corpora
@@ -67,7 +67,7 @@ def prepare(data: Path, work: Path, updates: int) -> Prepared:
     batches = translation.corpus(config, part, tokenizers, seed=config.training.seed)
     vocabulary, tensors, flops = tokenizers.target.size, {}, 0
     for number, indices in enumerate(batches.epoch_batches(0)[: WARM_UP + updates]):
-        batch = batches.load(indices, 0)
+        batch: Any = batches.load(indices, 0)
         tensors[f"{number}.source"] = batch.source
         tensors[f"{number}.target_input"] = batch.target_input
         tensors[f"{number}.labels"] = batch.target_output

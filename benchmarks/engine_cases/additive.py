@@ -34,7 +34,10 @@ def _case(batch: int, queries: int, keys: int, values: int, backward: bool, targ
         torch.compiler.reset()
         return ready(torch.compile(_eager), tensors, backward=backward)
 
-    peers = {"eager": partial(ready, _eager, tensors, backward=backward), "torch.compile": compiled}
+    peers: dict[str, Callable[[], Run]] = {
+        "eager": partial(ready, _eager, tensors, backward=backward),
+        "torch.compile": compiled,
+    }
     if values == FEATURES:  # Keras takes its values' features for the keys'
         peers["Keras"] = lambda: ready(_keras(batch, queries, keys), tensors, backward=backward)
     return Case(

@@ -67,7 +67,8 @@ def _flex(allowed: Tensor) -> Callable[..., Tensor]:
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
     table = allowed.expand(1, 1, *allowed.shape[-2:])[0, 0]
-    blocks = create_block_mask(lambda b, h, i, j: table[i, j], None, None, *table.shape, device="cpu")
+    queries, keys = table.shape
+    blocks = create_block_mask(lambda b, h, i, j: table[i, j], None, None, queries, keys, device="cpu")
     return partial(torch.compile(flex_attention), block_mask=blocks)
 
 
