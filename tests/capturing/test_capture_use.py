@@ -64,6 +64,15 @@ def test_layers_are_chosen_by_name_pattern_or_number(seed: int, layers: Any, nam
     assert seen.names == names
 
 
+def test_a_layer_is_chosen_by_a_part_of_its_path(seed: int) -> None:
+    model = nn.ModuleDict({"model": Pair()})
+    for layers in ("decoder", "decoder.1", "0"):
+        with at.capture(model, layers=layers) as seen:
+            model["model"](_inputs())
+        wanted = {"decoder": ["decoder.0", "decoder.1"], "decoder.1": ["decoder.1"], "0": ["encoder.0", "decoder.0"]}
+        assert seen.names == [f"model.{name}" for name in wanted[layers]]
+
+
 def test_calls_of_one_attention_are_numbered(seed: int) -> None:
     model = Pair()
     with at.capture(model, layers="encoder.1") as seen:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 import attentio as at
 
@@ -62,6 +63,31 @@ def test_heads_in_the_axis_of_the_batch_are_said_to_be_unclear(seed: int, layout
     assert [one.weights.shape[:2] for one in seen] == [(BATCH, HEADS), (1, HEADS)]
     assert len(seen.notes) == 1
     assert "does not show which axis is the heads'" in repr(seen)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_groups_of_heads_that_share_a_key_are_heads(seed: int, fused: bool) -> None:
+    keys, sharing = 2, 3
+
+    class Grouped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.query, self.key = nn.Linear(8, keys * sharing * D), nn.Linear(8, keys * D)
+
+        def forward(self, x: Tensor) -> Tensor:
+            q, k = self.query(x).unflatten(-1, (keys, sharing, D)), self.key(x).unflatten(-1, (keys, D))
+            if fused:
+                shared = k.permute(0, 2, 1, 3)[:, :, None].expand(-1, -1, sharing, -1, -1)
+                return F.scaled_dot_product_attention(q.permute(0, 2, 3, 1, 4), shared, shared)
+            weights = torch.einsum("bqkgd,bskd->bkgqs", q / D**0.5, k).softmax(-1)
+            return torch.einsum("bkgqs,bskd->bqkgd", weights, k)
+
+    model, x = Grouped(), torch.randn(BATCH, LENGTH, 8)
+    with torch.no_grad(), at.capture(model) as seen:
+        model(x)
+    q, k = model.query(x).unflatten(-1, (-1, D)), model.key(x).unflatten(-1, (-1, D)).repeat_interleave(sharing, 2)
+    expected = (q.transpose(1, 2) @ k.permute(0, 2, 3, 1) / D**0.5).softmax(-1)
+    torch.testing.assert_close(seen[0].weights.float(), expected, atol=1e-3, rtol=1e-2)
 
 
 def test_heads_of_one_sequence_are_no_sequences(seed: int) -> None:

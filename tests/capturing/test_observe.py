@@ -306,6 +306,8 @@ class Shared(nn.MultiheadAttention):
         (nn.ModuleDict({"cross_attention": Reader()}), (K, K), "cross"),
         (nn.ModuleDict({"encoder_attn": Reader()}), (K, K), "cross"),
         (nn.ModuleDict({"encoder_self_attn": Reader()}), (K, K), "self"),
+        (nn.ModuleDict({"multihead_attn": Reader()}), (K, K), "self"),
+        (nn.ModuleDict({"multihead_attn": Reader(), "self_attn": Reader()}), (K, K), "cross"),
         (Shared(D, 1, batch_first=True), (K, K), "cross"),
     ],
 )
@@ -321,7 +323,8 @@ def test_the_kind_is_told_by_class_arguments_name_or_lengths(
     if isinstance(run, Shared):
         with observing(module, seen.append):
             run(states, states, states)
-        assert seen[1].kind == "self"
+            run(states.clone(), states.clone(), states)
+        assert [one.kind for one in seen[1:]] == ["self", "self"]
 
 
 def test_what_an_observer_computes_is_not_observed(seed: int) -> None:

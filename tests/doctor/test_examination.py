@@ -3,7 +3,9 @@
 import copy
 import functools
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import head_mistakes
@@ -11,7 +13,7 @@ import padding_mistakes as padded
 import pytest
 import torch
 from examined import errors
-from sequence_models import Decoder, rows
+from sequence_models import Decoder, Encoder, rows
 from torch import nn
 from torch.nn import functional as F
 
@@ -181,3 +183,66 @@ def test_what_cannot_be_called_is_refused() -> None:
 def test_an_option_of_another_kind_is_told(as_installed: None, option: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         at.diagnose(torch.nn.Linear(3, 3), torch.randn(2, 8, 3), **option)
+
+
+class KeepsWeights(nn.Module):
+    """A small GPT that keeps the weights of its last call, as many do to show them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens, self.places = nn.Embedding(50, 16), nn.Embedding(64, 16)
+        self.query, self.key, self.value = (nn.Linear(16, 16) for _ in range(3))
+        self.out = nn.Linear(16, 50)
+        self.kept: list[torch.Tensor] = []
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        n = ids.shape[1]
+        x = self.tokens(ids) + self.places.weight[:n]
+        scores = self.query(x) @ self.key(x).mT / 4
+        self.kept = [scores.masked_fill(torch.ones(n, n, dtype=torch.bool).triu(1), -1e9).softmax(-1)]
+        return self.out(x + self.kept[0] @ self.value(x))
+
+
+def test_a_model_that_keeps_its_weights_is_examined_after_a_call_too(seed: int) -> None:
+    model, ids = KeepsWeights(), torch.randint(50, (3, 12))
+    model(ids)
+    kept = model.kept[0]
+    diagnosis = at.diagnose(model, ids)
+    assert diagnosis.healthy, str(diagnosis)
+    assert model.kept[0] is kept
+    assert kept.requires_grad
+
+
+def test_what_cannot_be_copied_is_told(seed: int) -> None:
+    model = KeepsWeights()
+    model.lock = threading.Lock()  # type: ignore[assignment]
+    with pytest.raises(ValueError, match=r"the model cannot be copied \(TypeError: .*lock"):
+        at.diagnose(model, torch.randint(50, (3, 12)))
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_the_mode_of_the_caller_changes_nothing(mode: Callable, seed: int) -> None:
+    model, ids = KeepsWeights(), torch.randint(50, (3, 12))
+    with mode():
+        diagnosis = at.diagnose(model, ids)
+    assert diagnosis.healthy, str(diagnosis)
+    assert set(diagnosis.checked) == set(at.diagnose(model, ids).checked)
+
+
+def test_examinations_at_the_same_time_leave_the_default_dtype(seed: int) -> None:
+    started = threading.Barrier(3)
+
+    def examine(model: nn.Module) -> bool:
+        started.wait()
+        return at.diagnose(model, torch.randint(50, (3, 12))).healthy
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(examine, [KeepsWeights() for _ in range(3)])) == [True] * 3
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_model_for_many_devices_is_examined_as_it_was_written(seed: int) -> None:
+    model, (ids, mask) = Encoder(), padded.padded(11, 7, 9).values()
+    plain, wrapped = at.diagnose(model, (ids, mask)), at.diagnose(nn.DataParallel(model), (ids, mask))
+    assert wrapped.concluded == plain.concluded
+    assert [one.check for one in wrapped.findings] == [one.check for one in plain.findings]

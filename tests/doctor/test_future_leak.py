@@ -119,3 +119,18 @@ def test_one_head_without_the_mask_of_the_others_is_found(seed: int) -> None:
 def test_heads_that_look_either_way_on_purpose_are_no_leak(heads: tuple[str, ...], seed: int) -> None:
     diagnosis = at.diagnose(HeadsDiffer(*heads), rows(9, 9)[0])
     assert not errors(diagnosis), str(diagnosis)
+
+
+@pytest.mark.parametrize("spans", [[7, 5], [8, 4], [4, 4, 4, 1], [2, 9]])
+def test_spans_of_any_lengths_that_see_themselves_are_no_leak(spans: list[int], seed: int) -> None:
+    class Packed(Encoder):
+        def forward(self, tokens: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
+            hidden = self.reader(tokens)
+            for block in self.blocks:
+                hidden = block(hidden, (segments[:, :, None] == segments[:, None, :])[:, None])
+            return self.read_out(hidden)
+
+    segments = torch.arange(len(spans)).repeat_interleave(torch.tensor(spans)).expand(3, -1).clone()
+    tokens = torch.randint(1, 20, segments.shape)
+    diagnosis = at.diagnose(Packed(), {"tokens": tokens, "segments": segments})
+    assert not found(diagnosis, "future-leak") or found(diagnosis, "future-leak")[0].severity == "note", str(diagnosis)

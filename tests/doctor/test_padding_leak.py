@@ -9,7 +9,7 @@ import torch
 import transformers as hf
 from examined import assert_only_error, diagnosed, errors, found
 from padding_mistakes import PADDING_LEAK
-from sequence_models import Encoder
+from sequence_models import VOCABULARY, Encoder
 from torch import Tensor, nn
 
 import attentio as at
@@ -90,3 +90,27 @@ def test_returned_weights_and_hidden_states_are_no_leak_of_padding(seed: int) ->
     assert outputs["hidden_states.1"] == "input_ids"
     assert outputs["pooler_output"] is None
     assert not [path for path in outputs if path.startswith("attentions")]
+
+
+def test_a_sequence_whose_padding_could_not_be_tried_is_not_called_checked(seed: int) -> None:
+    class WrongMask(nn.Module):
+        """Its cross-attention hides the target's padding among the source's positions."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.tokens, self.places = nn.Embedding(VOCABULARY, 16, padding_idx=0), nn.Embedding(64, 16)
+            self.encoder, self.decoder, self.cross = (nn.MultiheadAttention(16, 2, batch_first=True) for _ in range(3))
+            self.head = nn.Linear(16, VOCABULARY)
+
+        def forward(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            n = target.shape[1]
+            x, y = (self.tokens(one) + self.places.weight[: one.shape[1]] for one in (source, target))
+            x = x + self.encoder(x, x, x, key_padding_mask=source == 0)[0]
+            later = torch.ones(n, n, dtype=torch.bool).triu(1)
+            y = y + self.decoder(y, y, y, key_padding_mask=target == 0, attn_mask=later)[0]
+            return self.head(y + self.cross(y, x, x, key_padding_mask=target == 0)[0])
+
+    source, target = padded.padded(12, 7, 9)["tokens"], padded.padded(12, 9, 6)["tokens"]
+    diagnosis = at.diagnose(WrongMask(), {"source": source, "target": target})
+    assert "padding-leak" not in diagnosis.checked
+    assert diagnosis.skipped["padding-leak"].startswith("source: ")

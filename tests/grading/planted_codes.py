@@ -608,7 +608,7 @@ class Corrupt:
         if changed.get("all"):
             masked, other = ~special & (action < 0.8), ~special & (action >= 0.8) & (action < 0.9)
             chosen = masked | other | chosen
-        words = torch.randint(changed.get("first", len(special_ids)), vocab_size, shape)
+        words = torch.randint(len(special_ids), vocab_size, shape)
         tokens[masked] = mask_id
         tokens[other] = words[other] if not changed.get("one") else random.randrange(5, vocab_size)
         if changed.get("only masked"):
@@ -782,7 +782,6 @@ PLANTED = [
     (Corrupt(until=1.0), "mlm-masking", {"never kept"}),
     (Corrupt(special=True), "mlm-masking", {"special tokens chosen"}),
     (corrupt_padding, "mlm-masking", {"padding chosen"}),
-    (Corrupt(first=0), "mlm-masking", {"special ids as random words"}),
     (Corrupt(one=True), "mlm-masking", {"one random word"}),
     (Corrupt(labels="all"), "mlm-masking", {"labels everywhere"}),
     (Corrupt(alias=True), "mlm-masking", {"labels are the corrupted tokens"}),

@@ -445,6 +445,43 @@ def corrupt_torch(tokens, mask_id, vocab_size, special_ids):
     return tokens, labels
 
 
+def corrupt_as_transformers(inputs, mask_id, vocab_size, special_tokens_mask):
+    labels = inputs.clone()
+    chance = torch.full(labels.shape, 0.15).masked_fill(special_tokens_mask.bool(), 0.0)
+    chosen = torch.bernoulli(chance).bool()
+    labels[~chosen] = -100
+    masked = torch.bernoulli(torch.full(labels.shape, 0.8)).bool() & chosen
+    inputs[masked] = mask_id
+    other = torch.bernoulli(torch.full(labels.shape, 0.5)).bool() & chosen & ~masked
+    inputs[other] = torch.randint(vocab_size, labels.shape)[other]
+    return inputs, labels
+
+
+def positions_by_width(embedding_dim, num_positions):
+    table = torch.zeros(num_positions, embedding_dim)
+    angle = torch.arange(num_positions)[:, None] / 10_000 ** (torch.arange(0, embedding_dim, 2) / embedding_dim)
+    table[:, 0::2], table[:, 1::2] = angle.sin(), angle.cos()
+    return table
+
+
+class PositionsOfBlocks(nn.Module):
+    def __init__(self, d_model, block_size):
+        super().__init__()
+        self.register_buffer("table", positions_by_width(d_model, block_size)[None])
+
+    def forward(self, x):
+        return x + self.table[:, : x.size(1)]
+
+
+class LuongQueryProjected(nn.Module):
+    def __init__(self, hidden):
+        super().__init__()
+        self.attn = nn.Linear(hidden, hidden)
+
+    def forward(self, hidden, encoder_outputs):
+        return torch.einsum("bd,bkd->bk", self.attn(hidden), encoder_outputs).softmax(1)
+
+
 def corrupt_list(ids, mask_id, vocab_size, special_ids):
     out, labels = list(ids), [None] * len(ids)
     for i, token in enumerate(ids):
@@ -562,7 +599,11 @@ RIGHT = [
     (Positions, "positional-encoding"),
     (positions_numpy, "positional-encoding"),
     (positions_halves, "positional-encoding"),
+    (positions_by_width, "positional-encoding"),
+    (PositionsOfBlocks, "positional-encoding"),
+    (LuongQueryProjected(8), "luong-general"),
     (corrupt_torch, "mlm-masking"),
+    (corrupt_as_transformers, "mlm-masking"),
     (corrupt_list, "mlm-masking"),
     (corrupt_numpy, "mlm-masking"),
 ]

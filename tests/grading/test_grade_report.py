@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,6 +184,46 @@ def test_what_cannot_be_graded_is_one_line(code: Callable, paper: str, options: 
         at.grade(code, paper, **options)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_module_without_sizes_is_told_to_be_called_once(seed: int) -> None:
+    class Additive(nn.Module):
+        def __init__(self, hidden: int) -> None:
+            super().__init__()
+            self.w, self.u, self.v = (nn.LazyLinear(size, bias=False) for size in (hidden, hidden, 1))
+
+        def forward(self, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+            scores = self.v((self.w(queries).unsqueeze(2) + self.u(keys).unsqueeze(1)).tanh()).squeeze(-1)
+            return scores.softmax(-1) @ keys
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls lazy layers new
+        instance = Additive(8)
+        for code in (Additive, instance):
+            with pytest.raises(AttentioError, match="Additive has lazy layers, which have no sizes yet; call an inst"):
+                at.grade(code, "bahdanau", seed=seed)
+        instance(torch.randn(2, 3, 5), torch.randn(2, 4, 6))
+        assert at.grade(instance, "bahdanau", seed=seed).right
+
+
+def test_a_module_that_keeps_its_weights_is_graded_after_a_call(seed: int) -> None:
+    class Keeps(BahdanauThree):
+        def forward(self, query: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+            self.kept = super().forward(query, keys)
+            return self.kept
+
+    module = Keeps(16)
+    for _ in range(2):
+        assert at.grade(module, "bahdanau", seed=seed).right
+        module(torch.randn(2, 1, 16), torch.randn(2, 5, 16))
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_a_scale_without_its_fraction_is_named(seed: int) -> None:
+    def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return (q @ k.mT / int(q.shape[-1] ** 0.5)).softmax(-1) @ v
+
+    assert at.grade(attention, "scaled-dot-product", seed=seed).deviations == ("1 / whole part of sqrt(d)",)
 
 
 def test_an_additive_mask_must_add_any_number(seed: int) -> None:

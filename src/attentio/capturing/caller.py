@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from attentio.capturing.record import SelfOrCross
@@ -21,7 +22,7 @@ from attentio.layers.torch_multihead import MultiheadAttention
 Names = dict[int, tuple[str, nn.Module]]
 
 _OTHER_SEQUENCE = ("key_value_states", "encoder_hidden_states", "cross_attention_states")
-_CROSS_NAME = re.compile(r"cross|enc(oder)?_?(dec(oder)?)?_?att|multihead_attn|src_attn|memory_attn", re.IGNORECASE)
+_CROSS_NAME = re.compile(r"cross|enc(oder)?_?(dec(oder)?)?_?att|src_attn|memory_attn", re.IGNORECASE)
 
 
 def names_of(model: nn.Module) -> Names:
@@ -35,11 +36,16 @@ def _as_written(name: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Caller:
-    """The innermost module of the model on the stack; `locals` are the variables of its method."""
+    """The innermost module of the model on the stack; `locals` are the variables of its method.
+
+    beside_self_attn: whether it is called as torch calls the attention to another sequence, `multihead_attn`, and
+    stands beside a `self_attn` as there.
+    """
 
     name: str
     module: nn.Module | None
     locals: dict[str, Any]
+    beside_self_attn: bool = False
 
     def kind(self, seen: dict[str, Any]) -> SelfOrCross:
         """Whether the sequence that the keys come from is another one than the queries'."""
@@ -52,7 +58,7 @@ class Caller:
         if isinstance(self.module, nn.MultiheadAttention | MultiheadAttention):
             query, key = self.locals["query"], self.locals["key"]
             return "self" if query is key or _same_data(query, key) else "cross"
-        if _CROSS_NAME.search(self.name):
+        if _CROSS_NAME.search(self.name) or self.beside_self_attn:
             return "cross"
         q_len, k_len = _lengths(seen)
         return "cross" if q_len > k_len or self._is_given_other_sequence(q_len, k_len) else "self"
@@ -80,9 +86,15 @@ def find_caller(names: Names) -> Caller:
         found = frame.f_locals.get("self") if frame.f_code.co_varnames[:1] == ("self",) else None
         if isinstance(found, nn.Module) and id(found) in names:
             name, module = names[id(found)]
-            return Caller(name, module, dict(frame.f_locals))
+            return Caller(name, module, dict(frame.f_locals), _is_beside_self_attn(name, names))
         frame = frame.f_back  # type: ignore[assignment]
     return Caller("", None, {})
+
+
+def _is_beside_self_attn(name: str, names: Names) -> bool:
+    layer, _, own = name.rpartition(".")
+    sibling = f"{layer}.self_attn".lstrip(".")
+    return own == "multihead_attn" and any(other == sibling for other, _ in names.values())
 
 
 def given_on_the_stack(names: Names) -> list[Tensor]:
@@ -99,7 +111,8 @@ def given_on_the_stack(names: Names) -> list[Tensor]:
 
 
 def _same_data(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and one.data_ptr() == other.data_ptr()
+    """The same memory, or the same computed twice, as by a norm in each argument."""
+    return one.shape == other.shape and (one.data_ptr() == other.data_ptr() or torch.equal(one, other))
 
 
 def _lengths(seen: dict[str, Any]) -> tuple[int, int]:

@@ -13,7 +13,8 @@ Layers = str | int | Sequence[str | int]
 def layer_filter(model: nn.Module, layers: Layers | None) -> Callable[[str], bool]:
     """Whether the attention of a name is wanted.
 
-    A string is the name of the attention or of a module it is in, or a pattern of such names ("decoder.*"). A number is
+    A string is the name of the attention or of a module it is in, alone or as a part of the path, or a pattern of such
+    names ("decoder.*"). A number is
     that of a layer in a stack: the first number in the name; -1 is the last of its stack.
     """
     if layers is None:
@@ -28,7 +29,7 @@ def layer_filter(model: nn.Module, layers: Layers | None) -> Callable[[str], boo
 
     def fits(name: str, wish: str | int) -> bool:
         if isinstance(wish, str):
-            return fnmatchcase(name, wish) or fnmatchcase(name, f"{wish}.*")
+            return any(fnmatchcase(name, f"{before}{wish}{behind}") for before in ("", "*.") for behind in ("", ".*"))
         numbered = _number(name)
         if numbered is None:
             return False

@@ -22,7 +22,7 @@ from attentio.attention.mask import causal
 from attentio.attention.subclasses import causal_align, is_plain
 from attentio.capturing.caller import Caller
 from attentio.capturing.observed_multihead import describe_multihead
-from attentio.capturing.observed_written_out import describe_written_out
+from attentio.capturing.observed_written_out import batch_size, describe_written_out, four_axes
 from attentio.capturing.tracer import Softmax, SoftmaxCall, Tracer, WrittenOut
 from attentio.errors import AttentioError
 
@@ -60,7 +60,7 @@ class ObservedFunctions(TorchFunctionMode):
         with torch.no_grad():
             if func is F.scaled_dot_product_attention:
                 caller = self._caller()
-                self._report(caller, "sdpa", **_unpack(_describe_sdpa(args, kwargs, result), caller))
+                self._report(caller, "sdpa", **_unpack(_describe_sdpa(args, kwargs, result, self._given), caller))
             elif func is F.multi_head_attention_forward:
                 described = describe_multihead(_MULTIHEAD.bind(*args, **kwargs), result)
                 self._report(self._caller(), "multihead", **described)
@@ -84,12 +84,15 @@ class ObservedFunctions(TorchFunctionMode):
             self._report(one.caller, "softmax", **seen)
 
 
-def _describe_sdpa(args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor) -> dict[str, Any]:
+def _describe_sdpa(
+    args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor, on_stack: Callable[[], list[Tensor]]
+) -> dict[str, Any]:
     given = {**dict(zip(_SDPA_ARGUMENTS, args, strict=False)), **kwargs}
     query, scale, mask = given["query"], given.get("scale"), given.get("attn_mask")
     if query.is_nested:
         raise AttentioError("attention of nested tensors cannot be looked into: pad the sequences and mask the padding")
     query, key, value = _expanded((query, given["key"], given["value"]), -3 if given.get("enable_gqa") else -2)
+    batch = batch_size(on_stack(), query.shape[-2], key.shape[-2]) if query.ndim > 4 else None
     if mask is not None and (align := causal_align(mask)):
         mask = causal(align=align)
     elif mask is not None and not is_plain(mask):
@@ -100,14 +103,14 @@ def _describe_sdpa(args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor
     elif mask is not None and query.ndim == 3 and mask.ndim == 3:
         mask = mask.unsqueeze(1)
     elif mask is not None and query.ndim > 4 and mask.ndim > 3:
-        mask = _four_axes(mask.expand(*query.shape[:-2], *mask.shape[-2:]))
+        mask = four_axes(mask.expand(*query.shape[:-2], *mask.shape[-2:]), batch)
     return {
-        **_repeated(_four_axes(query), _four_axes(key), _four_axes(value)),
+        **_repeated(*(_four_axes(one, batch) for one in (query, key, value))),
         "mask": mask,
         "is_causal": given.get("is_causal", False),
         "scale": 1.0 / math.sqrt(query.shape[-1]) if scale is None else float(scale),
         "dropout": given.get("dropout_p", 0.0),
-        "context": _four_axes(result),
+        "context": _four_axes(result, batch),
     }
 
 
@@ -158,13 +161,13 @@ def _expanded(tensors: tuple[Tensor, ...], axes: int) -> list[Tensor]:
     return [tensor.expand(*leading, *tensor.shape[axes:]) for tensor in tensors]
 
 
-def _four_axes(tensor: Tensor) -> Tensor:
+def _four_axes(tensor: Tensor, batch: int | None) -> Tensor:
     """[batch, heads, n, d], whatever stands before the last two axes."""
     if tensor.ndim == 4:
         return tensor
     if tensor.ndim == 3:
         return tensor.unsqueeze(1)
-    return tensor[None, None] if tensor.ndim == 2 else tensor.flatten(0, -4)
+    return tensor[None, None] if tensor.ndim == 2 else four_axes(tensor, batch)
 
 
 def _repeated(query: Tensor, key: Tensor, value: Tensor) -> dict[str, Tensor]:

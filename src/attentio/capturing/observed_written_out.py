@@ -17,7 +17,7 @@ def describe_written_out(one: WrittenOut, given: list[Tensor]) -> dict[str, Any]
     if not over_keys or one.used.ndim < 3 or one.values.ndim < 3:
         return None
     turned = one.weights if axis == -1 else one.weights.movedim(axis, -1)
-    weights, unclear = _four_axes(turned, one.values, _batch_size(given, turned.shape[-2], turned.shape[-1]))
+    weights, unclear = _four_axes(turned, one.values, batch_size(given, turned.shape[-2], turned.shape[-1]))
     context = one.context
     if (
         context.ndim != 4
@@ -33,7 +33,7 @@ def _four_axes(weights: Tensor, values: Tensor, batch: int | None) -> tuple[Tens
     if weights.ndim == 2:
         return weights[:, None, None], False
     if weights.ndim > 4:
-        return weights.flatten(0, -4), False
+        return four_axes(weights, batch), False
     if weights.ndim == 3:
         if batch is None:
             return weights.unsqueeze(1), True
@@ -49,6 +49,12 @@ def _four_axes(weights: Tensor, values: Tensor, batch: int | None) -> tuple[Tens
     return weights.transpose(0, 1) if heads_first else weights, heads_first is None and first > 1 and second > 1
 
 
+def four_axes(tensor: Tensor, batch: int | None) -> Tensor:
+    """[batch, heads, n, d] of a tensor of more axes: behind the sequences stand groups of heads that share a key; where
+    the first axis is not the sequences', windows stand beside them."""
+    return tensor.flatten(1, -3) if len(tensor) == batch else tensor.flatten(0, -4)
+
+
 def _heads_are_first(values: Tensor) -> bool | None:
     """Whether the first axis of values [_, _, k, dv] is the heads', where these were cut from features: neighbours in
     memory, dv numbers apart. None where the values were copied since, so that memory does not tell."""
@@ -58,7 +64,7 @@ def _heads_are_first(values: Tensor) -> bool | None:
     return None if apart[0] == apart[1] else apart[0]
 
 
-def _batch_size(given: list[Tensor], q_len: int, k_len: int) -> int | None:
+def batch_size(given: list[Tensor], q_len: int, k_len: int) -> int | None:
     """How many sequences the model was given: tensors with as many positions as there are queries, or keys."""
     for length in (q_len, k_len):
         for axis in (1, 0):  # sequences first, then positions first

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from attentio.doctor.catalogue import CHECKS, Check
@@ -75,14 +76,15 @@ def diagnose(
     True
     """
     told = Told(causal=causal, padding=padding, window=window, loss=loss, step=step)
-    subject = Subject(*where_float64_is(as_module(model), example_inputs))
-    facts = learn(subject, told)
-    diagnosis = Diagnosis(concluded=dict(facts.concluded))
-    established: dict[str, frozenset[str]] = defaultdict(frozenset)
-    for check in CHECKS:
-        if check.ID not in diagnosis.skipped:
-            for one in _make(check, subject, facts, established, diagnosis):
-                established[one.fact] |= {one.sequence}
+    with torch.inference_mode(False), torch.enable_grad():  # whatever the caller does, gradients are looked at
+        subject = Subject(*where_float64_is(as_module(model), example_inputs))
+        facts = learn(subject, told)
+        diagnosis = Diagnosis(concluded=dict(facts.concluded))
+        established: dict[str, frozenset[str]] = defaultdict(frozenset)
+        for check in CHECKS:
+            if check.ID not in diagnosis.skipped:
+                for one in _make(check, subject, facts, established, diagnosis):
+                    established[one.fact] |= {one.sequence}
     if not facts.finite:
         diagnosis.findings.append(_blind(subject))
     diagnosis.sort()

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from attentio.errors import AttentioError
 from attentio.grading.attempt import attempt, of_libraries
@@ -93,11 +94,19 @@ def attention_candidates(
         raise Failed(_most_telling(raised, code))
 
 
+def _check_sized(module: nn.Module) -> None:
+    if any(map(is_lazy, module.parameters())):
+        raise AttentioError(
+            f"{type(module).__name__} has lazy layers, which have no sizes yet; call an instance once, and give that"
+        )
+
+
 def _subjects(code: Callable[..., Any], paper: Paper, weights: Mapping[str, Any], seed: int) -> Iterator[Subject]:
     if inspect.isclass(code) and issubclass(code, nn.Module):
         modules = made(code, paper)
         seen = set()
         for module in modules:
+            _check_sized(module)
             key = str([(name, tuple(one.shape)) for name, one in module.named_parameters()]) + str(_numbers_of(module))
             if key not in seen:
                 seen.add(key)
@@ -111,6 +120,8 @@ def _subjects(code: Callable[..., Any], paper: Paper, weights: Mapping[str, Any]
             raise AttentioError(f"{name} is a class, and no nn.Module; give an instance or a function") from None
         if not callable(code):
             raise AttentioError(f"{name} has no __call__; give a function, or a class that can be called")
+    if isinstance(code, nn.Module):
+        _check_sized(code)
     called = code.forward if isinstance(code, nn.Module) else code
     signature = signature_of(called, paper)
     heads = _heads_of(code)

@@ -1,6 +1,5 @@
 """One way to call somebody's attention and to read what it returns."""
 
-import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from attentio.copies import copy_of
 from attentio.errors import AttentioError
 from attentio.grading.axes import Axes, arranged, read, tensors_in
 from attentio.grading.paper import Answer, Given, Paper, none
@@ -302,6 +302,6 @@ def _close(yours: Tensor, other: Tensor, tolerance: float) -> bool:
 
 def redrawn(module: nn.Module, seed: int) -> nn.Module:
     """A copy in float64 and evaluation mode, with fresh parameters."""
-    copied = copy.deepcopy(module).double().eval().requires_grad_(False)
+    copied = copy_of(module).double().eval().requires_grad_(False)
     freshly_drawn(copied, torch.Generator().manual_seed(seed))
     return copied

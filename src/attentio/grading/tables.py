@@ -2,6 +2,7 @@
 input."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -19,14 +20,8 @@ from attentio.grading.reading import Case, Meaning, Run, Unreadable
 
 _ONE_SIZE = ((5, 5), (7, 7))
 _TWO_SIZES = ((5, 5), (3, 7))
-_WIDTHS = (
-    ("d", "dmodel", "dim", "width", "hidden", "hiddensize", "embeddim", "embsize", "depth", "features", "dembed"),
-    "d",
-)
-_LENGTHS = (
-    ("n", "length", "seqlen", "maxlen", "maxlength", "positions", "position", "numpositions", "t", "l", "size"),
-    "n",
-)
+_WIDTH = re.compile(r"d|width|depth|features|.*(dim|d_?model|embed|emb_?size|hidden).*|n_?embd")
+_LENGTH = re.compile(r"n|t|l|size|.*(len|pos|block_?size|context).*")
 
 
 def table_candidates(
@@ -128,9 +123,8 @@ def _position_ways(code: Callable[..., Any]) -> Iterator[tuple[_Way, tuple[str, 
 
     def way(paper: Paper, meaning: Meaning, seed: int) -> Iterator[Run]:
         for count, width in ((7, 8), (11, 6)):
-            names = _required(code) or list(inspect.signature(code).parameters)
-            first = names[0].lower().replace("_", "") if names else ""
-            turned = first in _WIDTHS[0]
+            names = [name.lower() for name in _required(code) or inspect.signature(code).parameters]
+            turned = bool(names and _WIDTH.fullmatch(names[0]) and not _LENGTH.fullmatch(names[0]))
             got = _quietly(code, *((width, count) if turned else (count, width)))
             yield _run(paper, {"n": count, "d": width, "x": torch.zeros(()), "adds": False}, got)
 
@@ -198,11 +192,11 @@ def _module(code: Any, width: int) -> tuple[nn.Module, int]:
         return code.eval(), tables[0].shape[-1] if tables else known[0] if known else width
     arguments = {}
     for name, one in inspect.signature(code).parameters.items():
-        plain = name.lower().replace("_", "")
+        plain = name.lower()
         if "drop" in plain or plain == "p":
             arguments[name] = 0.0
-        elif plain in _LENGTHS[0] or "len" in plain:
+        elif _LENGTH.fullmatch(plain):
             arguments[name] = 64
-        elif one.default is one.empty or plain in _WIDTHS[0]:
+        elif one.default is one.empty or _WIDTH.fullmatch(plain):
             arguments[name] = width
     return code(**arguments).eval(), width

@@ -4,7 +4,6 @@ Seen by computing every observed attention once more from the formula in float64
 implementation that it lets one choose.
 """
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from attentio.copies import copy_of
 from attentio.doctor.diagnosis import Concluded, Finding
 from attentio.doctor.patient.facts import Facts
 from attentio.doctor.patient.outputs import flatten
@@ -110,7 +110,7 @@ def _turn(flag: str, model: nn.Module) -> None:
 
 def _run(subject: Subject, name: str, change: Callable[[nn.Module], None]) -> dict[str, Tensor] | None:
     """The outputs of the model changed so; None if it does not allow that."""
-    other = copy.deepcopy(subject.model)
+    other = copy_of(subject.model)
     fused = torch.backends.mha.get_fastpath_enabled()
     try:
         change(other)

@@ -3,12 +3,12 @@
 Seen in the model's outputs: rows that sum to 1 in evaluation and do not in training.
 """
 
-import copy
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
+from attentio.copies import copy_of
 from attentio.doctor.diagnosis import Finding, Skip
 from attentio.doctor.patient.facts import Facts
 from attentio.doctor.patient.outputs import flatten
@@ -24,7 +24,7 @@ def check(subject: Subject, facts: Facts) -> Iterator[Finding]:
     weights = {path: tensor for path, tensor in subject.base.items() if _rows_sum_to_one(tensor)}
     if not weights:
         raise Skip("no output is a tensor of attention weights [.., q, k]")
-    training = copy.deepcopy(subject.model).train()
+    training = copy_of(subject.model).train()
     try:
         run = dict(flatten(subject.call(model=training)))
     except Exception as error:

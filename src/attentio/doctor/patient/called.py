@@ -15,6 +15,8 @@ def as_module(model: Any) -> nn.Module:
     Raises:
         ValueError: it cannot be called.
     """
+    while isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        model = model.module
     model = getattr(model, "_orig_mod", model)  # torch.compile(module)
     if isinstance(model, nn.Module):
         return model

@@ -1,6 +1,6 @@
 """A model run in float64 altogether, so that what moves is not rounding."""
 
-import copy
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, no_type_check
@@ -10,10 +10,15 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
+from attentio.copies import copy_of
 from attentio.devices import for_float64
 
 LARGEST = 300_000_000
 """Parameters of the largest model that is copied into float64."""
+
+_lock = threading.Lock()
+_users = 0
+_before = torch.float32
 
 
 def can_be_exact(model: nn.Module) -> bool:
@@ -27,7 +32,7 @@ def where_float64_is(model: nn.Module, example: Any) -> tuple[nn.Module, Any]:
     """The model and its example, or copies on the CPU where their device has no float64, as MPS."""
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     where = for_float64(device)
-    return (model, example) if where == device else moved(copy.deepcopy(model), example, where)
+    return (model, example) if where == device else moved(copy_of(model), example, where)
 
 
 def moved(model: nn.Module, example: Any, device: torch.device) -> tuple[nn.Module, Any]:
@@ -37,14 +42,24 @@ def moved(model: nn.Module, example: Any, device: torch.device) -> tuple[nn.Modu
 
 @contextmanager
 def in_float64() -> Iterator[None]:
-    """New floats are float64, and so is what asks for float32 by name, as models do in norms and rotations."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
+    """New floats are float64, and so is what asks for float32 by name, as models do in norms and rotations.
+
+    The former is so for all threads, as long as one needs it.
+    """
+    global _users, _before
+    with _lock:
+        if _users == 0:
+            _before = torch.get_default_dtype()
+            torch.set_default_dtype(torch.float64)
+        _users += 1
     try:
         with _NoFloat32():
             yield
     finally:
-        torch.set_default_dtype(before)
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                torch.set_default_dtype(_before)
 
 
 class _NoFloat32(TorchFunctionMode):

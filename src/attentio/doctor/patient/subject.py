@@ -1,6 +1,5 @@
 """What runs the model under examination: a copy of it, under the same conditions every time."""
 
-import copy
 import random
 import sys
 import warnings
@@ -12,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
+from attentio.copies import copy_of
 from attentio.doctor.diagnosis import Skip
 from attentio.doctor.patient.inputs import Inputs
 from attentio.doctor.patient.outputs import flatten
@@ -43,7 +43,7 @@ class Subject:
 
     def fresh(self) -> nn.Module:
         """One more copy, of which nothing was asked yet."""
-        model = copy.deepcopy(self._original).eval()
+        model = copy_of(self._original).eval()
         return model.double() if self.exact else model
 
     def _copy_and_run(self) -> dict[str, Tensor]:

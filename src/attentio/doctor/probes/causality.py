@@ -49,11 +49,10 @@ def leaks(subject: Subject, facts: Facts, sequence: SequenceInput, expected: boo
 
 
 def _both_ways(moved: torch.Tensor, positions: list[int]) -> bool:
-    """Whether the last input reaches about as many earlier outputs as the first one reaches later ones."""
-    first, last = positions[0], positions[-1]
-    forwards = float(moved[0, first + 1 :].double().mean())
-    backwards = float(moved[-1, :last].double().mean())
-    return backwards >= NEARLY * forwards
+    """Whether later inputs reach about as many earlier outputs as the reverse, however far a position sees."""
+    there = [position for position in positions if position < moved.shape[1]]
+    reached = moved[: len(there), there]
+    return bool(reached.tril(-1).sum() >= NEARLY * reached.triu(1).sum())
 
 
 def _described(

@@ -46,27 +46,35 @@ def padding_leaks(subject: Subject, facts: Facts, sees_future: frozenset[str]) -
     sees_future: names of sequences that reach earlier outputs, and must not: what is said of those would follow.
 
     Raises:
-        Skip: none could be looked at.
+        Skip: nothing was found, and a sequence could not be looked at.
     """
-    found, refused, looked = [], None, False
+    found: list[PaddingLeak] = []
+    unseen: list[Skip] = []
+    follows, looked = None, 0
     for sequence in facts.sequences:
         if sequence.name not in facts.padding:
             continue
         if facts.padding[sequence.name].form == "token" and sequence.name in sees_future:
-            refused = Skip(f"padding stands after all else in {sequence.name}, which sees what is later")
+            follows = Skip(f"padding stands after all else in {sequence.name}, which sees what is later")
             continue
-        for probe in (_contents, _columns_at_end, _columns_at_start):
+        reasons: list[Skip] = []
+        for probe in _PROBES:
             try:
                 one = probe(subject, facts, sequence)
-                looked = True
             except Skip as reason:
-                refused = refused or reason
+                reasons.append(reason)
                 continue
             if one is not None:
                 found.append(one)
                 break
-    if refused and not looked:
-        raise refused
+        if len(reasons) < len(_PROBES):
+            looked += 1
+        else:
+            unseen.append(Skip(f"{sequence.name}: {reasons[0]}"))
+    if not found and unseen:
+        raise unseen[0]
+    if follows and not looked:
+        raise follows
     return found
 
 
@@ -106,7 +114,7 @@ def _columns_at_end(subject: Subject, facts: Facts, sequence: SequenceInput) -> 
 def _columns_at_start(subject: Subject, facts: Facts, sequence: SequenceInput) -> PaddingLeak | None:
     """Other contents in columns of padding at the start. What only moves with the columns is about positions."""
     if facts.padding[sequence.name].form != "mask":
-        return None
+        raise Skip("only a mask can put padding at the start")
     longer, extra = _run_longer(subject, facts, sequence, "start")
     longer = without_start(facts, longer, sequence, extra)
     if largest(with_positions(compared(facts, subject.base, longer)))[0] <= subject.tolerance:
@@ -119,6 +127,9 @@ def _columns_at_start(subject: Subject, facts: Facts, sequence: SequenceInput) -
         return None
     what = f"contents of {extra} columns of padding at the start of {sequence.name}"
     return PaddingLeak(sequence, {"changed": what, "moved most": place, "by (relative)": size}, "", None)
+
+
+_PROBES = (_contents, _columns_at_end, _columns_at_start)
 
 
 def _run_longer(subject: Subject, facts: Facts, sequence: SequenceInput, side: Side) -> tuple[dict[str, Tensor], int]:

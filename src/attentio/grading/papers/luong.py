@@ -24,6 +24,8 @@ def general_oracle(given: Given, has: Has) -> Answer:
     if has("tanh added"):
         key = key.tanh()
     scores = attending.dot(given["query"], key, has)
+    if "Wt.bias" in given:  # of a layer that projects the query: (W_a^T h_t + b) . h_s
+        scores = scores + (given["key"] @ given["Wt.bias"]).unsqueeze(-2)
     return attending.answer(_scaled(scores, given, has), given, has)
 
 

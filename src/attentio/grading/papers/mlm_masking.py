@@ -211,11 +211,6 @@ _SAID = {
         "padding is chosen and corrupted",
         "패딩까지 골라 바꿉니다",
     ),
-    "special ids as random words": (
-        "replacement",
-        "random words are drawn from all ids, special ones and MASK among them",
-        "무작위 토큰을 [MASK]와 특수 토큰을 포함한 모든 id에서 뽑습니다",
-    ),
     "one random word": (
         "replacement",
         "one random word is drawn for all positions",
@@ -274,4 +269,11 @@ MLM_MASKING = Paper(
     deviations={name: Deviation(*said) for name, said in _SAID.items()},
     signature="def corrupt(tokens, mask_id, vocab_size, special_ids): return inputs, labels",
     kind="corruption",
+    conventions={
+        "special ids as random words": Deviation(
+            "replacement",
+            "random words are drawn from all ids, special ones and MASK among them; the paper does not say which words",
+            "무작위 토큰을 [MASK]와 특수 토큰을 포함한 모든 id에서 뽑습니다. 논문은 어떤 토큰인지 말하지 않습니다",
+        ),
+    },
 )

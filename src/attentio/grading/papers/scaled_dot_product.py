@@ -33,6 +33,7 @@ def scaled(
         "1 / sqrt(d_v)": value_width**-0.5 if value_width else width**-0.5,
         "1 / d^(1/4)": width**-0.25,
         "1 / length": 1 / key.shape[-2],
+        "1 / whole part of sqrt(d)": 1 / int(width**0.5),
         "1 / sqrt(batch)": key.shape[0] ** -0.5,
     }
     return products * next((scale for name, scale in scales.items() if has(name)), width**-0.5)
@@ -89,6 +90,11 @@ SCALES: Mapping[str, Deviation] = {
         "score",
         "the scores are divided by the number of keys; it must be by sqrt(d_k)",
         "점수를 키의 개수로 나눕니다. sqrt(d_k)로 나누어야 합니다",
+    ),
+    "1 / whole part of sqrt(d)": Deviation(
+        "score",
+        "the scores are divided by sqrt(d_k) without its fraction; it must be divided by sqrt(d_k) itself",
+        "점수를 sqrt(d_k)에서 소수 부분을 버린 수로 나눕니다. sqrt(d_k) 그대로 나누어야 합니다",
     ),
     "1 / sqrt(batch)": Deviation(
         "score",
