@@ -224,6 +224,8 @@ MISTYPED = {
     "got '0'; see attentio translate --help",
     "translate cmudict --beem 3": "translate does not know '--beem'; see attentio translate --help; "
     "did you mean '--beam'?",
+    "workshop a\udcff": "the text: half of a surrogate pair at position 2, no character; remove it",
+    "workshop a --keys \udcff": "--keys: half of a surrogate pair at position 1, no character; remove it",
     "workshop a b": "'b' is one argument too many; put a text with spaces in quotes",
     "compare g2p --serch training.seed=1..3": "compare does not know '--serch'; see attentio compare --help; "
     "did you mean '--search'?",

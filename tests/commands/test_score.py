@@ -10,7 +10,9 @@ import torch
 from toy_texts import ROUND
 from untrained_runs import SMALL, untrained
 
+from attentio.commands.score import _written
 from attentio.errors import AttentioError
+from attentio.runs.outputs import Scored
 
 KINDS = [{"attention": "bahdanau"}, {"encoder": "transformer", "decoder": "transformer"}]
 
@@ -84,6 +86,15 @@ def test_every_tokens_probability_as_json(toy, attentio: Callable) -> None:
         assert other["log_prob"] == pytest.approx(output["log_prob"], abs=1e-4)
     best = attentio("translate", toy.run, "--json", "--n-best", "3", given=b"abcd\n").out
     assert len(json.loads(best)["outputs"]) == 3
+
+
+def test_what_a_model_holds_impossible_is_valid_json() -> None:
+    one = Scored(tokens=["a", "</s>"], ids=[4, 3], log_probs=[-math.inf, -1.0])
+    line = _written(one, 1, "b", "a", as_json=True)
+    row = json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert (row["log_prob"], row["per_token"], row["perplexity"]) == (None, None, None)
+    assert [token["probability"] for token in row["tokens"]] == pytest.approx([0.0, math.exp(-1)])
+    assert _written(one, 1, "b", "a", as_json=False) == "-inf\t-inf\tinf"
 
 
 def test_several_runs_score_together(toy, attentio: Callable) -> None:

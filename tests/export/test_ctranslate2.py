@@ -114,6 +114,13 @@ def test_what_it_has_no_positions_for_is_searched_for_here(seed: int) -> None:
     assert there.translate(texts, beam=1)[0].tokens == run.translate(texts, beam=1)[0].tokens
 
 
+def test_an_empty_text_is_answered_as_here_and_two_types_are_refused(trained: Run) -> None:
+    there, texts = trained.in_ctranslate2(), ["", "14 March 2026"]
+    assert [one.text for one in there.translate(texts)] == [one.text for one in trained.translate(texts)]
+    with pytest.raises(AttentioError, match="CTranslate2 searches, with a type of its own"):
+        there.in_bfloat16()
+
+
 def test_the_commands_use_it_or_say_why_not(attentio: Callable, tmp_path: Path) -> None:
     given = b"14 March 2026\n"
     said = attentio("translate", "dates-transformer", "--engine", "ctranslate2-int8", given=given)

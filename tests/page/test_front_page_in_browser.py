@@ -112,8 +112,12 @@ def test_a_token_is_erased_hidden_and_replaced_by_keyboard_alone(tab: Callable[.
     said.filter(has_text="The output changes: “\u2068dcba\u2069” → “\u2068dcfa\u2069”").wait_for()
     assert outcome.locator(".gone bdi").all_inner_texts() == ["b"]
     assert outcome.locator(".new bdi").all_inner_texts() == ["f"]
-    page.get_by_label("hide").check()
-    said.filter(has_text="dcfa").wait_for(state="detached")
+    with page.expect_response("**/change") as answered:
+        page.get_by_label("hide").check()
+    assert answered.value.request.post_data_json["how"] == "hide"
+    hidden = answered.value.json()["after"]["text"]
+    changes = f"→ “\u2068{hidden}\u2069”" if hidden != "dcba" else "The output stays the same."
+    said.filter(has_text=changes).wait_for()
     page.locator("#tokens button[aria-pressed=true]").press("Escape")
     outcome.wait_for(state="hidden")
     page.locator("#tokens button").last.click()

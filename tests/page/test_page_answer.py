@@ -11,6 +11,8 @@ import torch
 from page_cases import settled
 from torch import Tensor
 
+from attentio.capturing.record import SeenAttention
+from attentio.capturing.seen import Seen
 from attentio.page.describe import DULL, describe
 from attentio.page.document import Page
 from attentio.page.page import view
@@ -305,3 +307,18 @@ def test_colours_may_be_relative_and_leave_a_sink_or_special_tokens_out(open_pag
     assert [at for at, tone in enumerate(tab.evaluate(tones)[3]) if tone == -1] == [0, 6]
     assert "[SEP]" in tab.evaluate("attentio.app.tokens('key')")
     assert "without=special" in tab.evaluate("location.hash")
+
+
+def test_a_kind_that_no_head_has_on_another_text_hides_none_of_them(open_page: Open, seed: int) -> None:
+    weights = torch.full((2, 1, 4, 7, 7), 1 / 7)
+    weights[0] = heads(1, 4)[0]
+    calls = [
+        SeenAttention(name="layer.0", call=0, kind="self", heads=(0, 1, 2, 3), weights=weights[:, 0].half(), keys=7)
+    ]
+    tab = open_page(view(Seen(calls, tokens=[TEXT, TEXT]), [TEXT, TEXT]))
+    tab.locator(".chip-kind[data-kind=previous]").click()
+    tab.evaluate("attentio.app.set({item: 1})")
+    settled(tab)
+    assert tab.evaluate("attentio.app.state.kind") is None
+    tab.get_by_label("Order").select_option("kind")
+    assert tab.locator("[role=gridcell]").count() == 4

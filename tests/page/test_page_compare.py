@@ -8,6 +8,7 @@ import torch
 from page_cases import settled
 from torch import Tensor
 
+from attentio.capturing.capture import capture
 from attentio.page.page import view
 
 Open = Callable[..., Any]
@@ -104,3 +105,55 @@ def test_versions_need_names_and_no_alternatives() -> None:
             view(given, ["a", "b"], **others)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="all versions must have as many sequences"):
         view({"a": (torch.full((2, 1, 2, 2), 0.5),), "b": even}, {"a": [["a", "b"]] * 2, "b": ["a", "b"]})
+
+
+def read_cell(tab: Any, row: int, column: int) -> str:
+    tab.evaluate(f"attentio.compare.read({row}, {column})")
+    return tab.locator("#panel-compare .reading").inner_text().replace("\u2068", "").replace("\u2069", "")
+
+
+def test_pieces_are_named_where_words_are_joined_elsewhere(open_page: Open, seed: int) -> None:
+    pieces = ["▁the", "▁c", "at", "▁sat", "▁d", "own", "▁."]
+    tab = open_page(view(drawn(2, 2, 7, 7), pieces))
+    tab.evaluate("attentio.app.set({words: true, view: 'compare'})")
+    tab.locator("#panel-compare .grids canvas").wait_for()
+    settled(tab)
+    assert read_cell(tab, 6, 4).startswith("“.” (“▁.”) looks at “d” (“▁d”): ")
+
+
+def test_what_was_not_kept_is_no_difference_and_in_no_mean(open_page: Open, seed: int) -> None:
+    layer, x = torch.nn.MultiheadAttention(8, 2, batch_first=True).eval(), torch.randn(1, 7, 8)
+    with torch.no_grad(), capture(layer) as full:
+        layer(x, x, x)
+    with torch.no_grad(), capture(layer, top_k=3) as top:
+        layer(x, x, x)
+    tab = compared(open_page, view({"full": full, "top": top}, TEXT))
+    tab.evaluate("attentio.app.set({group: 1, head: 0, pin: {group: 0, layer: null, head: null}})")
+    settled(tab)
+    exact = full[0].weights[0, 0].double()
+    kept = exact >= exact.topk(3).values[:, -1:]
+    for key in range(7):
+        said = read_cell(tab, 2, key)
+        assert said.endswith(("(+0 points)", "(−0 points)")) if kept[2, key] else said.endswith("then not kept"), said
+    assert "Most at" not in tab.locator(".moved").inner_text()
+    assert "were not kept or are no numbers" in tab.locator(".moved").inner_text()
+    both = torch.stack([head >= head.topk(3).values[:, -1:] for head in full[0].weights[0].double()]).all(0)
+    mean = tab.evaluate(
+        "attentio.data.headOf(attentio.app, 1, 0, -1).then(m => Array.from(m.codes, c => c < 3 ? -c : m.values[c]))"
+    )
+    known = torch.tensor(mean).reshape(7, 7) >= 0
+    assert torch.equal(known, both)
+    torch.testing.assert_close(
+        torch.tensor(mean).reshape(7, 7)[both], full[0].weights[0].float().mean(0)[both], atol=2e-3, rtol=0
+    )
+
+
+def test_what_is_no_number_is_called_so(open_page: Open, seed: int) -> None:
+    before, after = drawn(2, 3, 7, 7), drawn(2, 3, 7, 7)
+    before[:, :, 2] = torch.nan
+    tab = compared(open_page, view({"before": before, "after": after}, TEXT))
+    assert "“w2” looks at “w1”: not a number, then " in read_cell(tab, 2, 1)
+    assert all("w2 →" not in text for text in tab.locator(".moved button").all_inner_texts())
+    tab.evaluate("attentio.app.set({group: 0, head: 0, view: 'heat', row: 2, column: 1})")
+    settled(tab)
+    assert tab.locator(".said-large").inner_text().endswith("looks at “\u2068w1\u2069”: not a number")

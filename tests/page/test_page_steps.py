@@ -343,3 +343,24 @@ def test_tokens_are_shown_as_text_in_korean_and_dark(open_page: Open, seed: int)
     assert tab.locator(".steps .back").inner_text() == "이전 단계"
     keys = tab.evaluate("Object.keys(attentio.app.payload.strings.en).sort()")
     assert keys == tab.evaluate("Object.keys(attentio.app.payload.strings.ko).sort()")
+
+
+def test_weights_of_which_only_one_side_is_a_number_are_pointed_out(open_page: Open, seed: int) -> None:
+    call = attention(**drawn(queries=KEYS, keys=KEYS))
+    call.weights[0, 0, 3] = torch.nan
+    tab = opened(open_page, call)
+    choose_query(tab, 2)
+    assert tab.locator(".remarks").inner_text() == ""
+    choose_query(tab, 3)
+    assert "only one is a number here" in tab.locator(".remarks").inner_text()
+
+
+def test_scores_that_are_no_numbers_give_weights_that_are_none(open_page: Open, seed: int) -> None:
+    call = attention(**drawn(queries=KEYS, keys=KEYS))
+    call.query[0, 0, 3] = torch.nan
+    call.scores[0, 0, 3] = torch.nan
+    call.weights[0, 0, 3] = torch.nan
+    tab = opened(open_page, call)
+    choose_query(tab, 3)
+    assert set(tab.evaluate("attentio.arithmetic.normalize([NaN, 1]).weights.map(String)")) == {"NaN"}
+    assert "only one is a number" not in tab.locator(".remarks").inner_text()

@@ -1,10 +1,12 @@
 """A run that copies says names that it has never seen."""
 
 import json
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from toy_pairs import OPTIONS, as_arguments
 from untrained_runs import untrained
@@ -79,3 +81,23 @@ def test_texts_with_and_without_unknown_words_are_translated_alike_alone_and_tog
         (alone,) = run.candidates([text], n_best=2, beam=3)
         assert [one.text for one in alone] == [one.text for one in together]
         torch.testing.assert_close(alone[0].attention, together[0].attention)
+
+
+def test_what_only_other_sources_have_is_unknown_in_training_and_scoring(attentio: Callable, tmp_path: Path) -> None:
+    train, dev, run = tmp_path / "train.tsv", tmp_path / "dev.tsv", tmp_path / "run"
+    train.write_text("Zoë sang\tit was Zoë\n" + "red cat sang\tit was red\ncat dog sang\tit was dog\n" * 4)
+    dev.write_text("sang\tit was cat\nZoë sang\tit was dog\nsang sang\tit was dog\n")
+    sizes = {f"text.{side}.tokenizer": "whitespace" for side in ("source", "target")}
+    sizes |= {"text.source.vocab_size": 8, "text.target.vocab_size": 6, "model.copy": "true", "training.warmup": 1}
+    options = {"data.train": train, "data.dev": dev, "training.max_steps": 2, "training.validate_every": 1}
+    said = attentio("train", "luong", "--run", run, *as_arguments({**sizes, **options}))
+    assert said.code == 0, said.err
+    losses = [row.split(",")[7] for row in (run / "metrics.csv").read_text().splitlines()[1:]]
+    assert all(math.isfinite(float(loss)) for loss in losses), losses
+    (alone,), (first, _) = (
+        load(run).score(pairs)
+        for pairs in ([("sang", "it was cat")], [("sang", "it was cat"), ("Zoë sang", "it was Zoë")])
+    )
+    assert math.isfinite(alone.log_prob)
+    assert first.log_probs == pytest.approx(alone.log_probs, abs=1e-4)
+    assert "'cat' (line 1, target, character 8)" in attentio("score", run, given=b"sang\tit was cat\n").err

@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from untrained_runs import untrained
 
 import attentio as at
+from attentio.errors import AttentioError
 from attentio.runs.directory import Contents
 from attentio.runs.ensemble import ensemble_of
 from attentio.text.tokenizer import Tokenizer
@@ -88,6 +90,23 @@ def test_several_models_draw_together(seed: int) -> None:
     run = at.Run.of(ensemble_of([Contents(one.path, one.config, one.tokenizers, one.model) for one in parts]))
     drawn = [found[0].ids for found in run.sample(TEXTS, at.Sampling(temperature=0.0))]
     assert drawn == [found[0].ids for found in run.candidates(TEXTS, beam=1)]
+
+
+def test_a_repetition_penalty_is_refused_where_it_would_do_next_to_nothing(seed: int) -> None:
+    one, sampling = untrained(attention="luong"), at.Sampling(repetition_penalty=1.5)
+    two = at.Run.of(ensemble_of([Contents(run.path, run.config, run.tokenizers, run.model) for run in (one, one)]))
+    for run in (two, untrained(attention="transducer"), untrained(attention="luong", copy=True)):
+        with pytest.raises(AttentioError, match="a repetition penalty lowers what the output layer of one model says"):
+            run.sample(["abc"], sampling)
+    assert one.sample(["abc"], sampling)
+
+
+def test_numbers_of_texts_may_be_an_array_and_none_is_negative(as_installed: None, seed: int) -> None:
+    run = untrained(attention="luong")
+    drawn = run.sample(["abc", "de"], seed=1, numbers=np.array([1, 2]))
+    assert [one.ids for (one,) in drawn] == [one.ids for (one,) in run.sample(["abc", "de"], seed=1)]
+    with pytest.raises(ValueError, match=r"numbers must be as many as texts, 1, and none below 0, got \[-1\]"):
+        run.sample(["abc"], numbers=[-1])
 
 
 def test_lines_are_drawn_by_their_numbers(toy, attentio: Callable) -> None:

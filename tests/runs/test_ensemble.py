@@ -48,6 +48,24 @@ def test_a_model_with_itself_answers_as_it_does_alone(members: list[at.Run]) -> 
             assert [one.score for one in ones] == pytest.approx([other.score for other in others], abs=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["hard", "hard-monotonic", "transducer"])
+def test_attention_that_all_of_the_output_tells_is_the_mean_of_the_members(kind: str, seed: int) -> None:
+    one, other, plain = untrained(attention=kind), untrained(attention=kind), untrained(attention="luong")
+    twice = together(one, one)
+    (alone,), (same,) = (run.candidates(["hgfedc"], beam=2)[0][:1] for run in (one, twice))
+    torch.testing.assert_close(same.attention, alone.attention, atol=1e-5, rtol=0)
+    members, pairs = [one, other, plain], [("hgfedc", "bad"), ("a", "fed")]
+    aligned = [run.align(pairs) for run in (*members, together(*members))]
+    for *each, mean in zip(*aligned, strict=True):
+        expected = torch.stack([found.attention for found in each]).mean(0)
+        torch.testing.assert_close(mean.attention, expected, atol=1e-5, rtol=0)
+
+
+def test_no_runs_are_none() -> None:
+    with pytest.raises(AttentioError, match="no run was given; name a directory"):
+        at.load([])
+
+
 @pytest.mark.parametrize("beam", [1, 4])
 def test_the_score_is_that_of_the_averaged_log_probabilities(members: list[at.Run], beam: int) -> None:
     run = together(*members)

@@ -201,3 +201,23 @@ def test_what_cannot_be_computed_is_said_on_the_page(seed: int, monkeypatch: pyt
         None,
         None,
     )
+
+
+@pytest.mark.parametrize(("model", "text"), KINDS, ids=str)
+def test_what_is_asked_can_be_ended_before_every_reading(seed: int, model: dict[str, Any], text: str) -> None:
+    run, count = untrained(**model), itertools.count(1)
+
+    def step() -> None:
+        next(count)
+
+    run.inspect(text, each_step=step)
+    readings = next(count) - 1
+    assert readings >= 4, "the text as it is, and with what was erased"
+
+    def stop() -> None:
+        if next(again) == readings:
+            raise InterruptedError
+
+    again = itertools.count(1)
+    with pytest.raises(InterruptedError):
+        run.inspect(text, each_step=stop)

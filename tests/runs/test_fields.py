@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from attentio.errors import AttentioError
+from attentio.runs.changed import LONGEST_TOKEN, asked_change
 from attentio.runs.fields import LONGEST_TEXT, Fields
 
 FIELDS = {"text": "a", "beam": 3, "top_p": 0.5, "attention": True}
@@ -36,10 +37,11 @@ def test_fields_are_taken_by_name_and_type() -> None:
         ({"text": "a", "beam": True}, "beam must be a whole number"),
         ({"text": "a", "beam": 6}, "beam must be a whole number from 1 to 5, got 6"),
         ({"text": "a", "top_p": float("nan")}, "top_p must be a number, got nan"),
+        ({"text": "a", "top_p": 10**400}, "top_p must be a number, got 1000"),
         ({"text": "a", "flag": 1}, "flag must be true or false, got 1"),
         ({"text": "a", "baem": 3}, "unknown field 'baem'; known are text, beam, top_p, flag; did you mean 'beam'?"),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_fields_that_are_wrong_are_told_by_name(given: dict[str, Any], told: str) -> None:
     def take(fields: Fields) -> None:
@@ -52,3 +54,10 @@ def test_fields_that_are_wrong_are_told_by_name(given: dict[str, Any], told: str
     with pytest.raises(AttentioError) as caught:
         take(Fields(given))
     assert str(caught.value).startswith(told)
+
+
+def test_what_is_put_in_a_tokens_place_is_not_a_text() -> None:
+    asked = {"text": "a", "place": 0, "how": "replace", "token": "b" * LONGEST_TOKEN}
+    assert asked_change(Fields(asked))[1].token == "b" * LONGEST_TOKEN
+    with pytest.raises(AttentioError, match=f"token has {LONGEST_TOKEN + 1} characters, more than the limit of"):
+        asked_change(Fields({**asked, "token": "b" * (LONGEST_TOKEN + 1)}))

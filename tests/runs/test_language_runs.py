@@ -10,6 +10,7 @@ import tokenizers
 import torch
 from tokenizers import decoders, models, pre_tokenizers
 
+import attentio as at
 from attentio.config.schema import Config, DataConfig, ModelConfig, TransformerConfig
 from attentio.decoding.sampling import Sampled, Sampling
 from attentio.errors import AttentioError
@@ -205,6 +206,13 @@ def test_bad_arguments_are_told(seed: int) -> None:
         run.generate("the", samples=0)
     with pytest.raises(ValueError, match="max_tokens must be at least 1, got 0"):
         run.generate("the", max_tokens=0)
+    with pytest.raises(ValueError, match="max_tokens must be at least 1, got 0"):
+        run.change("the", at.Change(1, "hide"), max_tokens=0)
+    for seed in (-1, 2**64):
+        with pytest.raises(ValueError, match=f"seed must be at least 0 and below 2\\*\\*64, got {seed}"):
+            run.generate("the", seed=seed)
+    with pytest.raises(TypeError, match="must be a text"):
+        run.generate(None)  # type: ignore[arg-type]
     with pytest.raises(AttentioError, match="does not know 'Q'"):
         run.generate("the Q")
     with pytest.raises(AttentioError, match="no mask token"):

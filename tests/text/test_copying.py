@@ -26,6 +26,16 @@ def test_what_is_unknown_comes_back_as_it_was_written() -> None:
     assert of_target.tokens(target)[:-1] == said.split()[:-1]
 
 
+def test_an_entry_of_the_source_alone_can_be_said_where_the_source_has_it() -> None:
+    copying = Copying(SOURCE, TARGET)
+    assert "before" in SOURCE.tokens(range(SOURCE.size))
+    assert copying.said_ids("call before", "see ann") == [*TARGET.encode("call"), UNK]
+    said = copying.said_ids("call before", "see before")
+    assert said[-1] >= TARGET.size
+    assert copying.of("see before")[1].decode(said) == "call before"
+    assert set(copying.symbols("see before Zoë ann")) == {"before", "Zoë"}
+
+
 def test_each_entry_of_a_source_has_an_id_in_the_target() -> None:
     copying = Copying(SOURCE, TARGET)
     _, target = copying.of("")

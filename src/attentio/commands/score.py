@@ -44,6 +44,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.commands.unknown import UnknownTexts
     from attentio.data.lines import read_pair_lines, read_sources
     from attentio.runs.generator import CausalRun
+    from attentio.runs.outputs import perplexity_of
     from attentio.text.unknown import unknown_in
 
     trained, arriving = _loaded(arguments), Arriving(sys.stdin.buffer)
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     if blank:
         print(said(f"lines that are blank or were skipped, which have no score: {blank:,}"), file=sys.stderr)
     if tokens:
-        perplexity = math.exp(min(-total / tokens, 700))
+        perplexity = perplexity_of(total, tokens)
         summary = f"log-probability {total:.4f} of {tokens:,} tokens in all, perplexity {perplexity:.4g}"
         print(said(summary), file=sys.stderr)
     return 0
@@ -112,5 +113,7 @@ def _written(one: "Scored", number: int, source: str | None, target: str, *, as_
     if not as_json:
         return f"{one.log_prob:.4f}\t{each:.4f}\t{one.perplexity:.4g}"
     told: dict[str, Any] = {"line": number} | ({} if source is None else {"source": source}) | {"target": target}
-    told |= {"log_prob": one.log_prob, "per_token": each, "perplexity": one.perplexity}
+    numbers = {"log_prob": one.log_prob, "per_token": each, "perplexity": one.perplexity}
+    # JSON has no infinity, which a target that a model holds impossible has.
+    told |= {name: number if math.isfinite(number) else None for name, number in numbers.items()}
     return json.dumps(told | {"tokens": tokens_told(one)}, ensure_ascii=False)

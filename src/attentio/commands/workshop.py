@@ -21,11 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from rich.console import Console
 
+    from attentio.data.lines import check_text
     from attentio.errors import AttentioError
     from attentio.page.workshop import SENTENCE, workshop
 
     if arguments.out.suffix.lower() not in (".html", ".htm"):
         raise AttentioError(f"{arguments.out}: a page is written as .html")
+    for name, text in (("the text", arguments.text), ("--keys", arguments.keys)):
+        if text:
+            check_text(text, name)
     path = workshop(arguments.text or SENTENCE, arguments.keys).save(arguments.out)
     Console(emoji=False, highlight=False).print(said(f"wrote {path}"), markup=False, soft_wrap=True)
     return 0

@@ -98,19 +98,30 @@ def attention_between(
 ) -> Float[Tensor, "batch target source"]:
     """The attention of a batch; arguments as `align`."""
     source, lengths, target = _padded(model, sources, targets)
+    ends = torch.tensor([len(said) for said in targets], device=source.device)
+    asked = torch.arange(target.shape[1], device=source.device) < ends[:, None]
     with torch.inference_mode():
-        if layer is None and isinstance(model, LatentAttention):
-            ends = torch.tensor([len(said) for said in targets], device=source.device)
-            asked = torch.arange(target.shape[1], device=source.device) < ends[:, None]
-            return model.posterior(source, lengths, shifted_right(target, begin), target, asked).cpu()
-        memory = model.encode(source, lengths)
         if layer is None:
-            weights = forced_weights(model, model.start(memory, packed=PackedWeights()), target, begin=begin)
+            weights = _mean_over_layers(model, source, lengths, target, asked, begin)
         else:
-            weights = _of_layer(model, memory, shifted_right(target, begin), layer)
+            weights = _of_layer(model, model.encode(source, lengths), shifted_right(target, begin), layer)
     if weights is None:
         raise AttentioError("the model was trained without attention, so it aligns nothing")
     return weights.cpu()
+
+
+def _mean_over_layers(
+    model: EncoderDecoder | Ensemble, source: Tensor, lengths: Tensor, target: Tensor, asked: Tensor, begin: int
+) -> Tensor | None:
+    """asked: the real tokens of target."""
+    if isinstance(model, Ensemble):  # not step by step: of some, all that was said tells where they looked
+        each = [_mean_over_layers(member, source, lengths, target, asked, begin) for member in model]
+        found = [weights for weights in each if weights is not None]
+        return torch.stack(found).mean(0) if found else None
+    if isinstance(model, LatentAttention):
+        return model.posterior(source, lengths, shifted_right(target, begin), target, asked)
+    state = model.start(model.encode(source, lengths), packed=PackedWeights())
+    return forced_weights(model, state, target, begin=begin)
 
 
 def copied(

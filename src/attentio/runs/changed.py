@@ -30,6 +30,8 @@ from attentio.text.protocol import AnyTokenizer
 
 How = Literal["erase", "hide", "replace"]
 HOWS: tuple[How, ...] = get_args(How)
+LONGEST_TOKEN = 200
+"""Characters that a request may put in a token's place."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def asked_change(fields: Fields) -> tuple[str, Change]:
     """The text and its change that a request asks for; AttentioError for a field that is wrong."""
     text = fields.checked_text()
     place, how = fields.place("place", most=LONGEST_TEXT), fields.choice("how", *HOWS)
-    token = fields.text("token", "")
+    token = fields.text("token", "", most=LONGEST_TOKEN)
     fields.end()
     if token and how != "replace":
         raise AttentioError(f"token is what stands there with how replace; leave it out with {how}")

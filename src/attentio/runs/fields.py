@@ -43,15 +43,15 @@ class Fields:
         self.known: dict[str, dict[str, Any]] = {}
         self.required: list[str] = []
 
-    def text(self, name: str, default: str | None = None) -> str:
-        """A text of at most `LONGEST_TEXT` characters; required without a default."""
-        value = self._take(name, default, type="string", minLength=int(default is None), maxLength=LONGEST_TEXT)
+    def text(self, name: str, default: str | None = None, *, most: int = LONGEST_TEXT) -> str:
+        """A text of at most so many characters; required without a default."""
+        value = self._take(name, default, type="string", minLength=int(default is None), maxLength=most)
         if default is None:
             self.required.append(name)
         if not isinstance(value, str):
             raise AttentioError(f"{name} must be a text, got {_shown(value)}")
-        if len(value) > LONGEST_TEXT:
-            raise AttentioError(f"{name} has {len(value)} characters, more than the limit of {LONGEST_TEXT}")
+        if len(value) > most:
+            raise AttentioError(f"{name} has {len(value)} characters, more than the limit of {most}")
         return value
 
     def checked_text(self, default: str | None = None) -> str:
@@ -92,9 +92,13 @@ class Fields:
         value = self._take(name, default, type=_kind("number", default))
         if value is None and default is None:
             return None
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        try:
+            number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+        except OverflowError:  # a whole number of hundreds of digits
+            number = math.inf
+        if not math.isfinite(number):
             raise AttentioError(f"{name} must be a number, got {_shown(value)}")
-        return float(value)
+        return number
 
     def flag(self, name: str) -> bool:
         """True or false, which it is when it is not there."""

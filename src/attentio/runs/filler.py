@@ -37,7 +37,7 @@ class MaskedRun(OneKind):
     (2, [3, 3])
     >>> run.attention("He looked.")
     SelfAttention(... tokens, weights [4, ...])
-    >>> run.inspect("He looked [MASK] her.")
+    >>> run.inspect("He looked [MASK] her.", each_step=lambda: None)
     Inspected('He looked ...', 4 attentions; .page() shows them)
     >>> run.change("He looked [MASK] her.", at.Change(1, "erase"), each_step=lambda: None)
     Changed('He looked ... her.' → 'He looked ... her.')
@@ -120,14 +120,17 @@ class MaskedRun(OneKind):
         with torch.inference_mode():
             return SelfAttention.of(self.tokenizer.tokens(ids), self.model.attention(*self._padded([ids])))
 
-    def inspect(self, text: str) -> "Inspected":
-        """A text, which may have holes, as the model reads it, with every layer and head; and what may fill them."""
+    def inspect(self, text: str, *, each_step: Callable[[], None] = lambda: None) -> "Inspected":
+        """A text, which may have holes, as the model reads it, with every layer and head; and what may fill them.
+
+        each_step: called before each reading; what it raises ends the call.
+        """
         from attentio.runs.inspected import inspect_filling
 
         text = self.read(text)
         ids = self.encode(text)
         filled = self.fill(text, top=1)[0][0].text if self.mask in ids else None
-        return inspect_filling(self.model, self.tokenizer, text, ids, filled)
+        return inspect_filling(self.model, self.tokenizer, text, ids, filled, each_step=each_step)
 
     def change(self, text: str, change: "Change", *, each_step: Callable[[], None] = lambda: None) -> "Changed":
         """What fills the holes of a text, and once a token of it is erased, hidden (a hole, too) or replaced.

@@ -67,6 +67,7 @@ class CausalRun(OneKind):
 
     def read(self, prompt: str) -> str:
         """The beginning of a text as it is read in training, but for white space at its end, which more may follow."""
+        (prompt,) = checked([prompt])
         return begun(prompt, lambda text: normalized(text, self.config.text.normalize))
 
     def generate(
@@ -162,7 +163,8 @@ class CausalRun(OneKind):
         text = self.read(text)
         greedy = Sampling(temperature=0.0)
         output = self.generate(text, greedy, max_tokens=max_tokens, each_step=each_step)[0] if max_tokens else None
-        return inspect_continuation(self.model, self.tokenizer, text, self.encode(text), output)
+        ids = self.encode(text)
+        return inspect_continuation(self.model, self.tokenizer, text, ids, output, each_step=each_step)
 
     def change(
         self, text: str, change: "Change", *, max_tokens: int = 24, each_step: Callable[[], None] = lambda: None
@@ -174,6 +176,8 @@ class CausalRun(OneKind):
         """
         from attentio.runs.changed import changed_continuation
 
+        if max_tokens < 1:
+            raise ValueError(f"max_tokens must be at least 1, got {max_tokens}")
         return changed_continuation(
             self.model,
             self.tokenizer,
@@ -208,6 +212,8 @@ class CausalRun(OneKind):
     ) -> Iterator[Sampled]:
         if samples < 1:
             raise ValueError(f"samples must be at least 1, got {samples}")
+        if seed is not None and not 0 <= seed < 2**64:
+            raise ValueError(f"seed must be at least 0 and below 2**64, got {seed}")
         generator = torch.Generator()  # of the CPU: a seed means the same on every device
         if seed is None:
             generator.seed()

@@ -1,6 +1,6 @@
 """A text as a run translated, filled or read it, laid open: every layer and head, and what else was probable."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
@@ -111,8 +111,12 @@ def inspect_translation(
     output: Translation,
     *,
     begin: int,
+    each_step: Callable[[], None],
 ) -> Inspected:
-    """The source and its translation, read once more: teacher-forced, which is the attention of the search."""
+    """The source and its translation, read once more: teacher-forced, which is the attention of the search.
+
+    each_step: here and below, called before each reading; what it raises ends the call.
+    """
     source = _row(model, source_ids)
     target = _row(model, output.ids)
     read = shifted_right(target, begin)
@@ -126,7 +130,7 @@ def inspect_translation(
         calls = Seen([_latent(output)])
     suppressed = suppressed_ids(tokenizers.target, logits.shape[-1], but=tokenizers.target.end)
     walks: list[Walk] | None = [] if latent else None
-    asked = Asked(model, inputs, range(len(output.ids)), output.ids, suppressed)
+    asked = Asked(model, inputs, range(len(output.ids)), output.ids, suppressed, each_step)
     copied = _copied(model, asked, output) if isinstance(model, PointerEncoderDecoder) else None
     unknown = tokenizers.source.unknown
     if short and not latent:
@@ -184,7 +188,13 @@ def _copied(model: PointerEncoderDecoder, asked: Asked, output: Translation) -> 
 
 
 def inspect_filling(
-    model: MaskedLM, tokenizer: AnyTokenizer, text: str, ids: Sequence[int], filled: str | None
+    model: MaskedLM,
+    tokenizer: AnyTokenizer,
+    text: str,
+    ids: Sequence[int],
+    filled: str | None,
+    *,
+    each_step: Callable[[], None],
 ) -> Inspected:
     """A text, which may have holes, as a masked language model reads it.
 
@@ -196,7 +206,7 @@ def inspect_filling(
     suppressed = suppressed_ids(tokenizer, logits.shape[-1])
     inputs = _row(model, ids), lengths
     if filled is None:
-        asked = Asked(model, inputs, range(len(ids)), ids, suppressed)
+        asked = Asked(model, inputs, range(len(ids)), ids, suppressed, each_step)
         evidence = evidence_of(asked, seen, tokenizer, tokens, unknown=None, produced=False)
         walks = _walks(model, ids, tokens)
         return Inspected(title=text, text=text, seen=seen, tokens=tokens, walks=walks, evidence=evidence)
@@ -210,7 +220,7 @@ def inspect_filling(
         rows=holes,
         alternatives=_alternatives(logits[holes], best, tokenizer, suppressed=suppressed),
         evidence=evidence_of(
-            Asked(model, inputs, holes, best, suppressed),
+            Asked(model, inputs, holes, best, suppressed, each_step),
             seen,
             tokenizer,
             [tokens[hole] for hole in holes],
@@ -227,6 +237,8 @@ def inspect_labels(
     ids: Sequence[int],
     places: Sequence[int],
     labels: str,
+    *,
+    each_step: Callable[[], None],
 ) -> Inspected:
     """A text as a labeller reads it.
 
@@ -236,7 +248,8 @@ def inspect_labels(
     seen, tokens, logits = _read(model, tokenizers.source, ids, lengths)
     suppressed = suppressed_ids(tokenizers.target, logits.shape[-1])
     said = _probabilities(logits[list(places)], suppressed).argmax(1).tolist()
-    asked, read = Asked(model, (_row(model, ids), lengths), places, said, suppressed), [tokens[at] for at in places]
+    asked = Asked(model, (_row(model, ids), lengths), places, said, suppressed, each_step)
+    read = [tokens[at] for at in places]
     return Inspected(
         title=f"{text} → {labels}",
         text=labels,
@@ -248,13 +261,19 @@ def inspect_labels(
 
 
 def inspect_continuation(
-    model: CausalLM, tokenizer: AnyTokenizer, text: str, prompt: Sequence[int], output: Generated | None
+    model: CausalLM,
+    tokenizer: AnyTokenizer,
+    text: str,
+    prompt: Sequence[int],
+    output: Generated | None,
+    *,
+    each_step: Callable[[], None],
 ) -> Inspected:
     """A text as a causal language model reads it, and with `output` how it goes on. prompt: the ids of the text."""
     if output is None:
         seen, tokens, logits = _read(model, tokenizer, prompt)
         suppressed = suppressed_ids(tokenizer, logits.shape[-1], but=tokenizer.end)
-        asked = Asked(model, (_row(model, prompt),), range(len(prompt) - 1), prompt[1:], suppressed)
+        asked = Asked(model, (_row(model, prompt),), range(len(prompt) - 1), prompt[1:], suppressed, each_step)
         evidence = NOTHING
         if asked.said:
             evidence = evidence_of(asked, seen, tokenizer, tokens[:-1], unknown=None, produced=False)
@@ -274,7 +293,7 @@ def inspect_continuation(
         rows=rows,
         alternatives=_alternatives(logits[rows], output.ids, tokenizer, suppressed=suppressed),
         evidence=evidence_of(
-            Asked(model, (_row(model, ids),), rows, output.ids, suppressed),
+            Asked(model, (_row(model, ids),), rows, output.ids, suppressed, each_step),
             seen,
             tokenizer,
             [tokens[row] for row in rows],

@@ -60,7 +60,7 @@ class LabelRun(OneKind):
     [Labelled('... ... ...')]
     >>> run.attention("14 March 2026")
     SelfAttention(15 tokens, weights [2, 4, 15, 15])
-    >>> run.inspect("14 March 2026")
+    >>> run.inspect("14 March 2026", each_step=lambda: None)
     Inspected('... ... ...', 2 attentions; .page() shows them)
     >>> run.change("14 March 2026", at.Change(3, "erase"), each_step=lambda: None)
     Changed('... ... ...' → '... ... ...')
@@ -148,11 +148,15 @@ class LabelRun(OneKind):
         row = word_rows([self.read(text)], self.tokenizer, block=self.config.text.block)[0][0]
         return changed_labels(self.model, self.tokenizers, row, change, each_word=self.each_word, each_step=each_step)
 
-    def inspect(self, text: str) -> "Inspected":
-        """A text as the model reads it, with every layer and head."""
+    def inspect(self, text: str, *, each_step: Callable[[], None] = lambda: None) -> "Inspected":
+        """A text as the model reads it, with every layer and head.
+
+        each_step: called before each reading; what it raises ends the call.
+        """
         from attentio.runs.inspected import inspect_labels
 
         (found,), text = self.label([text]), self.read(text)
         row = word_rows([text], self.tokenizer, block=self.config.text.block)[0][0]
         places = row.starts if self.each_word else [0]
-        return inspect_labels(self.model, self.tokenizers, text, row.ids, places, " ".join(found.labels))
+        said = " ".join(found.labels)
+        return inspect_labels(self.model, self.tokenizers, text, row.ids, places, said, each_step=each_step)

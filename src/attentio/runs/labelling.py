@@ -204,8 +204,7 @@ def to_try(text: str) -> str:
 
 
 def live(run: LabelRun, text: str, each_step: Callable[[], None]) -> "Inspected":
-    each_step()
-    return run.inspect(text)
+    return run.inspect(text, each_step=each_step)
 
 
 def transformers_snippet(folder: Path) -> str:

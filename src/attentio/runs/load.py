@@ -67,4 +67,6 @@ def read(
     blueprints = [task.blueprint for task in TASKS.values()]
     how: dict[str, Any] = {"checkpoint": checkpoint, "device": device, "allow_code": allow_code}
     found = [load_directory(one, blueprints, **how) for one in runs_in(path)]
+    if not found:
+        raise AttentioError("no run was given; name a directory or a model that comes along")
     return found[0] if len(found) == 1 else ensemble_of(found)

@@ -193,8 +193,7 @@ def to_try(text: str) -> str:
 
 
 def live(run: MaskedRun, text: str, each_step: Callable[[], None]) -> "Inspected":
-    each_step()
-    return run.inspect(text)
+    return run.inspect(text, each_step=each_step)
 
 
 def transformers_snippet(folder: Path) -> str:

@@ -71,6 +71,12 @@ class Translation:
         return [*([told(self.unknown)] if self.unknown else []), *([] if self.finished else cut)]
 
 
+def perplexity_of(log_prob: float, tokens: int) -> float:
+    """exp(-log_prob / tokens); inf where that overflows."""
+    mean = -log_prob / tokens
+    return math.exp(mean) if mean < 700 else math.inf
+
+
 @dataclass(frozen=True)
 class Scored:
     """A given output, and how probable the model finds it.
@@ -91,8 +97,7 @@ class Scored:
     @property
     def perplexity(self) -> float:
         """exp(-log_prob / tokens); inf where that overflows."""
-        mean = -self.log_prob / len(self.tokens)
-        return math.exp(mean) if mean < 700 else math.inf
+        return perplexity_of(self.log_prob, len(self.tokens))
 
     def __repr__(self) -> str:
         return (

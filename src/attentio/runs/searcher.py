@@ -139,7 +139,8 @@ class Searcher:
         """As `search`, for the sources that have room there."""
         lengths = torch.tensor([len(source) for source in sources], dtype=torch.long)
         limits = self.longest(lengths, decoding.max_length_ratio)
-        fit = (torch.maximum(lengths, limits + 1) <= engine.positions).nonzero().squeeze(1)
+        # Of an empty text, which has its end alone, it says nothing at all.
+        fit = ((torch.maximum(lengths, limits + 1) <= engine.positions) & (lengths > 1)).nonzero().squeeze(1)
         for indices in length_sorted_batches(lengths[fit].numpy(), batch_size=decoding.batch_size):
             each_step()
             chosen = fit[indices].tolist()
@@ -157,7 +158,7 @@ class Searcher:
         if isinstance(self.model, PointerEncoderDecoder):
             shares = iter(copied(self.model, read, said, self.begin))
             return [[one._replace(copied=next(shares)) for one in several] for several in found]
-        if isinstance(self.model, LatentAttention):
+        if any(isinstance(member, LatentAttention) for member in self.members):
             weights = iter(attention_between(cast(Any, self.model), read, said, self.begin))
             return [
                 [one._replace(weights=next(weights)[: len(one.tokens) + 1]) for one in several] for several in found

@@ -137,11 +137,14 @@ class Run(OneKind):
     def in_bfloat16(self) -> "Run":
         """The same run, with products in bfloat16, but for those of the output layer: faster, and rounded to 3 digits.
 
-        Raises AttentioError on a device other than a CPU, and on a processor without instructions for bfloat16.
+        Raises AttentioError on a device other than a CPU, on a processor without instructions for bfloat16, and for a
+        run that CTranslate2 searches for.
 
         >>> at.load("dates-transformer").in_bfloat16().translate(["14 March 2026"])  # where the processor has them
         [Translation('2026-03-14', score ..., attention [11, 14])]
         """
+        if self.searcher.engine is not None:
+            raise AttentioError(f"{self.path}: CTranslate2 searches, with a type of its own; leave out one of the two")
         members = [in_bfloat16(member, but=member.output) for member in self.members]
         run = copy.copy(self)
         run.members, run.model = members, Ensemble(members) if isinstance(self.model, Ensemble) else members[0]
@@ -276,12 +279,18 @@ class Run(OneKind):
             raise ValueError(f"samples must be at least 1, got {samples}")
         if seed is not None and seed < 0:
             raise ValueError(f"seed must be at least 0, got {seed}")
-        if numbers is not None and len(numbers) != len(texts):
-            raise ValueError(f"numbers must be as many as texts, {len(texts)}, got {len(numbers)}")
+        if numbers is not None and (len(numbers) != len(texts) or min(numbers, default=0) < 0):
+            raise ValueError(f"numbers must be as many as texts, {len(texts)}, and none below 0, got {list(numbers)}")
+        plain = type(self.model) is EncoderDecoder
+        if sampling is not None and sampling.repetition_penalty != 1 and not plain:
+            raise AttentioError(
+                f"{self.path}: a repetition penalty lowers what the output layer of one model says, and here several "
+                f"models, copies or edits have a say; leave it out"
+            )
         decoding = self._decoding(beam=samples, max_length_ratio=max_length_ratio, batch_size=batch_size)
         texts = self._read_all(texts)
         sources = self._source_ids(texts)
-        numbers = numbers or range(1, len(texts) + 1)
+        numbers = range(1, len(texts) + 1) if numbers is None else numbers
         seed = secrets.randbits(63) if seed is None else seed
         found: list[list[Translation]] = [[] for _ in texts]
         drawn = self.searcher.draw(
@@ -332,9 +341,8 @@ class Run(OneKind):
         ((output,),) = self.candidates([text], beam=beam, each_step=each_step)
         if output.attention is None:
             raise AttentioError(f"{self.path} was trained without attention, so there is none to look at")
-        return inspect_translation(
-            self.model, self._tokenizers_of(text), text, self._source_ids([text])[0], output, begin=self.begin
-        )
+        asked = text, self._source_ids([text])[0], output
+        return inspect_translation(self.model, self._tokenizers_of(text), *asked, begin=self.begin, each_step=each_step)
 
     def change(
         self, text: str, change: "Change", *, beam: int | None = None, each_step: Callable[[], None] = lambda: None

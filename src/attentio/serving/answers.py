@@ -111,16 +111,18 @@ class Answers:
         text = fields.checked_text()
         fields.end()
 
-        def shown(texts: list[str], each_step: EachStep) -> list[dict[str, Any]]:
-            found = [self._task.live(self._run, text, each_step) for text in texts]
-            return [
-                {"page": each.page().html, "tokens": each.tokens[: len(each.tokens) - each.continued]} for each in found
-            ]
+        def pages(texts: list[str], each_step: EachStep) -> list[dict[str, Any]]:
+            shown = []
+            for text in texts:
+                each = self._task.live(self._run, text, each_step)
+                each_step()  # a page takes time too
+                shown.append({"page": each.page().html, "tokens": each.tokens[: len(each.tokens) - each.continued]})
+            return shown
 
         if len(text) > LONGEST_SHOWN:
             raise AttentioError(f"text has {len(text)} characters, more than the limit of {LONGEST_SHOWN} on the page")
         work = self._task.work(self._run, self._task.question(self._run, Fields({"text": text})))
-        return JSONResponse(await self._queue.outcome(Job(call=shown, item=text, work=work), request.receive))
+        return JSONResponse(await self._queue.outcome(Job(call=pages, item=text, work=work), request.receive))
 
     async def _streamed(self, job: Job, stream: Callable[[], Iterator[dict[str, Any]]], request: Request) -> Response:
         """The pieces as they come, each a line of JSON; an error is the last."""

@@ -27,9 +27,10 @@ class Copying:
         self.source, self.target = source, target
         entries, said = source.plain.tokens(range(source.plain.size)), target.tokens(range(target.size))
         known = {token: i for i, token in enumerate(said)}
-        self._source_only = [token for token in entries if token not in known]
-        self._known = known | {token: target.size + i for i, token in enumerate(self._source_only)}
-        self.target_ids = [self._known[token] for token in entries] + [PAD] * (source.size - source.plain.size)
+        rest = (token for token in entries if token not in known)
+        self._source_only = {token: target.size + i for i, token in enumerate(rest)}
+        ids = known | self._source_only
+        self.target_ids = [ids[token] for token in entries] + [PAD] * (source.size - source.plain.size)
 
     def source_ids(self, text: str) -> list[int]:
         """The ids of a source, without its end."""
@@ -44,10 +45,11 @@ class Copying:
         return _numbered(self.target, text, self.symbols(source))
 
     def symbols(self, source: str) -> dict[str, int]:
-        """What can only be copied of a source, beside the target's own vocabulary, with its ids."""
-        first = self.target.size + len(self._source_only)
-        own = {symbol: first + i for i, symbol in enumerate(self.unknown(source))}
-        return own | self._known
+        """What can only be copied of a source, which the target's own vocabulary does not have, with its ids."""
+        plain, first = self.source.plain, self.target.size + len(self._source_only)
+        there = plain.tokens(plain.encode(self._text(source)))
+        entries = {token: self._source_only[token] for token in there if token in self._source_only}
+        return entries | {symbol: first + i for i, symbol in enumerate(self.unknown(source))}
 
     def unknown(self, text: str) -> list[str]:
         """What the source vocabulary does not know of a source's text."""

@@ -50,7 +50,7 @@
     const { code, value } = matrix.at(row, column);
     const tokens = { query: app.quote(app.tokens("query")[row]), key: app.quote(app.tokens("key")[column]) };
     if (code === attentio.data.MASKED) return app.text("answer.masked", tokens);
-    if (code < attentio.data.ZERO) return app.text("answer.unknown", tokens);
+    if (code < attentio.data.ZERO) return app.text(code === attentio.data.NOT_A_NUMBER ? "answer.nan" : "answer.unknown", tokens);
     const measure = attentio.measures.shown(app);
     return app.text(measure === "weight" ? "answer.cell" : `answer.${measure}`, { points: Math.round(100 * value), ...tokens, share: app.percent(value) });
   }

@@ -38,6 +38,7 @@
  * app.pieces("query" | "key")   the same, never joined: what parts() and the decoding itself are about
  * app.raw("query" | "key")      the same with the marks of the tokenizer
  * app.named("query" | "key", place)   a token within a sentence, with its raw form where that is another
+ * app.namedPiece("query" | "key", place)   the same, never joined
  * app.matrix(layer, head)   Promise of the chosen measure, at first the weights, of a head, the chosen one unless told, joined as chosen (see data.js: Matrix)
  * app.parts()        Promise of {query, key, value, scores: Float32Array, allowed: Uint8Array | null, scale: number |
  *                    null, queryDimensions, valueDimensions} of the chosen layer and head, row by row; null where
@@ -100,7 +101,10 @@ const attentioViews = [];
       return (list.raw ?? list.labels).slice(from, from + count).map(shown);
     },
     named(side, at) {
-      const label = app.tokens(side)[at], raw = app.state.words ? label : app.raw(side)[at];
+      return app.state.words ? app.quote(app.tokens(side)[at]) : app.namedPiece(side, at);
+    },
+    namedPiece(side, at) {
+      const label = app.pieces(side)[at], raw = app.raw(side)[at];
       return raw === label ? app.quote(label) : `${app.quote(label)} (${app.quote(raw)})`;
     },
     does(layer = state.layer, head = state.head) { return app.group().entries[layer].does[state.item]?.[head] ?? null; },
@@ -182,6 +186,8 @@ const attentioViews = [];
     state.head = Math.min(state.head, group.entries[state.layer].heads.length - 1);
     state.item = Math.min(state.item, group.items - 1);
     if (state.head < 0 && !attentio.hasMean(app)) state.head = 0;
+    // A kind that no head has here would hide them all, and nothing could be pressed to show them again.
+    if (!group.entries.some((entry) => entry.does[state.item]?.some(({ kind }) => kind === state.kind))) state.kind = null;
     if (state.together.some(([layer, head]) => !group.entries[layer]?.heads[head])) state.together = [];
     if (state.row >= app.tokens("query").length) state.row = null;
     if (state.column >= app.tokens("key").length) state.column = null;

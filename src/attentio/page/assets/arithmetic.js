@@ -25,13 +25,13 @@
     return (products.reduce((sum, product) => sum + Math.abs(product), 0) * Math.abs(scale) + Math.abs(score)) / 256;
   }
 
-  /** weights = exp(scores) / sum of exp(scores); a row of only -inf has weights 0. */
+  /** weights = exp(scores) / sum of exp(scores); a row of only -inf has weights 0, and one with NaN weights NaN. */
   function normalize(scores) {
     const largest = Math.max(...scores);
     const shift = Number.isFinite(largest) && Math.abs(largest) > LARGEST_PLAIN ? largest : 0;
     const exponentials = scores.map((score) => Math.exp(score - shift));
     const sum = exponentials.reduce((total, one) => total + one, 0);
-    return { shift, exponentials, sum, weights: exponentials.map((one) => (sum > 0 ? one / sum : 0)) };
+    return { shift, exponentials, sum, weights: exponentials.map((one) => (sum === 0 ? 0 : one / sum)) };
   }
 
   /** weights = [(alpha - 1) scores - tau]_+ ^ (1 / (alpha - 1)), with tau halved in until they sum to 1: entmax. */

@@ -76,7 +76,17 @@
         .forEach((count, at) => { this.labels[at].hidden = count < 2; });
     }
 
-    value(matrix, i, j) { return matrix.at(i, j).value || 0; }
+    /** NaN where it is not known, or is no number. */
+    value(matrix, i, j) {
+      const { code, value } = matrix.at(i, j);
+      return code === attentio.data.MASKED ? 0 : value;
+    }
+
+    written(matrix, i, j) {
+      const { NOT_KEPT, NOT_A_NUMBER } = attentio.data, { code } = matrix.at(i, j);
+      if (code === NOT_KEPT) return this.app.text("legend.notKept");
+      return code === NOT_A_NUMBER ? this.app.text("legend.nan") : this.app.percent(this.value(matrix, i, j));
+    }
 
     name({ group, layer, head }) {
       const { app } = this, { entries, version } = app.payload.groups[group];
@@ -95,6 +105,7 @@
       const difference = (i, j) => {
         if (before.at(i, j).code < ZERO && after.at(i, j).code < ZERO) return { text: "" };
         const more = this.value(after, i, j) - this.value(before, i, j);
+        if (Number.isNaN(more)) return { text: "" };
         const look = attentio.colours.between(panel, more < 0 ? warm : accent, STRONGEST * Math.sqrt(Math.min(1, Math.abs(more))));
         return { ...look, text: Math.abs(more) >= 0.005 ? `${more > 0 ? "+" : ""}${written(more)}` : "" };
       };
@@ -106,10 +117,11 @@
     /** How much of a row's attention is elsewhere, and the cells that changed most. */
     list() {
       const { app } = this, { before, after } = this.shown, cells = [];
-      let total = 0;
+      let total = 0, unknown = false;
       for (let i = 0; i < after.rows; i += 1) {
         for (let j = 0; j < after.columns; j += 1) {
           const more = this.value(after, i, j) - this.value(before, i, j);
+          if (Number.isNaN(more)) { unknown = true; continue; }
           total += Math.abs(more) / 2;
           if (Math.abs(more) >= LEAST) cells.push({ i, j, more });
         }
@@ -118,7 +130,7 @@
       const [queries, keys] = [app.pieces("query"), app.pieces("key")];
       const buttons = cells.slice(0, MOVED).map(({ i, j, more }) => app.element("button", { type: "button",
         text: `${app.quote(queries[i])} → ${app.quote(keys[j])} ${this.points(more)}`, on: { click: () => this.grids.show(this.scene(), [i, j]) } }));
-      this.moved.replaceChildren(app.element("span", { text: app.text("compare.share", { share: app.percent(total / after.rows) }) }),
+      this.moved.replaceChildren(app.element("span", { text: app.text(unknown ? "compare.unknown" : "compare.share", { share: app.percent(total / after.rows) }) }),
         app.element("span", { text: app.text(buttons.length ? "compare.most" : "compare.alike") }), ...buttons);
     }
 
@@ -127,9 +139,11 @@
     read(i, j, say) {
       const { app } = this;
       if (!this.shown) return;
-      const [one, other] = [this.shown.before, this.shown.after].map((matrix) => this.value(matrix, i, j));
-      this.readout.textContent = app.text("compare.cell", { query: app.named("query", i), key: app.named("key", j),
-        before: app.percent(one), after: app.percent(other), more: this.points(other - one) });
+      const both = [this.shown.before, this.shown.after], [one, other] = both.map((matrix) => this.value(matrix, i, j));
+      const [before, after] = both.map((matrix) => this.written(matrix, i, j));
+      const pair = { query: app.namedPiece("query", i), key: app.namedPiece("key", j), before, after };
+      this.readout.textContent = Number.isNaN(other - one) ? app.text("compare.cellUnknown", pair)
+        : app.text("compare.cell", { ...pair, more: this.points(other - one) });
       if (say) app.say(this.readout.textContent);
     }
 

@@ -111,8 +111,13 @@
     return finished(group.queries, group.keys, sums, best, () => 1 / entry.heads.length);
   }
 
-  // Sums count what is no number as 0, and remember whether there was a number, or what else.
+  // Sums count what is masked as 0, and remember whether there was a number, or what else. What is not known of a
+  // part is not known of the sum.
   function add(sums, best, at, code, values) {
+    if (code === NOT_KEPT || best[at] === NOT_KEPT) {
+      best[at] = NOT_KEPT;
+      return;
+    }
     if (code === NOT_A_NUMBER) sums[at] = NaN;
     else if (code >= ZERO) sums[at] += values[code];
     if (code > best[at]) best[at] = Math.min(code, ZERO);

@@ -17,7 +17,7 @@
     const group = app.group(), square = group.kind === "self" && group.queries === group.keys && group.queryStart === 0;
     const entry = group.entries[layer];
     return ["weight", ...(entry.parts && head >= 0 ? ["value"] : []), ...(entry.gradient && head >= 0 ? ["gradient"] : []),
-      ...(erasable(app) ? ["erased"] : []), ...(square && group.entries.length > 1 && group.keys <= MOST_ROLLED ? ["rollout"] : [])];
+      ...(erasable(app) ? ["erased"] : []), ...(square && group.entries.length > 1 && group.keys <= MOST_ROLLED && !group.entries.some(({ kept }) => kept) ? ["rollout"] : [])];
   }
 
   /** Whether the chosen attention is from the tokens said to those of the source, which were erased one by one. */

@@ -152,7 +152,7 @@
       const { scale, vector, window, alpha } = parts;
       this.trace = attentio.arithmetic.trace(this.row(this.query), { scale, vector, near: Boolean(window), alpha });
       const { weights } = this.trace;
-      this.key = key === null || key >= weights.length ? weights.indexOf(Math.max(...weights)) : Math.max(0, key);
+      this.key = key === null || key >= weights.length ? Math.max(0, weights.indexOf(Math.max(...weights))) : Math.max(0, key);
       if (!app.state.words) app.set({ row: this.query, column: this.key });
       this.show();
       if (!pointed) this.table.reveal();
@@ -348,10 +348,10 @@
       const { captured } = this.parts;
       const differences = this.trace.weights.map((weight, j) => Math.abs(weight - captured.at(this.query, j).value));
       const largest = Math.max(0, ...differences.filter(Number.isFinite));
-      const remarks =
-        largest > WEIGHTS_AGREE
-          ? [this.app.text("steps.differs", { largest: attentio.arithmetic.number(largest) })]
-          : [];
+      const remarks = [];
+      if (largest > WEIGHTS_AGREE) remarks.push(this.app.text("steps.differs", { largest: attentio.arithmetic.number(largest) }));
+      const lost = (weight, j) => Number.isNaN(weight) !== (captured.at(this.query, j).code === attentio.data.NOT_A_NUMBER);
+      if (this.trace.weights.some(lost)) remarks.push(this.app.text("steps.nan"));
       if (this.trace.bias) remarks.push(this.app.text("steps.bias"));
       if (this.app.state.words) remarks.push(this.app.text("steps.pieces"));
       this.remarks.replaceChildren(...remarks.map((text) => this.app.element("p", { text })));
