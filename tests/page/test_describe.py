@@ -217,3 +217,12 @@ def test_a_table_of_several_sequences_tells_which(seed: int) -> None:
 def test_tokens_that_are_no_strings_are_refused(as_installed: None, tokens: list) -> None:
     with pytest.raises(ValueError, match="tokens must be strings, or a list of strings for each sequence, got"):
         at.describe(drawn(1, 3, 3), tokens)
+
+
+def test_rows_that_are_no_numbers_count_neither_for_evenness_nor_for_a_sink() -> None:
+    weights = torch.full((1, 1, 2, 7, 7), 1 / 7)
+    weights[..., 3:, :] = torch.nan
+    for row in at.describe(weights[0], list("abcdefg")):
+        assert (row.does.kind, round(row.does.evenness, 3), round(row.does.sink, 3)) == ("even", 1.0, 0.143)
+    weights[:] = torch.nan
+    assert [row.does.kind for row in at.describe(weights[0], list("abcdefg"))] == ["mixed", "mixed"]

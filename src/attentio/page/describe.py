@@ -243,7 +243,8 @@ def _named(shares: dict[Rule, float], even: dict[Rule, float], evenness: float) 
 class _Text:
     """What the rules need to know of a sequence, the same for all heads.
 
-    may: which keys a query may attend to. choices: how many. rows: the queries that had a choice.
+    may: which keys a query may attend to. choices: how many. rows: the queries that had a choice, and whose weights are
+    numbers.
     """
 
     def __init__(
@@ -255,7 +256,7 @@ class _Text:
         self.key = torch.arange(size[1])[None]
         self.may = self._may(call, item, size)
         self.choices = self.may.sum(-1)
-        self.rows = self.choices > 1
+        self.rows = (self.choices > 1) & ~call.weights[item].isnan().any(-1).any(0).cpu()
         if queries is not None:
             self.rows = self.rows & torch.tensor([token is not None for token in queries])
 
