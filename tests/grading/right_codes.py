@@ -445,6 +445,20 @@ def corrupt_torch(tokens, mask_id, vocab_size, special_ids):
     return tokens, labels
 
 
+class WiderThanTheModel(nn.Module):
+    """All heads together have other features than the model, as in vision Transformers."""
+
+    def __init__(self, dim, heads=8, dim_head=64):
+        super().__init__()
+        self.heads, self.scale = heads, dim_head**-0.5
+        self.to_qkv = nn.Linear(dim, 3 * heads * dim_head, bias=False)
+        self.to_out = nn.Linear(heads * dim_head, dim)
+
+    def forward(self, x):
+        q, k, v = (one.unflatten(-1, (self.heads, -1)).transpose(1, 2) for one in self.to_qkv(x).chunk(3, dim=-1))
+        return self.to_out(((q @ k.mT * self.scale).softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
 def corrupt_as_transformers(inputs, mask_id, vocab_size, special_tokens_mask):
     labels = inputs.clone()
     chance = torch.full(labels.shape, 0.15).masked_fill(special_tokens_mask.bool(), 0.0)
@@ -588,6 +602,8 @@ RIGHT = [
     (PackedThirds, "multi-head"),
     (multi_head_function, "multi-head"),
     (SelfAttention, "multi-head"),
+    (WiderThanTheModel, "multi-head"),
+    (WiderThanTheModel(24, 3, 16), "multi-head"),
     (EinsumHeads, "multi-head"),
     (nn.MultiheadAttention(24, 4, batch_first=True), "multi-head"),
     (nn.MultiheadAttention(24, 4, bias=False), "multi-head"),

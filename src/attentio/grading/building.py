@@ -15,7 +15,7 @@ _SIZES = (
     (r"temperature", "temperature"),
     (r"max_?len|max_?pos|max_?length|max_source|positions|block_size|context_len", "longest"),
     (r"window|half|^d$|reach", "window"),
-    (r"head_(dim|size|width)|d_head|^d_k$|^d_v$|^dk$|^dv$", "head"),
+    (r"head_(dim|size|width)|d(im)?_head|^d_k$|^d_v$|^dk$|^dv$", "head"),
     (r"att|unit|align|proj|num_hiddens", "a"),
     (r"enc|key|memory|source|src|annot|kdim", "dk"),
     (r"val|vdim", "dv"),

@@ -154,9 +154,10 @@ def _sizes(choice: _Choice, layout: Layout, heads: int | None) -> Iterator[dict[
                 return
     joined = {matrix.heads for matrix, _ in choice.values() if matrix.heads}
     if "d" in bound:
-        counts = joined or ({heads} if heads else {n for n in range(2, bound["d"]) if bound["d"] % n == 0} or {1})
+        inner = bound.get("i", bound["d"])
+        counts = joined or ({heads} if heads else {n for n in range(2, inner) if inner % n == 0} or {1})
         for count in sorted(counts):
-            if bound["d"] % count == 0:
+            if inner % count == 0:
                 yield {**bound, "heads": count, "dq": bound["d"], "dk": bound["d"], "dv": bound["d"]}
         return
     if not sums:

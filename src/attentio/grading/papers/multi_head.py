@@ -191,11 +191,12 @@ MULTI_HEAD = Paper(
         )
     },
     signature="def attention(query, key, value, W_Q, W_K, W_V, W_O, heads, mask=None): return context",
-    sizes=({"d": 24, "heads": 3, "dq": 24, "dk": 24, "dv": 24},),
+    sizes=({"d": 24, "i": 24, "heads": 3, "dq": 24, "dk": 24, "dv": 24},),
     layouts=(
-        Layout({"Q": ("d", "d"), "K": ("d", "d"), "V": ("d", "d"), "O": ("d", "d")}),
-        Layout({"QKV": ("3*d", "d"), "O": ("d", "d")}, _cut_in_three),
-        Layout({"QKV": ("3*d", "d"), "O": ("d", "d")}, _cut_by_head),
+        # i: the features of all heads together, h * d_k, most often d.
+        Layout({"Q": ("i", "d"), "K": ("i", "d"), "V": ("i", "d"), "O": ("d", "i")}),
+        Layout({"QKV": ("3*i", "d"), "O": ("d", "i")}, _cut_in_three),
+        Layout({"QKV": ("3*i", "d"), "O": ("d", "i")}, _cut_by_head),
         Layout(
             {"Q": ("d", "d"), "K": ("d", "d"), "V": ("d", "d")},
             lambda given: {**given, "O": given["V"].flip(0)},  # any matrix: the module has none
