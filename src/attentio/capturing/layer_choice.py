@@ -13,9 +13,8 @@ Layers = str | int | Sequence[str | int]
 def layer_filter(model: nn.Module, layers: Layers | None) -> Callable[[str], bool]:
     """Whether the attention of a name is wanted.
 
-    A string is the name of the attention or of a module it is in, alone or as a part of the path, or a pattern of such
-    names ("decoder.*"). A number is
-    that of a layer in a stack: the first number in the name; -1 is the last of its stack.
+    A string is the name of the attention or of a module it is in, or such a part of its path, or a pattern of those
+    ("decoder.*"). A number is that of a layer in a stack: the first number in the name; -1 is the last of its stack.
     """
     if layers is None:
         return lambda name: True

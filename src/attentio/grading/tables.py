@@ -20,7 +20,9 @@ from attentio.grading.reading import Case, Meaning, Run, Unreadable
 
 _ONE_SIZE = ((5, 5), (7, 7))
 _TWO_SIZES = ((5, 5), (3, 7))
-_WIDTH = re.compile(r"d|width|depth|features|.*(dim|d_?model|embed|emb_?size|hidden).*|n_?embd")
+_WIDTH = re.compile(
+    r"d|width|depth|features|n_?embd|d_?embed|dim.*|.*(dim|d_?model|hiddens?|(emb|embed|embedding|hidden)_?size)"
+)
 _LENGTH = re.compile(r"n|t|l|size|.*(len|pos|block_?size|context).*")
 
 
@@ -193,10 +195,11 @@ def _module(code: Any, width: int) -> tuple[nn.Module, int]:
     arguments = {}
     for name, one in inspect.signature(code).parameters.items():
         plain = name.lower()
+        sized = one.default in (one.empty, None) or type(one.default) is int
         if "drop" in plain or plain == "p":
             arguments[name] = 0.0
-        elif _LENGTH.fullmatch(plain):
+        elif sized and _LENGTH.fullmatch(plain):
             arguments[name] = 64
-        elif one.default is one.empty or _WIDTH.fullmatch(plain):
+        elif one.default is one.empty or (sized and _WIDTH.fullmatch(plain)):
             arguments[name] = width
     return code(**arguments).eval(), width
