@@ -203,7 +203,7 @@ def test_what_cannot_be_computed_is_said_on_the_page(seed: int, monkeypatch: pyt
     )
 
 
-@pytest.mark.parametrize(("model", "text"), KINDS, ids=str)
+@pytest.mark.parametrize(("model", "text"), KINDS, ids=range(len(KINDS)))
 def test_what_is_asked_can_be_ended_before_every_reading(seed: int, model: dict[str, Any], text: str) -> None:
     run, count = untrained(**model), itertools.count(1)
 
