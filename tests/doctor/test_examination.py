@@ -15,6 +15,7 @@ import torch
 from examined import errors
 from sequence_models import Decoder, Encoder, rows
 from torch import nn
+from torch._dynamo import eval_frame
 from torch.nn import functional as F
 
 import attentio as at
@@ -229,7 +230,7 @@ def test_the_mode_of_the_caller_changes_nothing(mode: Callable, seed: int) -> No
     assert set(diagnosis.checked) == set(at.diagnose(model, ids).checked)
 
 
-def test_examinations_at_the_same_time_leave_the_default_dtype(seed: int) -> None:
+def test_examinations_at_the_same_time_leave_what_is_set_for_the_process(seed: int) -> None:
     started = threading.Barrier(3)
 
     def examine(model: nn.Module) -> bool:
@@ -239,6 +240,7 @@ def test_examinations_at_the_same_time_leave_the_default_dtype(seed: int) -> Non
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(examine, [KeepsWeights() for _ in range(3)])) == [True] * 3
     assert torch.get_default_dtype() == torch.float32
+    assert eval_frame._stance.stance == "default"
 
 
 def test_a_model_for_many_devices_is_examined_as_it_was_written(seed: int) -> None:

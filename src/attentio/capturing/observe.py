@@ -4,8 +4,6 @@ Nothing in the model is changed. `attend` has an observer; calls of torch's func
 offers for this (`observed_functions.py`); which module a call belongs to is read from the stack (`caller.py`).
 """
 
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from attentio.devices import without_autocast
 from attentio.errors import AttentioError
 from attentio.layers.local import LocalAttention
 from attentio.layers.own_attention import OwnAttention
+from attentio.process_wide import as_written, while_needed
 
 Api = Literal["attend", "sdpa", "flex", "multihead", "softmax"]
 
@@ -181,28 +180,6 @@ def _report_attend(caller: Caller, call: Call, attended: Attended, report: Calla
     )
 
 
-_plain_lock = threading.Lock()
-_plain_users = 0
-_plain_undo = ExitStack()
-
-
-@contextmanager
-def _plain_torch() -> Iterator[None]:
-    """torch computes attention by the functions that were called; set for all threads, as long as one needs it."""
-    global _plain_users, _plain_undo
-    with _plain_lock:
-        if _plain_users == 0:
-            _plain_undo = _make_plain()
-        _plain_users += 1
-    try:
-        yield
-    finally:
-        with _plain_lock:
-            _plain_users -= 1
-            if _plain_users == 0:
-                _plain_undo.close()
-
-
 def _make_plain() -> ExitStack:
     undo = ExitStack()
     undo.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
@@ -210,6 +187,9 @@ def _make_plain() -> ExitStack:
     # FlexAttention outside of torch.compile compiles itself, and would compile the observer with it.
     undo.callback(setattr, flex_attention, _FLEX_AS_WRITTEN, getattr(flex_attention, _FLEX_AS_WRITTEN, False))
     setattr(flex_attention, _FLEX_AS_WRITTEN, True)
-    if "torch._dynamo" in sys.modules:  # else nothing has been compiled; importing it takes seconds
-        undo.enter_context(torch.compiler.set_stance("force_eager"))
+    undo.enter_context(as_written())
     return undo
+
+
+_plain_torch = while_needed(_make_plain)
+"""torch computes attention by the functions that were called."""

@@ -1,8 +1,7 @@
 """A model run in float64 altogether, so that what moves is not rounding."""
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, no_type_check
 
 import torch
@@ -12,13 +11,10 @@ from torch.utils._pytree import tree_map_only
 
 from attentio.copies import copy_of
 from attentio.devices import for_float64
+from attentio.process_wide import while_needed
 
 LARGEST = 300_000_000
 """Parameters of the largest model that is copied into float64."""
-
-_lock = threading.Lock()
-_users = 0
-_before = torch.float32
 
 
 def can_be_exact(model: nn.Module) -> bool:
@@ -42,24 +38,19 @@ def moved(model: nn.Module, example: Any, device: torch.device) -> tuple[nn.Modu
 
 @contextmanager
 def in_float64() -> Iterator[None]:
-    """New floats are float64, and so is what asks for float32 by name, as models do in norms and rotations.
+    """New floats are float64, and so is what asks for float32 by name, as models do in norms and rotations."""
+    with _float64_by_default(), _NoFloat32():
+        yield
 
-    The former is so for all threads, as long as one needs it.
-    """
-    global _users, _before
-    with _lock:
-        if _users == 0:
-            _before = torch.get_default_dtype()
-            torch.set_default_dtype(torch.float64)
-        _users += 1
-    try:
-        with _NoFloat32():
-            yield
-    finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                torch.set_default_dtype(_before)
+
+def _make_float64_default() -> ExitStack:
+    undo = ExitStack()
+    undo.callback(torch.set_default_dtype, torch.get_default_dtype())
+    torch.set_default_dtype(torch.float64)
+    return undo
+
+
+_float64_by_default = while_needed(_make_float64_default)
 
 
 class _NoFloat32(TorchFunctionMode):

@@ -1,10 +1,8 @@
 """What runs the model under examination: a copy of it, under the same conditions every time."""
 
 import random
-import sys
 import warnings
 from collections.abc import Callable, Hashable
-from contextlib import nullcontext
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -16,6 +14,7 @@ from attentio.doctor.diagnosis import Skip
 from attentio.doctor.patient.inputs import Inputs
 from attentio.doctor.patient.outputs import flatten
 from attentio.doctor.patient.precision import can_be_exact, in_float64
+from attentio.process_wide import as_written
 
 _Given = ParamSpec("_Given")
 _Measured = TypeVar("_Measured")
@@ -91,7 +90,7 @@ class Subject:
         """Run something with the copy; its random numbers are those of `seed`, and the caller's state stays."""
         state = random.getstate()
         try:
-            with torch.random.fork_rng(), warnings.catch_warnings(), torch.set_grad_enabled(grad), _as_written():
+            with torch.random.fork_rng(), warnings.catch_warnings(), torch.set_grad_enabled(grad), as_written():
                 warnings.simplefilter("ignore")
                 # `torch.manual_seed` also notes, with a stack, how to seed each device that is not there: 3 ms a run.
                 (torch.manual_seed if torch.accelerator.is_available() else torch.default_generator.manual_seed)(seed)
@@ -116,12 +115,6 @@ class Subject:
         except Exception as error:
             message = str(error).strip().split("\n")[0][:200]
             raise Skip(f"the model raised {type(error).__name__} {what}: {message}") from error
-
-
-def _as_written() -> Any:
-    """What `torch.compile` compiled runs as written: it would be compiled anew for every new shape and mode."""
-    # Without this module nothing has been compiled, and importing it takes seconds.
-    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 def measured_once(
