@@ -3,11 +3,13 @@
 import io
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from attentio.commands.arriving import AT_A_TIME, Arriving, as_they_arrive
+from attentio.errors import AttentioError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="nobody can tell of a pipe of Windows")
 
@@ -66,3 +68,14 @@ def test_lines_that_came_together_are_answered_together() -> None:
         arriving = Arriving(process.stdout)
         assert next(as_they_arrive(iter(arriving.readline, b""), arriving)) == [b"a\n", b"b\n", b"c\n"]
         process.stdin.close()
+
+
+def test_lines_before_a_bad_one_are_given_first() -> None:
+    def lines() -> Iterator[str]:
+        yield from ("a", "b")
+        raise AttentioError("line 3")
+
+    given = as_they_arrive(lines(), Arriving(io.BytesIO()))
+    assert next(given) == ["a", "b"]
+    with pytest.raises(AttentioError, match="line 3"):
+        next(given)

@@ -166,3 +166,10 @@ def test_lists_with_fewer_outputs_than_asked_for_are_told(
     said = attentio("translate", toy.run, "--n-best", "3", given=lines("abc", "fed"))
     assert [line.split("\t")[0] for line in said.out.splitlines()] == ["1", "1", "2", "2"]
     assert said.err == "2 lines have fewer than 3 outputs that differ; a larger --beam may find more\n"
+
+
+def test_good_lines_before_a_bad_one_are_answered(toy, attentio: Callable) -> None:
+    said = attentio("translate", toy.run, given=b"abc\nfed\n\xff\n")
+    assert (said.code, len(said.out.splitlines())) == (2, 2)
+    assert said.out == attentio("translate", toy.run, given=b"abc\nfed\n").out
+    assert "<stdin>:3: invalid UTF-8" in said.err

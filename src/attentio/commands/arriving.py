@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol, TypeVar, runtime_checkable
 
 from attentio import system
+from attentio.errors import AttentioError
 
 AT_A_TIME = 2048
 """Enough to put lines of like length together; few enough to see output while more is coming."""
@@ -57,12 +58,22 @@ class Arriving(io.RawIOBase):
 
 
 def as_they_arrive(lines: Iterator[_Line], stream: Arriving) -> Iterator[list[_Line]]:
-    """Up to `AT_A_TIME` of the lines that are made of a stream, one of each, and fewer where it pauses."""
+    """Up to `AT_A_TIME` of the lines that are made of a stream, one of each, and fewer where it pauses.
+
+    Raises:
+        AttentioError: a line is bad; those before it have been given.
+    """
     for line in lines:
-        chunk = [line]
+        chunk, bad = [line], None
         while len(chunk) < AT_A_TIME and not stream.pauses():
-            more = next(lines, None)
+            try:
+                more = next(lines, None)
+            except AttentioError as error:
+                bad = error
+                break
             if more is None:
                 break
             chunk.append(more)
         yield chunk
+        if bad is not None:
+            raise bad
