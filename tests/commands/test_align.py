@@ -170,9 +170,24 @@ def test_blank_lines_stay_where_they_are_and_are_told(toy, attentio: Callable, t
     (tmp_path / "gold").write_text("\n0-0\n\n\n0-0\n")
     said = attentio("align", toy.run, "--gold", tmp_path / "gold", given=given)
     assert said.out.split("\n") == ["", first, "", "", second, ""]
-    assert said.err.splitlines()[0] == "blank lines, which have no links: 3"
+    assert said.err.splitlines()[0] == "lines that are blank or were skipped, which have no links: 3"
     (tmp_path / "gold").write_text("1-1\n0-0\n\n\n0-0\n")
     assert "gold:1: source 1 and target 1" in attentio("align", toy.run, "--gold", tmp_path / "gold", given=given).err
+
+
+def test_bad_lines_stop_it_or_have_no_links(toy, attentio: Callable, tmp_path: Path) -> None:
+    first, second = attentio("align", toy.run, given=PAIRS).out.splitlines()[:2]
+    pairs = PAIRS.splitlines(keepends=True)
+    given = pairs[0] + b"alone\n\xff\ta\n" + pairs[1]
+    stopped = attentio("align", toy.run, given=given)
+    assert (stopped.code, stopped.out) == (2, f"{first}\n")
+    assert "<stdin>:2: 1 column(s) where 2 are expected" in stopped.err
+    skipped = attentio("align", toy.run, "--bad-lines", "skip", given=given)
+    assert (skipped.code, skipped.out.split("\n")) == (0, [first, "", "", second, ""])
+    assert "lines that are blank or were skipped, which have no links: 2" in skipped.err
+    (tmp_path / "gold").write_text("0-0\n")
+    refused = attentio("align", toy.run, "--bad-lines", "skip", "--gold", tmp_path / "gold", given=given)
+    assert (refused.code, refused.out) == (2, "")
 
 
 def test_text_that_the_model_does_not_know_is_told_on_either_side(toy, attentio: Callable) -> None:

@@ -1,14 +1,16 @@
 """attentio compare: what a file of variants may hold. That it compares is shown in tests/system."""
 
+import io
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from attentio.commands.compare import Row, _against_first, _recipes, _rows, waits_for_attention
-from attentio.commands.comparison import Measured, Outcome, write
+from attentio.commands.comparison import Measured, Outcome, print_table, write
 from attentio.config.read import load_config, load_run
 from attentio.models.presets import bahdanau, delayed, hard, luong, plain, recurrent_encoder
 
@@ -70,6 +72,19 @@ def test_language_models_have_a_table_and_no_curve_by_source_length(tmp_path: Pa
     assert "a\\_b & 3.25 & 5 & no & 1.0 & 3 & 7 \\\\\n" in (tmp_path / "compare.tex").read_text()
 
 
+@pytest.mark.parametrize("count", [1, 2, 4, 16])
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_table_shows_every_number_however_narrow_the_terminal(count: int, width: int) -> None:
+    names = [f"local-{letter}-general" for letter in "abcdefghijklmnop"[:count]]
+    outcomes = [Outcome(name, [measured(17.25 + number)], waits=False) for number, name in enumerate(names)]
+    console = Console(width=width, file=io.StringIO())
+    print_table(console, outcomes)
+    said = console.file.getvalue()
+    assert all(f"{17.25 + number:.2f}" in said for number in range(count))
+    assert "…" not in said
+    assert len({len(line) for line in said.splitlines()}) == 1
+
+
 def test_several_seeds_have_their_mean_and_standard_deviation(tmp_path: Path) -> None:
     write(tmp_path, [Outcome("a", [measured(3.0), measured(5.0, speed=7.0)], waits=False)])
     assert "| a | 4.00 ± 1.41 | 2 | 6 |" in (tmp_path / "compare.md").read_text()
@@ -93,7 +108,7 @@ def test_runs_that_are_there_are_compared_without_training(
     without = Path(shutil.copytree(toy_without_attention, tmp_path / "without-0.1"))
     said = attentio("compare", toy.run, without, "--out", out, "--data", toy.dev)
     assert said.code == 0
-    assert "the probability of a difference from run at least this large" in said.out
+    assert "the probability of a difference of exact from run at least this large" in said.out
     found = json.loads((out / "compare.json").read_text())
     assert [outcome["variant"] for outcome in found] == [toy.run.name, "without-0.1"]
     assert found[0]["runs"][0]["scores"]["exact"] > 50

@@ -236,7 +236,8 @@ def test_quality_is_told_by_what_was_rare_in_training(toy, attentio: Callable, t
     assert rows[0] == ["by", "from", "to", "sequences", "metric", "value", "margin"]
     assert [row[0] for row in rows].count("times of the rarest source character") == len(seen) + 1
     together = attentio("evaluate", f"{toy.run},{toy.run}", "--data", data, "--beam", "1", "--out", tmp_path).out
-    assert "not told apart by what was rare in training: the run does not say what it was trained on" in together
+    what = f"{toy.run},{toy.run}: it is not known what it was trained on"
+    assert f"not told apart by what was rare in training: {what}" in together
 
 
 def test_what_a_bundle_was_trained_on_is_not_looked_for_among_files_of_the_same_name(

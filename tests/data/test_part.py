@@ -84,6 +84,10 @@ def test_what_is_held_out_is_read_back_the_same(tmp_path: Path) -> None:
         AttentioError, match=r"held-out\.jsonl is missing, which was held out of the training data; copy"
     ):
         read_held_out(named, tmp_path)
+    (tmp_path / "x.zip").write_bytes(b"")
+    for alone in ("x.zip", "x,y"):
+        with pytest.raises(AttentioError, match=rf"{alone}: .* is kept in run directories; give --data FILE"):
+            read_held_out(named, tmp_path / alone)
     text = Config(name="x", data=DataConfig(train=""), model=ModelConfig(type="causal-lm"))
     Part("x", ["a\nb"], (), "documents").write(tmp_path / HELD_OUT)
     assert read_part(text, str(tmp_path / HELD_OUT)).items == ["a\nb"]

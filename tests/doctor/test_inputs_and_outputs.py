@@ -94,6 +94,19 @@ def test_last_states_are_not_rows_though_there_are_as_many(layer: type, batch_fi
     assert {"batch-dependence", "future-leak"} <= set(diagnosis.checked)
 
 
+def test_a_packed_sequence_is_one_input(seed: int) -> None:
+    lengths = torch.tensor([9, 7, 4])
+    packed = torch.nn.utils.rnn.pack_padded_sequence(torch.randn(3, 9, 6), lengths, batch_first=True)
+    diagnosis = at.diagnose(torch.nn.LSTM(6, 8, batch_first=True), packed)
+    assert diagnosis.healthy
+    assert diagnosis.skipped == at.diagnose(torch.nn.LSTM(6, 8, batch_first=True), (packed,)).skipped
+
+
+def test_a_class_in_place_of_a_model_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"got the class LSTM; make one of it, LSTM\(\.\.\)"):
+        at.diagnose(torch.nn.LSTM, torch.randn(3, 9, 6))
+
+
 def test_added_padding_is_told_as_the_mask_tells_what_there_is(seed: int) -> None:
     """A mask that is added has -inf at padding, not 1."""
 

@@ -42,6 +42,7 @@ def test_a_masked_model_becomes_a_tagger(attentio: Callable, masked: Path, data:
     )
     assert said.code == 0, said.err
     assert "labels.weight" in said.err
+    assert "new in the vocabulary" not in said.err, "a language model has no labels that these are added to"
     assert "dev, 49 labelled: accuracy 100.00, macro-f1 100.00" in said.err
     assert (run / "tokenizer" / "source.json").read_bytes() == (masked / "tokenizer" / "source.json").read_bytes()
     found = attentio("label", run, given=b"two three\n\nseven one eight\n")

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attentio.commands.arriving import Arriving, as_they_arrive
 from attentio.commands.numbers import Count, Weight
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mutual", action="store_true", help="only links that are the best for both their tokens")
     parser.add_argument("--gold", type=Path, metavar="FILE", help="report the alignment error rate against this file")
     parser.add_argument("--one-based", action="store_true", help="the gold file counts from 1")
+    parser.add_argument("--bad-lines", choices=("stop", "skip"), default="stop", help="skip: leave their output empty")
 
 
 def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -57,6 +58,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         raise AttentioError("--one-based says how --gold counts; give that too")
     if arguments.mutual and arguments.soft:
         raise AttentioError("--mutual chooses among the best links; leave it or --soft out")
+    if arguments.gold and arguments.bad_lines == "skip":
+        raise AttentioError("--gold is for pairs that are all good; leave it or --bad-lines skip out")
     gold = read_gold(arguments.gold, first=int(arguments.one_based)) if arguments.gold else []
     least = {} if arguments.threshold is None else {"threshold": float(arguments.threshold)}
     trained = load_as(
@@ -65,8 +68,9 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     found: list[list[Link]] = []
     blank = 0
     arriving = Arriving(sys.stdin.buffer)
-    given_lines = read_pair_lines(arriving, "<stdin>", featured=bool(trained.features), check=trained.check_pair)
-    lines, unknown = enumerate(given_lines, start=1), UnknownTexts()
+    how: dict[str, Any] = {"featured": bool(trained.features), "bad_lines": arguments.bad_lines}
+    how["check"] = trained.check_pair
+    lines, unknown = enumerate(read_pair_lines(arriving, "<stdin>", **how), start=1), UnknownTexts()
     for chunk in as_they_arrive(lines, arriving):
         pairs = [(trained.read_source(source), trained.read(target)) for _, (source, target) in chunk if source]
         aligned = zip(pairs, trained.align(pairs, layer=arguments.layer), strict=True)
@@ -88,7 +92,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         sys.stdout.flush()
     unknown.end()
     if blank:
-        print(said(f"blank lines, which have no links: {blank:,}"), file=sys.stderr)
+        print(said(f"lines that are blank or were skipped, which have no links: {blank:,}"), file=sys.stderr)
     if arguments.gold:
         if len(found) < len(gold):
             raise AttentioError(f"{arguments.gold} has {len(gold)} lines, but {len(found)} pairs were given")

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attentio.commands.comparison import Measured, Outcome, table, write
+from attentio.commands.comparison import Measured, Outcome, print_table, write
 from attentio.commands.numbers import Minutes, Seeds, Trials
 from attentio.commands.searching import BUDGET, run_search
 from attentio.commands.training_process import allowed, train_apart
@@ -82,11 +82,12 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
         outcomes.append(Outcome(name, runs, waits_for_attention(row.config.model)))
     outcomes = _against_first(outcomes, rows)
     written = write(folder, outcomes)
-    console.print(table(outcomes))
+    print_table(console, outcomes)
     if any(outcome.p_value is not None for outcome in outcomes):
-        first = outcomes[0].variant
+        first, metric = outcomes[0].variant, rows[outcomes[0].variant].config.evaluation.metrics[0]
         console.print(
-            said(f"p: the probability of a difference from {first} at least this large by chance alone"), soft_wrap=True
+            said(f"p: the probability of a difference of {metric} from {first} at least this large by chance alone"),
+            soft_wrap=True,
         )
     console.print(said(f"wrote {', '.join(map(str, written))}"), soft_wrap=True)
     return 0

@@ -7,10 +7,13 @@ import re
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attentio import system
 from attentio.commands.words import said
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class Measured(NamedTuple):
@@ -81,17 +84,28 @@ def _mean(outcome: Outcome, field: str) -> float | None:
     return statistics.fmean(known) if known else None
 
 
-def table(outcomes: Sequence[Outcome]) -> Any:
+def print_table(console: "Console", outcomes: Sequence[Outcome]) -> None:
+    """A variant in each row; in each column where that is too wide for the console, and less so. Nothing is cut off."""
+    from rich.cells import cell_len
     from rich.table import Table
 
-    columns = _columns(outcomes)
+    columns = [[said(heading), *cells] for heading, cells in _columns(outcomes).items()]
+    least = [max(map(cell_len, (*heading.split(), *cells))) for heading, *cells in columns]
+    turned = [list(row) for row in zip(*columns, strict=True)]
+    least_turned = [max(map(cell_len, cells)) for _, *cells in turned]  # names of variants may be broken
+    if _width(least) > max(console.width, _width(least_turned)):
+        columns, least = turned, least_turned
     shown = Table()
-    for number, heading in enumerate(columns):
-        longest = max(map(len, columns[heading]))  # headings may be broken, numbers not
-        shown.add_column(said(heading), justify="right" if number else "left", min_width=longest, no_wrap=number == 0)
-    for cells in zip(*columns.values(), strict=True):
+    for number, ((heading, *_), width) in enumerate(zip(columns, least, strict=True)):
+        shown.add_column(heading, justify="right" if number else "left", min_width=width, overflow="fold")
+    for cells in list(zip(*columns, strict=True))[1:]:
         shown.add_row(*cells)
-    return shown
+    console.print(shown, width=max(_width(least), console.width), crop=False)
+
+
+def _width(columns: Sequence[int]) -> int:
+    """Of a table of columns so wide, with what stands between them."""
+    return sum(3 + width for width in columns) + 1
 
 
 def write(folder: Path, outcomes: Sequence[Outcome]) -> list[Path]:

@@ -35,7 +35,8 @@ def _list(table: Any) -> None:
     from attentio.runs.places import along
 
     for heading in ("name", "task", "attention", "quality", "kB"):
-        table.add_column(said(heading), justify="right" if heading == "kB" else "left", no_wrap=heading == "name")
+        justify, whole = "right" if heading == "kB" else "left", heading == "name"
+        table.add_column(said(heading), justify=justify, no_wrap=whole, overflow="fold")
     for name, path in along().items():
         card = read_card(path)
         quality = ", ".join(f"{metric} {value:.2f}" for metric, value in card["quality"]["scores"].items())

@@ -116,9 +116,11 @@ def _begins_with(tokenizer: AnyTokenizer, known: AnyTokenizer) -> bool:
 
 
 def added(known: Tokenizers[AnyTokenizer], extended: Tokenizers[AnyTokenizer]) -> list[str]:
-    """The symbols that the vocabularies of one have on top of those of the other."""
+    """The symbols that the vocabularies of one have on top of those of the other, where they go on from these."""
     found: dict[str, None] = {}
     for old, new in ((known.source, extended.source), (known.target, extended.target)):
+        if not _begins_with(new, old):  # such as labels, which a language model has none of
+            continue
         there = {*old.tokens(range(old.size))}
         found |= dict.fromkeys(token for token in new.tokens(range(new.size)) if token not in there)
     return [*found]

@@ -41,7 +41,7 @@ def seen_symbols(config: Config, run: Path) -> tuple[SeenSymbols, SeenSymbols]:
     """
     spec = config.data.train
     if not spec:
-        raise AttentioError("the run does not say what it was trained on")
+        raise AttentioError(f"{run}: it is not known what it was trained on")
     if _digest(run) is None and not names_embedded(spec):
         raise AttentioError(f"the run does not say which {spec} it was trained on")
     files = [file for one in tagged(spec).values() or [spec] for file in one.split(",")]

@@ -1,5 +1,6 @@
 """Models that behave otherwise in training, that write into their inputs, or that remember their calls."""
 
+import numpy
 import torch
 from sequence_models import HEADS, PAD, VOCABULARY, WIDTH, Case, Decoder, Encoder, Reader, causal_mask, rows
 from torch import Tensor, nn
@@ -141,6 +142,44 @@ class CausalMaskOfOneLength(Decoder):
         return self.kept
 
 
+class RunningMean(Decoder):
+    """Keeps a running mean of what it has seen, in evaluation too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(WIDTH))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        self.seen = 0.9 * self.seen + 0.1 * self.reader(tokens).mean(dim=(0, 1)).detach()
+        return super().forward(tokens) + self.read_out(self.seen)
+
+
+class LastState(nn.Module):
+    """A recurrence that begins where the last call ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reader, self.read_out = Reader(), nn.Linear(WIDTH, VOCABULARY)
+        self.rnn = nn.GRU(WIDTH, WIDTH, batch_first=True)
+        self.state: Tensor | None = None
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        outputs, state = self.rnn(self.reader(tokens), self.state)
+        self.state = state.detach()
+        return self.read_out(outputs)
+
+
+class OwnGenerator(Decoder):
+    """Noise from a generator of its own, in evaluation too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numpy = numpy.random.default_rng(1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return super().forward(tokens) + float(self.numpy.normal())
+
+
 def encoded(name: str = "tokens") -> dict[str, Tensor]:
     tokens, real = rows(11, 7, 9)
     return {name: tokens, "attention_mask": real.long()}
@@ -165,4 +204,8 @@ REMEMBERS_CALLS = {
     "first-mask": lambda: Case(FirstMask(), encoded()),
     "by-shape": lambda: Case(MaskByShape(), rows(11, 7, 9)[0]),
     "one-length": lambda: Case(CausalMaskOfOneLength(), rows(11, 11)[0]),
+    "running-mean": lambda: Case(RunningMean(), rows(11, 11)[0]),
+    "last-state": lambda: Case(LastState(), rows(11, 11)[0]),
+    "one-row": lambda: Case(LastState(), rows(11)[0]),
+    "own-generator": lambda: Case(OwnGenerator(), rows(11, 11)[0]),
 }

@@ -146,18 +146,6 @@ class DroppingAttention(nn.Module):
         return self.read_out(hidden + context.transpose(1, 2).flatten(2))
 
 
-class Remembering(Decoder):
-    """Keeps a running mean of what it has seen, in evaluation too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("seen", torch.zeros(WIDTH))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        self.seen = 0.9 * self.seen + 0.1 * self.reader(tokens).mean(dim=(0, 1)).detach()
-        return super().forward(tokens) + self.read_out(self.seen)
-
-
 def padded(*lengths: int, left: bool = False) -> dict[str, Tensor]:
     tokens, real = rows(*lengths, left=left)
     return {"tokens": tokens, "attention_mask": real.long()}
@@ -189,5 +177,4 @@ BATCH_DEPENDENCE = {
 DROPOUT_IN_EVAL = {
     "functional": lambda: Case(AlwaysDropping(), rows(11, 11)[0]),
     "attention": lambda: Case(DroppingAttention(), rows(11, 11)[0]),
-    "state": lambda: Case(Remembering(), rows(11, 11)[0]),
 }

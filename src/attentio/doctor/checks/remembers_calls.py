@@ -1,8 +1,9 @@
 """A result depends on what the model was asked before.
 
 Usual: a mask that is made in the first call and kept, whatever comes in the second; kept by its shape, it belongs to
-other sentences of the same length. Seen with new copies: what the example gives after another call is compared with
-what it gives in the first.
+other sentences of the same length. Or what was computed last (an average, a state, a cache on the module) goes into what
+is computed next. Seen with new copies: what the example gives after another call, and after itself, is compared with what
+it gives in the first.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from attentio.doctor.patient.subject import Subject
 
 ID = "remembers-calls"
 TITLE = "a result does not depend on the calls before"
-NEEDS = ("rows",)
+NEEDS = ()
 EXPLAINS = (
     "inverted-polarity",
     "batch-dependence",
@@ -36,12 +37,23 @@ EXPLAINS = (
     "window-off-by-one",
     "loss-counts-padding",
     "unused-inputs",
+    "unused-parameters",
+    "lost-gradient",
     "order-blind",
+    "train-eval-differ",
+    "batch-statistics",
+    "backends-disagree",
 )
 
 
 def check(subject: Subject, facts: Facts) -> Iterator[Finding]:
     """Another call before the example's, and after it: each beside the same call in a new copy."""
+    model = subject.fresh()
+    subject.run(model=model)
+    if evidence := _apart(subject, "the example, after itself", {}, model, subject.base):
+        yield _finding("the same example", evidence, _WHAT_WAS_COMPUTED, _HAND_ON)
+        return
+    facts.require("rows")
     looked = False
     for what, make in _others(facts).items():
         model = subject.fresh()
@@ -55,7 +67,7 @@ def check(subject: Subject, facts: Facts) -> Iterator[Finding]:
         evidence = _apart(subject, "the example, after it", {}, model, subject.base)
         evidence |= _apart(subject, "it, after the example", values, subject.model, other)
         if evidence:
-            yield _finding(what, evidence)
+            yield _finding(what, evidence, _A_MASK, _MAKE_IT)
             return
     if not looked:
         raise Skip("the model takes no other inputs than the example's")
@@ -112,16 +124,28 @@ def _padded_otherwise(facts: Facts) -> dict[str, Any]:
     return values
 
 
-def _finding(what: str, evidence: dict[str, Any]) -> Finding:
+_A_MASK = (
+    "a mask that is made once (`if self.mask is None:`) although it belongs to these sentences, or that is found again by "
+    "the shape of the batch, which another batch has too."
+)
+_MAKE_IT = (
+    "Make the mask in every call from what it is made of; keep only what depends on nothing but sizes, under all of them, "
+    "as `functools.cache` does for `causal_mask(length, device)`."
+)
+_WHAT_WAS_COMPUTED = (
+    "what was computed goes into what is computed next: a state, a cache or a running mean on the module, or a generator of "
+    "random numbers of its own."
+)
+_HAND_ON = "Hand state on as argument and return value: `output, state = layer(x, state)`."
+
+
+def _finding(what: str, evidence: dict[str, Any], mostly: str, cure: str) -> Finding:
     return Finding(
         ID,
         "error",
         "a result depends on what the model was called with before",
         f"Two new copies of the model were used: one was called once, the other was called before on {what}. The same "
-        "inputs gave another result, or none. Something is kept on the module from the first call to the next: mostly "
-        "a mask that is made once (`if self.mask is None:`) although it belongs to these sentences, or that is found "
-        "again by the shape of the batch, which another batch has too.",
+        f"inputs gave another result, or none. Something is kept from the first call to the next: mostly {mostly}",
         evidence,
-        "Make the mask in every call from what it is made of; keep only what depends on nothing but sizes, under all "
-        "of them, as `functools.cache` does for `causal_mask(length, device)`.",
+        cure,
     )

@@ -13,8 +13,10 @@ def as_module(model: Any) -> nn.Module:
     """What is examined of `model`.
 
     Raises:
-        ValueError: it cannot be called.
+        ValueError: it cannot be called, or is a class.
     """
+    if isinstance(model, type):
+        raise ValueError(f"model must be a module, got the class {model.__name__}; make one of it, {model.__name__}(..)")
     while isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
         model = model.module
     model = getattr(model, "_orig_mod", model)  # torch.compile(module)

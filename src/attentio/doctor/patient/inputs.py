@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 Role = Literal["sequence", "padding", "lengths", "labels", "companion", "pairs", "other"]
 _TARGET = ("decoder", "tgt", "target", "trg")
@@ -20,7 +21,8 @@ class Inputs:
     """
 
     def __init__(self, model: nn.Module, example: Any) -> None:
-        self._form = dict if isinstance(example, Mapping) else tuple if isinstance(example, (tuple, list)) else Tensor
+        several = isinstance(example, tuple | list) and not isinstance(example, PackedSequence)
+        self._form = dict if isinstance(example, Mapping) else tuple if several else Tensor
         if self._form is dict:
             self.values: dict[str, Any] = dict(example)
         else:
