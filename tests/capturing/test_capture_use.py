@@ -135,6 +135,11 @@ def test_nothing_seen_says_what_to_do(seed: int, tmp_path: Path) -> None:
         at.capture(model, layers="deocder.*"),
     ):
         model(_inputs())
+    with (
+        pytest.raises(AttentioError, match=r"'decoder'; what the model called is '' \(the model itself\)"),
+        at.capture(model := Block(WIDTH, HEADS), layers="decoder"),
+    ):
+        model(_inputs())
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Iterating over a tensor")

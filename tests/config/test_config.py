@@ -112,6 +112,8 @@ def test_an_unknown_key_on_the_command_line_suggests_the_nearest(words: list[str
         ("model: {atention: luong}", "model.atention", "model.attention"),
         ("text: {source: {tokeniser: char}}", "text.source.tokeniser", "text.source.tokenizer"),
         ("modell: {attention: luong}", "modell.attention", "model.attention"),
+        ("model: {width: 64}", "model.width", "model.transformer.width"),
+        ("beam: 3", "beam", "decoding.beam"),
     ],
 )
 def test_an_unknown_key_in_a_file_suggests_the_nearest(tmp_path: Path, content: str, key: str, near: str) -> None:

@@ -29,6 +29,11 @@ class Odd(nn.Module):
         return query
 
 
+class Unfinished(nn.Module):
+    def __init__(self, hidden: int) -> None:
+        raise NotImplementedError("later")
+
+
 def test_the_grade_shows_the_line_the_numbers_and_the_seed(seed: int) -> None:
     grade = at.grade(no_scale, "scaled-dot-product", seed=seed)
     said = str(grade)
@@ -177,12 +182,16 @@ def test_parameters_that_a_function_holds_are_told_by_name(seed: int) -> None:
             {},
             "triu does not say its arguments; call it in a function of yours: def causal_m",
         ),
+        (torch.nn.LSTM, "bahdanau", {}, "LSTM() raised TypeError: "),
+        (Unfinished, "bahdanau", {}, "Unfinished(hidden=12) raised NotImplementedError: later; give one that is made"),
+        (nn.Sequential(*map(nn.LayerNorm, range(1, 20))), "bahdanau", {}, "5.bias [6], and 26 more) do not fit"),
     ],
 )
 def test_what_cannot_be_graded_is_one_line(code: Callable, paper: str, options: dict, told: str) -> None:
     with pytest.raises(AttentioError) as caught:
         at.grade(code, paper, **options)
     assert told in str(caught.value)
+    assert len(str(caught.value)) < 1000
     assert "\n" not in str(caught.value)
 
 

@@ -159,7 +159,7 @@ class _Recorder:
         if len(self.seen):
             return
         if self._calls:
-            names = ", ".join(map(repr, self._calls))
+            names = ", ".join(repr(name) if name else "'' (the model itself)" for name in self._calls)
             raise AttentioError(f"no attention in the layers {layers!r}; what the model called is {names}")
         name = type(getattr(model, "_orig_mod", model)).__name__
         notes = "".join(f"{note}; " for note in self.seen.notes)

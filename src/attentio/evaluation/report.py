@@ -152,7 +152,7 @@ def length_table(length_bins: Sequence[LengthBin], *, say: Callable[[str], str] 
     for name in dict.fromkeys(each.score.name for each in length_bins):
         table.add_column(name, justify="right")
     for each in length_bins:
-        table.add_row(_span(each.shortest, each.longest), str(each.count), f"{each.score.value:.2f}")
+        table.add_row(_span(each.shortest, each.longest), f"{each.count:,}", f"{each.score.value:.2f}")
     return table
 
 
@@ -168,7 +168,7 @@ def frequency_table(bins: Sequence[FrequencyBin], *, say: Callable[[str], str] =
     for each in bins:
         off = "" if each.score.margin is None else f"{each.score.margin:.2f}"
         span = _span(each.fewest, each.most)
-        table.add_row(say(each.symbol), span, str(each.count), f"{each.score.value:.2f}", off)
+        table.add_row(say(each.symbol), span, f"{each.count:,}", f"{each.score.value:.2f}", off)
     return table
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from attentio.errors import AttentioError
 from attentio.grading.paper import Paper
 
 _SIZES = (
@@ -24,18 +25,25 @@ _SIZES = (
 
 
 def made(kind: type[nn.Module], paper: Paper) -> Iterator[nn.Module]:
-    """Modules of a class, with different sizes first, then with equal ones; what cannot be made is passed over."""
-    last: Exception | None = None
+    """Modules of a class, with different sizes first, then with equal ones; what cannot be made is passed over.
+
+    Raises AttentioError where none can be made.
+    """
+    failed: dict[str, Exception] = {}
     found = False
     for equal in (False, True):
         for rest in ("dq", "a"):
+            arguments = _arguments(kind, paper, equal=equal, rest=rest)
             try:
-                yield kind(**_arguments(kind, paper, equal=equal, rest=rest))
+                yield kind(**arguments)
                 found = True
             except Exception as error:
-                last = error
-    if not found and last is not None:
-        raise last
+                failed[", ".join(f"{name}={value}" for name, value in arguments.items())] = error
+    if not found:
+        given, error = failed.popitem()
+        raise AttentioError(
+            f"{kind.__name__}({given}) raised {type(error).__name__}: {error}; give one that is made, in place of the class"
+        ) from error
 
 
 def _arguments(kind: type[nn.Module], paper: Paper, *, equal: bool, rest: str) -> dict[str, Any]:

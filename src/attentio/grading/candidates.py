@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import Any, cast
 
 import torch
@@ -29,6 +30,9 @@ LARGE = Case("very large scores", masked=True, large=True)
 
 MOST_READINGS = 6
 """Ways to call code whose masks are tried."""
+
+MOST_NAMED = 12
+"""Parameters that a message lists."""
 
 MOST_SUBJECTS = 3
 """Ways to name a module's parameters that are tried with mistakes; others only if they are right."""
@@ -157,7 +161,9 @@ def _subjects(code: Callable[..., Any], paper: Paper, weights: Mapping[str, Any]
 def _misfit(paper: Paper, what: str, held: Mapping[str, Tensor]) -> AttentioError:
     if not paper.layouts:
         return AttentioError(f"{paper.name} has no weights; leave weights= out")
-    shapes = ", ".join(f"{name} {list(one.shape)}" for name, one in held.items())
+    shapes = ", ".join(f"{name} {list(one.shape)}" for name, one in islice(held.items(), MOST_NAMED))
+    if len(held) > MOST_NAMED:
+        shapes += f", and {len(held) - MOST_NAMED} more"
     roles = ", ".join(f"{role!r}: .." for role in paper.layouts[0].shapes)
     return AttentioError(f"{paper.name}: {what} ({shapes}) do not fit; say which is which: weights={{{roles}}}")
 
