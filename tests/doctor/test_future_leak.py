@@ -134,3 +134,16 @@ def test_spans_of_any_lengths_that_see_themselves_are_no_leak(spans: list[int], 
     tokens = torch.randint(1, 20, segments.shape)
     diagnosis = at.diagnose(Packed(), {"tokens": tokens, "segments": segments})
     assert not found(diagnosis, "future-leak") or found(diagnosis, "future-leak")[0].severity == "note", str(diagnosis)
+
+
+@pytest.mark.parametrize("scale", [3.0, 9.0])
+@pytest.mark.parametrize("trial", range(4))
+def test_attention_without_a_mask_that_is_nearly_a_choice_is_no_leak(scale: float, trial: int, seed: int) -> None:
+    """Each query sees few keys then, and it is chance how many of them come later."""
+
+    class Saturated(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.scaled_dot_product_attention(x, x, x, scale=scale)
+
+    diagnosis = at.diagnose(Saturated(), torch.randn(2, 8, 8))
+    assert not errors(diagnosis), str(diagnosis)

@@ -4,9 +4,9 @@ In training it then sees what it is to predict: the loss falls wonderfully, and 
 input position and looking at the outputs before it, and by the gradient of an output on the embeddings after it.
 
 Which models are meant to be causal? `causal=` says it, a loss that asks for the next token, or the masks of all their
-attentions, beside which a convolution or a mean looks ahead. Else: if some but not
-nearly all of the later inputs matter, it is a leak; if they reach as far as earlier ones do, both directions are meant,
-and a note says so.
+attentions, beside which a convolution or a mean looks ahead. Both directions are meant where no attention has a mask that
+tells queries apart, and where later inputs reach as far as earlier ones do: a note says so. Else: if some but not nearly
+all of the later inputs matter, it is a leak.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from contextlib import suppress
 from attentio.doctor.diagnosis import Concluded, Established, Finding, Skip
 from attentio.doctor.patient.facts import Facts
 from attentio.doctor.patient.subject import Subject
-from attentio.doctor.probes.causal_masks import works_causally
+from attentio.doctor.probes.causal_masks import sees_all, works_causally
 from attentio.doctor.probes.causality import Leak, leaks
 from attentio.doctor.probes.loss import wanted_tokens
 
@@ -43,7 +43,7 @@ def check(subject: Subject, facts: Facts) -> Iterator[Concluded | Established | 
         yield from (Established("sees_future", leak.output.sequence) for leak in errors if leak.output.sequence)
         yield _finding(errors[0], why)
     elif found:
-        yield Concluded("causal", "no: every output depends on later inputs too; causal=True if that is not meant")
+        yield Concluded("causal", "no: outputs depend on later inputs too; causal=True if that is not meant")
         yield Finding(
             ID,
             "note",
@@ -66,6 +66,8 @@ def _expected(subject: Subject, facts: Facts) -> tuple[bool | None, str]:
             return True, "its loss asks for the next token"
     if getattr(getattr(subject.model, "config", None), "is_decoder", False):
         return True, "config.is_decoder"
+    if all(sees_all(subject, facts, one) for one in facts.sequences):
+        return False, ""
     return None, "most of its outputs do not depend on later inputs (if some looking ahead is meant, say causal=False)"
 
 

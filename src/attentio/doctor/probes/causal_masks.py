@@ -12,8 +12,9 @@ from attentio.doctor.patient.inputs import SequenceInput
 from attentio.doctor.patient.subject import Subject, measured_once
 from attentio.doctor.probes.attentions import Attention, attentions
 
-Seen = Literal["earlier", "later", "both"]
-"""What queries see beside their own position; "later" where they see nothing beside it."""
+Seen = Literal["earlier", "later", "both", "all"]
+"""What queries see beside their own position; "later" where they see nothing beside it, "all" where no query is told
+from another."""
 
 
 @measured_once
@@ -49,14 +50,22 @@ def works_causally(subject: Subject, facts: Facts, sequence: SequenceInput) -> s
         layer = next(name for name, one in causal.items() if not one and len(stacks[re.sub(r"\d+", "#", name)]) == 2)
         return f"other layers beside {layer} have a causal mask"
     for name, seen in heads.items():
-        if set(seen) == {"earlier", "both"} and seen.count("earlier") >= seen.count("both"):
+        if "later" not in seen and len(seen) > seen.count("earlier") >= len(seen) / 2:
             return f"{seen.count('earlier')} of {len(seen)} heads of {name or 'the model'} have a causal mask"
     return ""
+
+
+def sees_all(subject: Subject, facts: Facts, sequence: SequenceInput) -> bool:
+    """Whether there is attention of the sequence to itself, and none of it has a mask that tells queries apart."""
+    heads = seen_by_heads(subject, facts, sequence)
+    return bool(heads) and all(set(seen) == {"all"} for seen in heads.values())
 
 
 def _seen(allowed: Tensor) -> Seen:
     """Of a head [batch, q, k]: nothing above the diagonal, and something below it in some row (a window may cut the
     rest); or the other way round."""
+    if bool(allowed.any()) and torch.equal(allowed, allowed.any(-2, keepdim=True).expand_as(allowed)):
+        return "all"
     length = allowed.shape[-1]
     above = torch.ones(length, length, dtype=torch.bool, device=allowed.device).triu(1)
     later, earlier = bool((allowed & above).any()), bool((allowed & above.mT).any())

@@ -30,7 +30,8 @@ class Leak(NamedTuple):
 
 
 def leaks(subject: Subject, facts: Facts, sequence: SequenceInput, expected: bool | None) -> Iterator[Leak]:
-    """Outputs at the positions of `sequence` that depend on later ones. expected: whether they must not; None: open."""
+    """Outputs at the positions of `sequence` that depend on later ones. expected: whether they must not; None: open,
+    False: both directions are meant."""
     measured = influence(subject, facts, sequence)
     if len(measured.positions) < 3:
         raise Skip(f"{sequence.name} has fewer than three real positions")
@@ -40,12 +41,12 @@ def leaks(subject: Subject, facts: Facts, sequence: SequenceInput, expected: boo
             (s, t) for s, row in zip(measured.positions, moved, strict=True) for t in range(min(s, len(row))) if row[t]
         ]
         if future:
-            intended = expected is None and _both_ways(moved, measured.positions)
+            intended = expected is False or (expected is None and _both_ways(moved, measured.positions))
             yield _described(subject, facts, sequence, output, future, apart, intended)
         else:
             leak = _by_gradient(subject, facts, sequence, output, measured.positions)
             if leak is not None:
-                yield leak
+                yield leak._replace(intended=expected is False)
 
 
 def _both_ways(moved: torch.Tensor, positions: list[int]) -> bool:
