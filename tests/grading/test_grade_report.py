@@ -1,6 +1,7 @@
 """What the grader says, and what it does with code that cannot be called."""
 
 import json
+import re
 import runpy
 import warnings
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from torch import nn
 import attentio as at
 from attentio.errors import AttentioError
 from attentio.grading.papers.catalogue import PAPERS
+from attentio.grading.papers.in_korean import IN_KOREAN
 
 
 class Odd(nn.Module):
@@ -67,6 +69,18 @@ def test_every_sentence_stands_in_both_languages() -> None:
             assert one.line in paper.equation, (paper.name, name)
             assert one.told("en") != one.told("ko")
             assert any("가" <= letter <= "힣" for letter in one.told("ko")), name
+    lines = {line for paper in PAPERS.values() for line in paper.equation.values()}
+    assert set(IN_KOREAN) == {line for line in lines if re.search(r"[a-z]{3,} [a-z]{3,}", line)}
+    assert all(re.search("[가-힣]", line) for line in IN_KOREAN.values())
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "the support"), ("ko", "0이 아닌 자리의")])
+def test_a_line_of_the_equation_in_words_is_told_in_the_language_asked_for(language: str, said: str, seed: int) -> None:
+    def sparsemax(scores: torch.Tensor) -> torch.Tensor:
+        return scores.softmax(-1)
+
+    (line,) = at.grade(sparsemax, "sparsemax", language=language, seed=seed).lines
+    assert said in line
 
 
 def test_require_raises_with_the_report(seed: int) -> None:

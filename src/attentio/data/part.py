@@ -102,7 +102,9 @@ def read_held_out(config: Config, run: Path) -> Part:
     """
     path = run / HELD_OUT
     if not run.is_dir():  # a bundle, or several runs
-        raise AttentioError(f"{run}: what was held out of the training data is kept in run directories; give --data FILE")
+        raise AttentioError(
+            f"{run}: what was held out of the training data is kept in run directories; give --data FILE"
+        )
     if is_missing(path):
         raise AttentioError(f"{path} is missing, which was held out of the training data; copy it, or give --data FILE")
     data = replace(config.data, train="", columns=None, features=None)

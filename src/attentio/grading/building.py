@@ -40,10 +40,9 @@ def made(kind: type[nn.Module], paper: Paper) -> Iterator[nn.Module]:
             except Exception as error:
                 failed[", ".join(f"{name}={value}" for name, value in arguments.items())] = error
     if not found:
-        given, error = failed.popitem()
-        raise AttentioError(
-            f"{kind.__name__}({given}) raised {type(error).__name__}: {error}; give one that is made, in place of the class"
-        ) from error
+        given, cause = failed.popitem()
+        told = f"{kind.__name__}({given}) raised {type(cause).__name__}: {cause}"
+        raise AttentioError(f"{told}; give one that is made, in place of the class") from cause
 
 
 def _arguments(kind: type[nn.Module], paper: Paper, *, equal: bool, rest: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from attentio.grading.judging import Difference
 from attentio.grading.notes import told
 from attentio.grading.paper import Deviation, Paper
+from attentio.grading.papers.in_korean import IN_KOREAN
 from attentio.notebook import RIGHT, WRONG, frame, line
 
 _WORDS = {
@@ -101,9 +102,10 @@ class Grade:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The lines of the equation that are different."""
+        """The lines of the equation that are different, in words in the language of the grade."""
         keys = [self._deviation(name).line for name in self.deviations if name in self.paper.deviations]
-        return tuple(self.paper.equation[key] for key in dict.fromkeys(keys))
+        lines = tuple(self.paper.equation[key] for key in dict.fromkeys(keys))
+        return tuple(IN_KOREAN.get(one, one) for one in lines) if self.language == "ko" else lines
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -4,9 +4,9 @@ In training it then sees what it is to predict: the loss falls wonderfully, and 
 input position and looking at the outputs before it, and by the gradient of an output on the embeddings after it.
 
 Which models are meant to be causal? `causal=` says it, a loss that asks for the next token, or the masks of all their
-attentions, beside which a convolution or a mean looks ahead. Both directions are meant where no attention has a mask that
-tells queries apart, and where later inputs reach as far as earlier ones do: a note says so. Else: if some but not nearly
-all of the later inputs matter, it is a leak.
+attentions, beside which a convolution or a mean looks ahead. Both directions are meant where no attention has a mask
+that tells queries apart, and where later inputs reach as far as earlier ones do: a note says so. Else: if some but not
+nearly all of the later inputs matter, it is a leak.
 """
 
 from collections.abc import Iterator

@@ -1,9 +1,9 @@
 """A result depends on what the model was asked before.
 
 Usual: a mask that is made in the first call and kept, whatever comes in the second; kept by its shape, it belongs to
-other sentences of the same length. Or what was computed last (an average, a state, a cache on the module) goes into what
-is computed next. Seen with new copies: what the example gives after another call, and after itself, is compared with what
-it gives in the first.
+other sentences of the same length. Or what was computed last (an average, a state, a cache on the module) goes into
+what is computed next. Seen with new copies: what the example gives after another call, and after itself, is compared
+with what it gives in the first.
 """
 
 from collections.abc import Callable, Iterator
@@ -125,16 +125,16 @@ def _padded_otherwise(facts: Facts) -> dict[str, Any]:
 
 
 _A_MASK = (
-    "a mask that is made once (`if self.mask is None:`) although it belongs to these sentences, or that is found again by "
-    "the shape of the batch, which another batch has too."
+    "a mask that is made once (`if self.mask is None:`) although it belongs to these sentences, or that is found again "
+    "by the shape of the batch, which another batch has too."
 )
 _MAKE_IT = (
-    "Make the mask in every call from what it is made of; keep only what depends on nothing but sizes, under all of them, "
-    "as `functools.cache` does for `causal_mask(length, device)`."
+    "Make the mask in every call from what it is made of; keep only what depends on nothing but sizes, under all of "
+    "them, as `functools.cache` does for `causal_mask(length, device)`."
 )
 _WHAT_WAS_COMPUTED = (
-    "what was computed goes into what is computed next: a state, a cache or a running mean on the module, or a generator of "
-    "random numbers of its own."
+    "what was computed goes into what is computed next: a state, a cache or a running mean on the module, or a "
+    "generator of random numbers of its own."
 )
 _HAND_ON = "Hand state on as argument and return value: `output, state = layer(x, state)`."
 

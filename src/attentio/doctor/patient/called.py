@@ -16,7 +16,9 @@ def as_module(model: Any) -> nn.Module:
         ValueError: it cannot be called, or is a class.
     """
     if isinstance(model, type):
-        raise ValueError(f"model must be a module, got the class {model.__name__}; make one of it, {model.__name__}(..)")
+        raise ValueError(
+            f"model must be a module, got the class {model.__name__}; make one of it, {model.__name__}(..)"
+        )
     while isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
         model = model.module
     model = getattr(model, "_orig_mod", model)  # torch.compile(module)
