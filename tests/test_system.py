@@ -186,8 +186,11 @@ FULL = """
 import resource, signal, sys
 from collections.abc import Callable
 from pathlib import Path
-import attentio as at, torch
+import attentio as at, matplotlib.font_manager, torch
 from attentio import system
+from attentio.export.tokenizers import write_tokenizers
+from attentio.pictures import curves
+from attentio.training.checkpoint import Checkpoints
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
@@ -197,19 +200,43 @@ except OSError as error:
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit for the size of a file")
+LIMITED = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit for the size of a file")
+
+
+@LIMITED
 @pytest.mark.parametrize(
-    "write",
-    ["system.replace_text(Path('a.html'), 2000 * 'x')", "at.view(torch.eye(2), ['a', 'b']).save('a.html')"],
+    ("name", "write"),
+    [
+        ("a.html", "system.replace_text(Path('a.html'), 2000 * 'x')"),
+        ("a.html", "at.view(torch.eye(2), ['a', 'b']).save('a.html')"),
+        ("a.png", "curves.save_comparison(Path('a.png'), [('a', 1.0, None)])"),
+    ],
 )
-def test_what_cannot_be_written_leaves_what_was_there_and_nothing_beside(tmp_path: Path, write: str) -> None:
-    (tmp_path / "a.html").write_text("as it was")
+def test_what_cannot_be_written_leaves_what_was_there_and_nothing_beside(tmp_path: Path, name: str, write: str) -> None:
+    (tmp_path / name).write_text("as it was")
     done = subprocess.run(
         [sys.executable, "-c", FULL.format(write=write)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert done.stdout == "a.html\n", done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["a.html"]
-    assert (tmp_path / "a.html").read_text() == "as it was"
+    assert done.stdout == f"{name}\n", done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "as it was"
+
+
+@LIMITED
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (
+            "Checkpoints(Path('a')).save(1, {{'x.safetensors': {{'x': torch.ones(500)}}}}, {{}}, best=True)",
+            "x.safetensors",
+        ),
+        ("write_tokenizers(*2 * [at.load('masked-lm').tokenizer], Path())", "source_tokenizer.json"),
+    ],
+)
+def test_a_full_disk_is_named_where_a_library_in_rust_writes(tmp_path: Path, write: str, name: str) -> None:
+    code = FULL.replace("{write}", write).replace("{{", "{").replace("}}", "}")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert Path(done.stdout.strip()).name == name, done.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes, and links only for some")

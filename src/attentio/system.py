@@ -162,11 +162,19 @@ def replace_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """An OSError names this path: that of a full disk names none."""
+    """An OSError names this path: that of a full disk names none.
+
+    Libraries in Rust (safetensors, tokenizers) raise exceptions of their own, with the number of the OSError in words.
+    """
     try:
         yield
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+    except Exception as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def comes_within(seconds: float, descriptor: int) -> bool:

@@ -1,7 +1,11 @@
 """attentio export: what it says, and that what it says works."""
 
 import contextlib
+import errno
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,3 +121,38 @@ def test_a_bundle_takes_the_place_of_a_bundle_only(trained: Callable, attentio: 
     for _ in range(2):
         assert attentio("export", run, "--to", "bundle", "--out", tmp_path / "it.zip").code == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["it.zip", "mine"]
+
+
+FULL = """
+import resource, signal, sys
+from attentio.commands.main import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit for the size of a file")
+@pytest.mark.parametrize("to", ["huggingface", "ctranslate2", "onnx"])
+def test_an_export_that_cannot_be_written_leaves_the_one_that_was_there(to: str, tmp_path: Path) -> None:
+    def export(*given: str) -> subprocess.CompletedProcess:
+        words = ["export", "dates-transformer", "--to", to]
+        return subprocess.run(
+            [sys.executable, *given, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    def files() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    stopped = export("-c", FULL)
+    assert (stopped.returncode, stopped.stdout, files()) == (2, "", {})
+    assert str(Path(to, "dates-transformer")) in stopped.stderr
+    assert os.strerror(errno.EFBIG) in stopped.stderr
+    whole = export("-m", "attentio")
+    assert whole.returncode == 0, whole.stderr
+    before = files()
+    assert len(before) > 3
+    assert export("-c", FULL).returncode == 2
+    assert files() == before
+    assert export("-m", "attentio").returncode == 0
+    assert files().keys() == before.keys()

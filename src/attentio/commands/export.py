@@ -1,7 +1,10 @@
 """attentio export RUN --to FORMAT [--out PATH]: a trained model as other programs open it, or as one small file."""
 
 import argparse
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +83,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def _huggingface(found: "Contents", run: Path, out: Path | None) -> int:
     from attentio.errors import AttentioError
-    from attentio.huggingface.directory import ARCHITECTURES, write
+    from attentio.huggingface.directory import ARCHITECTURES, OF_TARGET, write
     from attentio.runs.places import outputs_folder
     from attentio.runs.tasks import task_of
 
@@ -90,13 +93,14 @@ def _huggingface(found: "Contents", run: Path, out: Path | None) -> int:
     out = _empty(out) if out else outputs_folder(run, "huggingface")
     decoding = found.config.decoding
     tokenizers = [found.tokenizers.source, found.tokenizers.target]
-    write(found.model, tokenizers, out, beam=decoding.beam, length_penalty=decoding.length_penalty)
+    with _whole(out, stale=OF_TARGET) as folder:
+        write(found.model, tokenizers, folder, beam=decoding.beam, length_penalty=decoding.length_penalty)
     print(f"{said(f'wrote {out}; to open it:')}\n\n{task_of(found.config).transformers_snippet(out)}")
     return 0
 
 
 def _ctranslate2(found: "Contents", run: Path, out: Path | None, type: "Type") -> int:
-    from attentio.export.ctranslate2 import write
+    from attentio.export.ctranslate2 import VOCABULARIES, write
     from attentio.export.tokenizers import write_tokenizers
     from attentio.runs.places import outputs_folder
     from attentio.runs.vocabulary import needed, suppressed_ids
@@ -104,8 +108,9 @@ def _ctranslate2(found: "Contents", run: Path, out: Path | None, type: "Type") -
     (source, target), out = _sides(found), _empty(out) if out else outputs_folder(run, "ctranslate2")
     end = needed(target.end, "end", found.path)
     silent = suppressed_ids(target, found.model.output.out_features, but=end)
-    write(found.model, source, target, out, silent=silent, type=type)
-    write_tokenizers(source, target, out)
+    with _whole(out, stale=VOCABULARIES) as folder:
+        write(found.model, source, target, folder, silent=silent, type=type)
+        write_tokenizers(source, target, folder)
     print(
         f"{said(f'wrote {out}; to open it:')}\n\n{_CTRANSLATE2.format(out=out.as_posix(), end=target.tokens([end])[0])}"
     )
@@ -131,9 +136,9 @@ def _onnx(found: "Contents", path: Path, out: Path | None) -> int:
         "max_length_ratio": ours.config.decoding.max_length_ratio,
         "extra_output_tokens": EXTRA_OUTPUT_TOKENS,
     }
-    with Console(stderr=True).status(said("writing the two graphs")):
-        write(found.model, out, facts)
-    write_tokenizers(source, target, out)
+    with Console(stderr=True).status(said("writing the two graphs")), _whole(out) as folder:
+        write(found.model, folder, facts)
+        write_tokenizers(source, target, folder)
     print(said(f"wrote {out}; docs/export.md shows how to decode with it"))
     return 0
 
@@ -147,6 +152,35 @@ def _empty(out: Path) -> Path:
     if out.is_dir() and any(out.iterdir()):
         raise AttentioError(f"{out} holds files already; name a folder that is new or empty")
     return out
+
+
+@contextmanager
+def _whole(out: Path, *, stale: Collection[str] = ()) -> Iterator[Path]:
+    """A folder to write into; what is in it then comes to `out` at once, in place of an export that was there.
+
+    Where it is interrupted while files come there, some are missing, and none are of another export.
+
+    stale: files of an earlier export that this one may not have.
+    """
+    from attentio.system import naming, sync
+
+    out = out.resolve()
+    beside = out.with_name(f".{out.name}.{os.getpid()}.new")
+    try:
+        with naming(out):
+            beside.mkdir(parents=True)
+            yield beside
+            names = [str(path.relative_to(beside)) for path in beside.rglob("*") if path.is_file()]
+            for name in names:
+                sync(beside / name)
+            for name in {*names, *stale}:
+                (out / name).unlink(missing_ok=True)
+            for name in names:
+                (out / name).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(beside / name, out / name)
+            sync(out)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _sides(found: "Contents") -> "tuple[Exported, Exported]":

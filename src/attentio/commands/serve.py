@@ -13,7 +13,7 @@ TAKES_OVERRIDES = False
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        'POST /translate, /fill or /generate, depending on the model, with {"text": "..."}; the answer is JSON too.\n'
+        'POST /translate, /fill, /generate or /label, as the model is, with {"text": "..."}; the answer is JSON.\n'
         "GET /openapi.json describes it; /health, /ready and /metrics are for those who watch it. Ctrl-C ends it."
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory, a bundle, or a model that comes along")

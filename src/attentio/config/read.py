@@ -164,8 +164,9 @@ def _parse(content: dict[str, Any], origin: Path, overrides: Sequence[str]) -> C
         if key not in known:
             _, _, last = key.rpartition(".")
             elsewhere = [name for name in known if name.rpartition(".")[2] == last]
-            hint = f"; did you mean {elsewhere[0]!r}?" if elsewhere else did_you_mean(key, known)
-            raise AttentioError(f"unknown key {key!r} in {where}{hint}")
+            raise AttentioError(
+                f"unknown key {key!r} in {where}{did_you_mean(elsewhere[0] if elsewhere else key, known)}"
+            )
     try:
         for key, value in [*content.items(), *_values_of(overrides)]:
             _check_plain(key, value)

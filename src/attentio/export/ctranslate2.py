@@ -35,7 +35,7 @@ POSITIONS = 4096
 NEVER = -1e9
 """What the bias of an output that must not be said is."""
 
-_VOCABULARIES = ("shared_vocabulary.json", "source_vocabulary.json", "target_vocabulary.json")
+VOCABULARIES = ("shared_vocabulary.json", "source_vocabulary.json", "target_vocabulary.json")
 _ACTIVATIONS = {
     "relu": Activation.RELU,
     "relu-squared": Activation.RELU,
@@ -75,8 +75,6 @@ def write(
     spec.validate()
     spec.optimize(quantization=type)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in _VOCABULARIES:  # of a model written there before
-        (folder / name).unlink(missing_ok=True)
     spec.save(str(folder))
 
 

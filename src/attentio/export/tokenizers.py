@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from attentio.system import naming
 from attentio.text.pretrained import PretrainedTokenizer
 from attentio.text.tokenizer import Tokenizer
 
@@ -14,4 +15,6 @@ def write_tokenizers(source: Exported, target: Exported, folder: Path) -> None:
     Hangul syllables that are read as jamo they do not take apart, nor put together.
     """
     for side, tokenizer in (("source", source), ("target", target)):
-        tokenizer.core.save(str(folder / f"{side}_tokenizer.json"))
+        path = folder / f"{side}_tokenizer.json"
+        with naming(path):
+            tokenizer.core.save(str(path))

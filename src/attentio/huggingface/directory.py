@@ -29,6 +29,8 @@ from attentio.text.tokenizer import Tokenizer
 
 _WEIGHTS, _GENERATION = "model.safetensors", "generation_config.json"
 _TARGET = "target"
+OF_TARGET = (f"{_TARGET}/tokenizer.json", f"{_TARGET}/tokenizer_config.json")
+"""What is written where the two sides have tokenizers of their own."""
 
 
 class Architecture(NamedTuple):
@@ -192,7 +194,6 @@ def write(
     for tokenizer in tokenizers:
         pretrained.check(tokenizer)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _TARGET / "tokenizer.json").unlink(missing_ok=True)  # of a model written there before
     for place, tokenizer in zip((folder, folder / _TARGET), dict.fromkeys(tokenizers), strict=False):
         place.mkdir(exist_ok=True)
         pretrained.write(

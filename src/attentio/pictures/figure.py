@@ -1,11 +1,13 @@
 """One way to make every picture: a figure with fonts for its texts, saved as PNG or SVG by the suffix."""
 
+import io
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attentio import system
 from attentio.errors import AttentioError, extra
 from attentio.pictures.fonts import KOREAN, LATIN_AND_IPA, choose_fonts
 
@@ -56,11 +58,14 @@ def drawing(path: Path, *, texts: Iterable[str], width: float, height: float) ->
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         figure = Figure(figsize=(width, height))
         yield figure
-        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = io.BytesIO()
         figure.savefig(
-            path,
+            picture,
+            format=path.suffix[1:].lower(),
             dpi=min(DOTS_PER_INCH, LARGEST_SIDE_IN_DOTS / max(width, height)),
             bbox_inches="tight",
             pad_inches=0.15,
             metadata={"Date": None} if path.suffix.lower() == ".svg" else None,
         )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        system.replace_bytes(path, picture.getvalue())

@@ -87,6 +87,8 @@ def _shown(character: str) -> str:
             return unicodedata.lookup(letter)
         except KeyError:
             return character
+    if "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069":  # which turn the text behind them round
+        return f"U+{ord(character):04X}"
     if character < " ":
         return chr(0x2400 + ord(character))  # Unicode's control pictures
     return "\ufffd" if unicodedata.category(character) in ("Cc", "Cs") or _NOT_XML.match(character) else character

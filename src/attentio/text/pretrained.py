@@ -15,6 +15,7 @@ from tokenizers import pre_tokenizers, processors
 
 from attentio.errors import AttentioError
 from attentio.files import LARGEST, check_regular, read_json
+from attentio.system import naming
 from attentio.text.featured import FeaturedTokenizer
 from attentio.text.tokenizer import BOS, EOS, MASK_TOKEN, PAD, SPECIAL_TOKENS, SURROGATE, UNK, Tokenizer
 from attentio.text.words import word_starts
@@ -270,7 +271,8 @@ def write(tokenizer: Tokenizer | PretrainedTokenizer, folder: Path, *, begin: bo
         core, names = _as_theirs(tokenizer, begin=begin, end=end)
     else:
         core, names = _as_it_came(tokenizer, end=end)
-    core.save(str(folder / "tokenizer.json"))
+    with naming(folder / "tokenizer.json"):
+        core.save(str(folder / "tokenizer.json"))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_input_names": ["input_ids", "attention_mask"],

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from attentio.errors import AttentioError
 from attentio.files import read_json, read_text
-from attentio.system import replace_text, sync
+from attentio.system import naming, replace_text, sync
 
 Tensors = dict[str, Tensor]
 FACTS = "checkpoint.json"
@@ -57,7 +57,8 @@ class Checkpoints:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         for name, entries in tensors.items():
-            save_file({key: tensor.cpu().contiguous() for key, tensor in entries.items()}, beside / name)
+            with naming(beside / name):
+                save_file({key: tensor.cpu().contiguous() for key, tensor in entries.items()}, beside / name)
         hashes = {name: _hash(beside / name) for name in tensors}
         (beside / FACTS).write_text(json.dumps({"step": step, "sha256": hashes, **facts}, indent=1), encoding="utf-8")
         for path in beside.iterdir():
