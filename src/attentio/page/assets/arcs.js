@@ -8,6 +8,7 @@
 
   const line = () => (attentio.app.state.lecture ? 32 : 26), size = () => (attentio.app.state.lecture ? 20 : 14);
   const TOP = 34, MOST_LINES = 1500, STRIPE = 6, PACE = 900;  // PACE: milliseconds a query
+  const ON_PAPER = 640, LONGEST = 12000;  // pixels of a sheet's width, and of a canvas that every browser draws
 
   class Arcs {
     constructor(element, app) {
@@ -100,12 +101,13 @@
       const [rows, columns] = this.sides, tall = TOP + Math.max(rows.length + this.start, columns.length) * line() + 10;
       this.spacer.style.height = `${tall}px`;
       this.scroller.style.height = `${Math.min(tall, Math.max(320, attentio.screen() * 0.72))}px`;
-      const { clientWidth, clientHeight } = this.scroller;
-      Object.assign(this, { width: clientWidth, height: clientHeight, tall, ratio: devicePixelRatio || 1 });
-      this.canvas.width = clientWidth * this.ratio;
-      this.canvas.height = clientHeight * this.ratio;
-      this.canvas.style.width = `${clientWidth}px`;
-      this.canvas.style.height = `${clientHeight}px`;
+      const { clientWidth, clientHeight } = this.scroller, { paper } = this.app.state;  // paper has no scroll bars
+      const width = paper ? Math.min(ON_PAPER, clientWidth) : clientWidth, height = paper ? Math.min(tall, LONGEST) : clientHeight;
+      Object.assign(this, { width, height, tall, ratio: devicePixelRatio || 1 });
+      this.canvas.width = width * this.ratio;
+      this.canvas.height = height * this.ratio;
+      this.canvas.style.width = `${width}px`;
+      this.canvas.style.height = `${height}px`;
       this.soon();
     }
 
@@ -119,7 +121,7 @@
       if (!this.matrix || !this.width) return;
       const context = this.canvas.getContext("2d");
       context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
-      this.paint(new attentio.pen.CanvasPen(context), this.width, this.height, this.scroller.scrollTop);
+      this.paint(new attentio.pen.CanvasPen(context), this.width, this.height, this.app.state.paper ? 0 : this.scroller.scrollTop);
     }
 
     // Where the columns end and begin: the lines have the middle.

@@ -2,17 +2,20 @@
 (() => {
   "use strict";
 
+  const ON_PAPER = 630;  // pixels: a sheet is so narrow that the grids stand one below another
+
   /** pointed(i, j, say): another pair is marked. labelKey, keysKey: strings of the name and of how it is used. */
   attentio.grids = (app, pointed, { labelKey, keysKey }) => {
     const make = app.element, picture = attentio.gridsPicture;
     const canvas = make("canvas", { tabindex: "0", role: "application", labelKey });
     const element = make("div", {}, make("div", { class: "grids" }, canvas), make("p", { class: "hint", key: keysKey }));
+    const room = () => (app.state.paper ? Math.min(ON_PAPER, place.clientWidth) : place.clientWidth);
     const place = element.firstChild, base = document.createElement("canvas"); // all but the marks
     let scene = null, at = [0, 0];
 
     function draw() {
       if (!scene || !place.clientWidth) return;
-      scene.width = place.clientWidth;
+      scene.width = room();
       const { width, height } = picture.layout(scene), ratio = devicePixelRatio || 1;
       for (const each of [canvas, base]) [each.width, each.height] = [Math.round(width * ratio), Math.round(height * ratio)];
       canvas.style.width = `${width}px`;
@@ -65,9 +68,11 @@
       draw();
     }).observe(place);
 
+    app.on((changed) => { if (changed.has("paper")) draw(); });
+
     /** pair: to be marked; without one that of before, as far as there is still such. */
     function show(next, pair = at) {
-      scene = { ...next, width: place.clientWidth };
+      scene = { ...next, width: room() };
       at = [Math.min(pair[0], scene.queries.length - 1), Math.min(pair[1], scene.keys.length - 1)];
       pointed(...at, false);
       draw();
