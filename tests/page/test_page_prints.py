@@ -8,6 +8,7 @@ import pytest
 import torch
 from page_cases import settled
 
+from attentio.page.evidence import Evidence, Lens
 from attentio.page.page import Page, view
 
 Open = Callable[..., Any]
@@ -57,3 +58,22 @@ def test_grids_that_are_compared_stand_below_one_another(open_page: Open, seed: 
     )
     assert len({x for x, _ in corners}) == 1
     assert len({y for _, y in corners}) == len(corners)
+
+
+def test_all_columns_of_the_layers_are_printed(open_page: Open, seed: int) -> None:
+    said = [f"word{number}" for number in range(30)]
+    best = [[[(token, 0.9), ("other", 0.1)] for token in said] for _ in range(2)]
+    lens = Lens(said, said, best, torch.rand(2, 30))
+    tab = open_page(
+        view(torch.rand(1, 2, 30, 5).softmax(-1), list("abcde"), target_tokens=said, evidence=Evidence(lens=lens))
+    )
+    tab.set_viewport_size({"width": 1280, "height": 800})
+    tab.click("#tab-lens")
+    grid = tab.locator(".lens")
+    grid.locator("[role=gridcell]").first.wait_for()
+    width = "one => one.getBoundingClientRect().width"
+    assert grid.evaluate(width) > 1280
+    tab.evaluate("attentio.app.set({paper: true})")
+    assert grid.evaluate(width) <= SHEET + 1
+    tab.evaluate("attentio.app.set({paper: false})")
+    assert grid.evaluate(width) > 1280

@@ -19,6 +19,8 @@ from attentio.pictures.labels import checked_weights, label
         ("\x1b", "␛"),
         ("\u0361", "◌\u0361"),
         ("t͡ɕ", "t͡ɕ"),
+        ("a\u202eb", "aU+202Eb"),
+        ("\u2067", "U+2067"),
     ],
 )
 def test_a_token_is_visible(token, shown):

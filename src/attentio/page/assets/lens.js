@@ -5,6 +5,8 @@
 (() => {
   "use strict";
 
+  const ON_PAPER = 640;  // pixels of a sheet's width
+
   class Lens {
     constructor(element, app) {
       const make = app.element;
@@ -17,6 +19,9 @@
       this.grid.addEventListener("click", (event) => {
         const cell = event.target.closest("[role=gridcell]");
         if (cell) this.choose(Number(cell.dataset.layer), Number(cell.dataset.place));
+      });
+      app.on((changed) => {
+        if (changed.has("paper")) this.grid.style.zoom = app.state.paper ? Math.min(1, ON_PAPER / this.grid.scrollWidth) : "";
       });
       attentio.data.singles(app.payload.lens.chances).then((chances) => { this.chances = chances; this.update(); });
     }
