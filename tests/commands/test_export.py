@@ -14,6 +14,7 @@ import pytest
 from toy_pairs import as_arguments, reverse, write_words
 
 import attentio as at
+from attentio.commands.export import _whole
 from attentio.commands.main import main
 
 SMALL = {
@@ -156,3 +157,18 @@ def test_an_export_that_cannot_be_written_leaves_the_one_that_was_there(to: str,
     assert files() == before
     assert export("-m", "attentio").returncode == 0
     assert files().keys() == before.keys()
+
+
+def test_of_an_earlier_export_only_what_others_put_there_stays(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "target").mkdir(parents=True)
+    for name in ("model", "target/tokenizer.json", "mine.py"):
+        (out / name).write_text("old")
+    with _whole(out, stale=["target/tokenizer.json", "never"]) as folder:
+        (folder / "model").write_text("new")
+        assert (out / "model").read_text() == "old"
+    assert {path.name: path.read_text() for path in out.rglob("*") if path.is_file()} == {
+        "model": "new",
+        "mine.py": "old",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import head_mistakes
+import mode_mistakes
 import padding_mistakes as padded
 import pytest
 import torch
@@ -43,7 +44,7 @@ def test_causes_are_looked_for_before_their_consequences() -> None:
 
 
 def test_the_model_its_mode_and_the_random_state_are_untouched(seed: int) -> None:
-    model = padded.Remembering()
+    model = mode_mistakes.RunningMean()
     model.blocks[0].eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     modes = [module.training for module in model.modules()]
