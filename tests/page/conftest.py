@@ -1,4 +1,4 @@
-"""A real Chromium for the tests of pages: started once, off the network, failing on any request or error.
+"""A real Chromium for the tests of pages: started once for each file of them, off the network, failing on any request or error.
 
 Debian's (or any installed) Chromium runs through playwright. Where one of them is missing, tests skip and say so.
 """
@@ -14,7 +14,7 @@ import pytest
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: playwright's event loop runs as long, and other tests have their own
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
