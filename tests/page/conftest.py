@@ -14,7 +14,7 @@ import pytest
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="module")  # no longer: playwright's event loop runs as long, and other tests have their own
+@pytest.fixture(scope="module")  # its event loop runs as long, and other tests have their own
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
