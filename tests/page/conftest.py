@@ -1,4 +1,4 @@
-"""A real Chromium for the tests of pages: started once for each file of them, off the network, failing on any request or error.
+"""A real Chromium for the tests of pages: started for each file, off the network, failing on any request or error.
 
 Debian's (or any installed) Chromium runs through playwright. Where one of them is missing, tests skip and say so.
 """
