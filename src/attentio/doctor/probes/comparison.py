@@ -33,6 +33,7 @@ def compared(
         found[output] = difference(old, new).cpu()
         if output.sequence is not None:
             real = facts.real(facts.sequence(output.sequence))[:, :shared]
+            found[output] = found[output][:, : real.shape[1]]  # both may be longer than the example
             found[output] = found[output].masked_fill(~(real if rows is None else real[rows]), 0.0)
     return found
 
