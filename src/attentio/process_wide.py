@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import torch
+from torch.utils import checkpoint
+
+_RECOMPUTING = "_checkpoint_without_reentrant_generator"
 
 
 def while_needed(change: Callable[[], ExitStack]) -> Callable[[], AbstractContextManager[None]]:
@@ -40,8 +43,16 @@ def _run_as_written() -> ExitStack:
     # Without this module nothing has been compiled, and importing it takes seconds.
     if "torch._dynamo" in sys.modules:
         undo.enter_context(torch.compiler.set_stance("force_eager"))
+    undo.callback(setattr, checkpoint, _RECOMPUTING, getattr(checkpoint, _RECOMPUTING))
+    setattr(checkpoint, _RECOMPUTING, _keeping)
     return undo
 
 
+def _keeping(*_given: object, **_named: object) -> Iterator[None]:
+    """In place of what has torch compute activations again in the backward pass, around the forward pass: nothing."""
+    yield
+
+
 as_written = while_needed(_run_as_written)
-"""What `torch.compile` compiled runs as written: it would be compiled anew for every new shape and mode."""
+"""What `torch.compile` compiled runs as written: it would be compiled anew for every new shape and mode. So does what
+checkpoints its activations: computed again outside of the block it would be observed twice, or under other modes."""

@@ -113,6 +113,7 @@ def test_lengths_may_be_a_list():
     for lengths in ([3, 1], (3, 1)):
         expected = at.padding(torch.tensor([3, 1]))
         assert at.padding(lengths).materialize(7, 5).equal(expected.materialize(7, 5))
+    assert at.padding([]).materialize(7, 5).shape == (0, 1, 5)
 
 
 def test_a_tensor_of_two_axes_says_that_it_is_queries_and_keys():

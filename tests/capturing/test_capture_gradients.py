@@ -105,10 +105,11 @@ def test_training_goes_on_as_without(seed: int, way: str, checkpointed: bool, ba
     model(inputs).square().sum().backward()
     expected = {name: one.grad for name, one in model.named_parameters()}
     model.zero_grad()
-    with at.capture(model, parts=True):
+    with at.capture(model, parts=True) as seen:
         loss = model(inputs).square().sum()
         if backward_inside:
             loss.backward()
+    assert len(seen) == 2  # whatever is computed again
     if not backward_inside:
         loss.backward()
     for name, one in model.named_parameters():

@@ -96,7 +96,9 @@ def test_a_check_that_fails_by_itself_says_so_and_costs_no_other(seed: int, monk
     broken = SimpleNamespace(ID="broken", TITLE="", NEEDS=(), check=check)
     monkeypatch.setattr(examination, "CHECKS", (broken, *examination.CHECKS))
     diagnosis = at.diagnose(nn.GRU(5, 7, batch_first=True, bidirectional=True), torch.randn(3, 11, 5), causal=True)
-    assert diagnosis.skipped["broken"] == "the check itself failed: IndexError: index 7 is out of range"
+    assert diagnosis.skipped["broken"] == (
+        "the check itself failed, which says nothing of the model: IndexError: index 7 is out of range"
+    )
     assert "the check itself failed" in str(diagnosis)
     assert errors(diagnosis) == ["future-leak"]
     assert "seen before" in {finding.title for finding in diagnosis.findings}

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 import pytest
-from examined import assert_only_error, found
+from examined import assert_only_error, errors, found
 from sequence_models import Decoder, rows
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from unused_mistakes import LOST_GRADIENT
 
 import attentio as at
@@ -45,3 +47,24 @@ def test_words_that_learn_only_where_they_are_read_are_found(seed: int) -> None:
 
     (finding,) = found(at.diagnose(Tied(), rows(11, 11)[0]), "lost-gradient")
     assert (finding.severity, finding.evidence["parameters"]) == ("error", ["reader.tokens.weight"])
+
+
+@pytest.mark.parametrize("detached", [True, False])
+def test_activations_that_are_computed_again_do_not_hide_it(detached: bool, seed: int) -> None:
+    class Checkpointed(Decoder):
+        def forward(self, tokens: Tensor) -> Tensor:
+            hidden = self.reader(tokens)
+            for block in self.blocks:
+                hidden = checkpoint(self.run, block, hidden, use_reentrant=False)
+            return self.read_out(hidden)
+
+        def run(self, block: nn.Module, hidden: Tensor) -> Tensor:
+            normed = F.layer_norm(hidden.float(), hidden.shape[-1:]).to(hidden.dtype)  # in 32 bits, as Llama's
+            return block(normed, self.mask(hidden.shape[1]))
+
+    model = Checkpointed()
+    if detached:
+        model.blocks[1].query.register_forward_hook(lambda module, given, result: result.detach())
+    diagnosis = at.diagnose(model, rows(11, 11)[0])
+    assert {"lost-gradient", "unused-parameters"} <= {*diagnosis.checked}, str(diagnosis)
+    assert errors(diagnosis) == ["lost-gradient"] * detached

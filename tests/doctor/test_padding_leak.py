@@ -9,7 +9,7 @@ import torch
 import transformers as hf
 from examined import assert_only_error, diagnosed, errors, found
 from padding_mistakes import PADDING_LEAK
-from sequence_models import VOCABULARY, Encoder
+from sequence_models import VOCABULARY, Encoder, rows
 from torch import Tensor, nn
 
 import attentio as at
@@ -114,3 +114,15 @@ def test_a_sequence_whose_padding_could_not_be_tried_is_not_called_checked(seed:
     diagnosis = at.diagnose(WrongMask(), {"source": source, "target": target})
     assert "padding-leak" not in diagnosis.checked
     assert diagnosis.skipped["padding-leak"].startswith("source: ")
+
+
+@pytest.mark.parametrize("lengths", [(9, 9, 9), (9, 6, 9)])
+def test_a_mask_that_only_silences_outputs_is_found_without_a_padded_row_too(
+    lengths: tuple[int, ...], seed: int
+) -> None:
+    class Silencing(Encoder):
+        def forward(self, tokens: Tensor, attention_mask: Tensor) -> Tensor:
+            return super().forward(tokens, torch.ones_like(attention_mask)) * attention_mask.unsqueeze(2)
+
+    tokens, real = rows(*lengths)
+    assert "padding-leak" in errors(at.diagnose(Silencing(), {"tokens": tokens, "attention_mask": real.long()}))

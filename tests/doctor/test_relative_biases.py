@@ -3,8 +3,15 @@
 from collections.abc import Callable
 
 import pytest
-from examined import assert_only_found, diagnosed, found
+import torch
+import transformers as hf
+from examined import assert_only_found, diagnosed, errors, found
 from position_mistakes import RELATIVE_POSITIONS
+from sequence_models import Decoder, Translator, causal_mask, rows, translation
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import attentio as at
 
 
 @pytest.mark.parametrize("mistake", RELATIVE_POSITIONS.values(), ids=RELATIVE_POSITIONS)
@@ -24,3 +31,54 @@ def test_what_is_wrong_is_said(mistake: str, severity: str, said: str, seed: int
     (finding,) = found(diagnosed(RELATIVE_POSITIONS[mistake]()), "relative-positions")
     assert finding.severity == severity
     assert said in finding.title
+
+
+class EqualLengths(Translator):
+    """Source and target have as many positions, and no name says that `second` attends to the source."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.second = self.cross
+        del self.cross
+
+    def decode(self, memory: Tensor, target: Tensor, keys: Tensor) -> Tensor:
+        hidden = self.decoder(self.target_reader(target), causal_mask(target.shape[1]))
+        return self.read_out(self.second(hidden, keys, memory))
+
+
+class SlopesOfKeys(Decoder):
+    """ALiBi as BLOOM and MPT write it: what is added counts the keys' places, and the softmax makes distances of it."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        slopes, places = torch.tensor([0.5, 0.25, 0.125])[:, None, None], torch.arange(tokens.shape[1])
+        bias = (slopes * places).masked_fill(~causal_mask(len(places)), -torch.inf)
+        hidden = self.reader.tokens(tokens)
+        query, key, value = (self.blocks[0].split(one(hidden)) for one in self.projections())
+        context = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query))
+        return self.read_out(hidden + context.transpose(1, 2).flatten(2))
+
+    def projections(self) -> tuple[nn.Module, ...]:
+        return self.blocks[0].query, self.blocks[0].key, self.blocks[0].value
+
+
+def test_attention_to_another_sequence_of_the_same_length_is_left_alone(seed: int) -> None:
+    inputs = translation() | {"target": rows(9, 9, 9)[0]}
+    diagnosis = at.diagnose(EqualLengths(), inputs)
+    assert "relative-positions" in diagnosis.checked
+    assert not errors(diagnosis), str(diagnosis)
+
+
+@pytest.mark.parametrize("length", [11, 10])
+def test_cross_attention_of_transformers_is_left_alone(length: int, seed: int) -> None:
+    sizes = {"d_model": 12, "d_kv": 6, "d_ff": 17, "num_layers": 2, "num_heads": 2, "decoder_start_token_id": 0}
+    model = hf.T5ForConditionalGeneration(hf.T5Config(vocab_size=31, **sizes))
+    inputs = {"input_ids": rows(11, 11, 11)[0], "labels": rows(11, 11, 11)[0][:, :length]}
+    diagnosis = at.diagnose(model, inputs)
+    assert "relative-positions" in diagnosis.checked
+    assert not errors(diagnosis), str(diagnosis)
+
+
+def test_slopes_over_the_keys_places_are_distances_behind_the_softmax(seed: int) -> None:
+    diagnosis = at.diagnose(SlopesOfKeys(), rows(11, 11)[0])
+    assert "relative-positions" in diagnosis.checked
+    assert not found(diagnosis, "relative-positions"), str(diagnosis)

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
+import huggingface_zoo as huggingface
 import pytest
 import torch
 import transformers as hf
 from examined import assert_only_error, diagnosed, errors, found
 from future_mistakes import TEACHER_FORCING_LEAK
+from sequence_models import Translator, translation
 from torch import nn
 
 import attentio as at
@@ -54,3 +56,20 @@ def test_prophetnet_lets_predictions_see_the_answers(seed: int) -> None:
             for each in (target, changed)
         )
     assert (before - after).abs().max() > 1e-9 * before.abs().max()
+
+
+def test_a_source_with_the_target_s_own_tokens_is_no_leak(seed: int) -> None:
+    inputs = translation() | {"source_mask": torch.ones(3, 9, dtype=torch.bool)}
+    diagnosis = at.diagnose(Translator(), inputs | {"target": inputs["source"].clone()})
+    assert "teacher-forcing-leak" in diagnosis.checked
+    assert not errors(diagnosis), str(diagnosis)
+
+
+def test_labels_that_are_nearly_the_source_are_no_leak(seed: int) -> None:
+    config = hf.BartConfig(**huggingface.SEQ2SEQ, pad_token_id=1)
+    labels = torch.randint(4, huggingface.VOCABULARY, (3, 20))
+    noisy = labels.clone()
+    noisy[:, 4] = 3
+    diagnosis = at.diagnose(hf.BartForConditionalGeneration(config), {"input_ids": noisy, "labels": labels})
+    assert "teacher-forcing-leak" in diagnosis.checked
+    assert not errors(diagnosis), str(diagnosis)

@@ -1,11 +1,13 @@
 """train-eval-differ: training and evaluation differ, dropout apart."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from examined import assert_only_error, diagnosed, found
 from mode_mistakes import TRAIN_EVAL_DIFFER
+from sequence_models import Decoder, rows
 from torch import Tensor, nn
 
 import attentio as at
@@ -28,3 +30,32 @@ def test_random_numbers_other_than_dropout_are_said_to_hide_it(seed: int) -> Non
 
     diagnosis = at.diagnose(Noisy(5, 5), torch.randn(3, 7, 5))
     assert "random numbers other than those of dropout" in diagnosis.skipped["train-eval-differ"]
+
+
+class UnmaskedInTraining(Decoder):
+    def mask(self, length: int) -> Tensor:
+        return torch.ones_like(super().mask(length)) if self.training else super().mask(length)
+
+
+@pytest.mark.parametrize("beside", ["a key of its own", "in a tuple"])
+def test_outputs_that_training_alone_has_do_not_hide_it(beside: str, seed: int) -> None:
+    class Auxiliary(UnmaskedInTraining):
+        def forward(self, tokens: Tensor) -> Any:
+            logits, length = super().forward(tokens), tokens.sum(1, keepdim=True).double()
+            if beside == "in a tuple":
+                return (logits, length) if self.training else logits
+            return {"logits": logits, "length" if self.training else "hidden": length}
+
+    (finding,) = found(at.diagnose(Auxiliary(), rows(11, 11)[0]), "train-eval-differ")
+    assert finding.severity == "error"
+
+
+def test_training_that_returns_losses_alone_is_said_not_to_be_comparable(seed: int) -> None:
+    class Losses(UnmaskedInTraining):
+        def forward(self, tokens: Tensor) -> Any:
+            logits = super().forward(tokens)
+            return {"loss": logits.square().mean()} if self.training else {"logits": logits}
+
+    diagnosis = at.diagnose(Losses(), rows(11, 11)[0])
+    assert diagnosis.skipped["train-eval-differ"] == "in training the model returns other outputs: loss"
+    assert "lost-gradient" in diagnosis.checked

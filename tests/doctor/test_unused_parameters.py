@@ -34,3 +34,18 @@ def test_what_an_input_that_was_not_given_may_use_is_a_note(seed: int) -> None:
             return super().forward(tokens) + (0 if prompt is None else self.read_out(self.prompt(prompt)))
 
     assert [one.severity for one in found(at.diagnose(Optional(), rows(11, 11)[0]), "unused-parameters")] == ["note"]
+
+
+def test_what_only_training_returns_is_a_note(seed: int) -> None:
+    class Auxiliary(Decoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.auxiliary = nn.Linear(31, 2)
+
+        def forward(self, tokens: Tensor) -> tuple[Tensor, ...]:
+            logits = super().forward(tokens)
+            return (logits, self.auxiliary(logits)) if self.training else (logits,)
+
+    (finding,) = found(at.diagnose(Auxiliary(), rows(11, 11)[0]), "unused-parameters")
+    assert (finding.severity, finding.where) == ("note", "auxiliary")
+    assert "in training" in finding.explanation

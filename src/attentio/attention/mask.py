@@ -61,7 +61,8 @@ def padding(lengths: Int[Tensor, "batch"] | Sequence[Any]) -> Mask:
     ■ · ·
     ■ · ·
     """
-    lengths = torch.as_tensor(lengths)
+    numbers = torch.as_tensor(lengths)
+    lengths = numbers if isinstance(lengths, Tensor) or len(numbers) else numbers.long()  # [] is of floats to torch
     if lengths.ndim != 1 or lengths.dtype == torch.bool or lengths.is_floating_point():
         raise ValueError(
             f"lengths must be whole numbers, one for each sequence, got {lengths.dtype} {list(lengths.shape)}; "

@@ -56,7 +56,7 @@ class ObservedFunctions(TorchFunctionMode):
         result = func(*args, **kwargs)
         if observer.get() is None:
             return result
-        # Nothing here may save a tensor for a backward pass: checkpointing counts what a forward pass saved.
+        # What is looked at is no part of the model's graph.
         with torch.no_grad():
             if func is F.scaled_dot_product_attention:
                 caller = self._caller()

@@ -104,7 +104,9 @@ def _make(
         diagnosis.skipped[check.ID] = str(reason)
     except Exception as error:  # a fault of the check must not cost what the others find
         message = str(error).strip().split("\n")[0][:200]
-        diagnosis.skipped[check.ID] = f"the check itself failed: {type(error).__name__}: {message}"
+        diagnosis.skipped[check.ID] = (
+            f"the check itself failed, which says nothing of the model: {type(error).__name__}: {message}"
+        )
     findings = [one for one in found if isinstance(one, Finding)]
     diagnosis.findings += findings
     diagnosis.concluded |= {one.about: one.what for one in found if isinstance(one, Concluded)}

@@ -27,12 +27,14 @@ def check(subject: Subject, facts: Facts) -> Iterator[Finding]:
     sequence = facts.predicted
     evidence: dict[str, Any] = {}
     reasons = []
-    for look in (_gradient_at_padding, _other_labels, _more_columns):
+    # Labels that the decoder reads have positions of their own, and say alone what padding is there.
+    looks = [_other_labels] if facts.labels_are_read else [_gradient_at_padding, _other_labels, _more_columns]
+    for look in looks:
         try:
             evidence |= look(subject, facts, sequence)
         except Skip as reason:
             reasons.append(str(reason))
-    if len(reasons) == 3:
+    if len(reasons) == len(looks):
         raise Skip("; ".join(dict.fromkeys(reasons)))
     if evidence:
         yield Finding(
@@ -85,7 +87,8 @@ def _other_labels(subject: Subject, facts: Facts, sequence: SequenceInput) -> di
 
 def _padded_labels(facts: Facts, sequence: SequenceInput, labels: torch.Tensor) -> torch.Tensor:
     """Where the inputs have padding, or else where the labels end in ids of padding, or in what is ignored."""
-    if sequence.name in facts.padding and labels.shape == (sequence.batch_size, sequence.length):
+    aligned = not facts.labels_are_read and labels.shape == (sequence.batch_size, sequence.length)
+    if sequence.name in facts.padding and aligned:
         return ~facts.real(sequence)
     tokens = {one.token for one in facts.padding.values() if one.token is not None}
     ending = (labels < 0) | sum((labels == token for token in tokens), torch.zeros_like(labels, dtype=torch.bool))

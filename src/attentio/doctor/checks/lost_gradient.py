@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from attentio.doctor.diagnosis import Finding, Skip
 from attentio.doctor.patient.facts import Facts
-from attentio.doctor.patient.outputs import flatten
+from attentio.doctor.patient.outputs import flatten, paired
 from attentio.doctor.patient.subject import Subject
 from attentio.doctor.probes.comparison import real_outputs
 from attentio.doctor.probes.opened import draw_apart, mixture
@@ -107,7 +107,10 @@ def _gradients(subject: Subject, facts: Facts, model: nn.Module, names: list[str
     if not total.requires_grad:
         return dict.fromkeys(names)
     parameters = [model.get_parameter(name) for name in names]
-    return dict(zip(names, torch.autograd.grad(total, parameters, allow_unused=True), strict=True))
+    try:
+        return dict(zip(names, torch.autograd.grad(total, parameters, allow_unused=True), strict=True))
+    except RuntimeError as error:
+        raise Skip(f"no gradient could be taken: {str(error).strip()[:200]}") from error
 
 
 def _along(gradient: Tensor | None, direction: Tensor) -> float:
@@ -133,9 +136,12 @@ def _total(subject: Subject, facts: Facts, model: nn.Module, *, grad: bool) -> T
     try:
         with without_dropout():
             outputs = dict(flatten(subject.call(model=model, grad=grad)))
-        return mixture(real_outputs(facts, outputs))
     except Exception as error:
         raise Skip(f"the model raised {type(error).__name__} in training: {str(error).strip()[:200]}") from error
+    real = real_outputs(facts, paired(subject.base, outputs))
+    if not real:
+        raise Skip(f"in training the model returns other outputs: {', '.join(outputs) or 'none'}")
+    return mixture(real)
 
 
 def _finding(lost: dict[str, Lost], *, whole: bool) -> Finding:

@@ -7,10 +7,11 @@ softmax takes them out again; if on the sum of both places, one of the two is tu
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
 from attentio.doctor.diagnosis import Finding, Skip
-from attentio.doctor.patient.edits import all_alike
+from attentio.doctor.patient.edits import all_alike, changed
 from attentio.doctor.patient.facts import Facts
 from attentio.doctor.patient.padding_edits import without_padding
 from attentio.doctor.patient.subject import Subject
@@ -34,17 +35,45 @@ def check(subject: Subject, facts: Facts) -> Iterator[Finding]:
     seen: dict[str, Attention] = {}
 
     def visit(attention: Attention) -> None:
-        if attention.scores.shape[2] == attention.scores.shape[3] and attention.scores.shape[2] in lengths:
+        q, k = attention.scores.shape[2:]
+        if attention.kind == "self" and q == k and q in lengths:
             seen.setdefault(attention.name, attention)
 
     with watching(subject, facts, visit):
         subject.run(values, what="with the same token everywhere")
     if not seen:
         raise Skip(f"no attention of a sequence to itself, with {FEWEST} positions or more, was seen")
+    others = _of_two_sequences(subject, facts, values, seen)
     for name, attention in seen.items():
-        kind = _kind(attention)
+        kind = "" if name in others else _kind(attention)
         if kind:
             yield _finding(attention, name, kind, tokens=all(one.kind == "tokens" for one in facts.sequences))
+
+
+def _of_two_sequences(
+    subject: Subject, facts: Facts, values: dict[str, Tensor], seen: dict[str, Attention]
+) -> set[str]:
+    """Whose keys stay when a decoder reads something else, and whose queries do not: no name had said so."""
+    if len(facts.sequences) < 2:
+        return set()
+    target = facts.predicted
+    found: set[str] = set()
+
+    def visit(after: Attention) -> None:
+        before = seen.get(after.name)
+        if before is None or None in (before.query, before.key, after.query, after.key):
+            return
+        if _equal(before.key, after.key) and not _equal(before.query, after.query):
+            found.add(after.name)
+
+    other = changed(facts, target, torch.ones(target.batch_size, target.length, dtype=torch.bool))
+    with watching(subject, facts, visit):
+        subject.run(values | other, what="with other contents for the decoder")
+    return found
+
+
+def _equal(before: Tensor | None, after: Tensor | None) -> bool:
+    return before is not None and after is not None and torch.equal(before, after)
 
 
 def _kind(attention: Attention) -> str:
@@ -57,7 +86,7 @@ def _kind(attention: Attention) -> str:
     if spread <= 1e-7 * float(known.abs().max()):
         return ""  # blind to positions, as one without any is
 
-    def constant(step_q: int, step_k: int) -> bool:
+    def constant(step_q: int, step_k: int, scores: Tensor = scores) -> bool:
         """Whether scores stay the same with so many steps of query and key."""
         q, k = slice(None, -step_q or None), slice(max(-step_k, 0), -step_k if step_k > 0 else None)
         q_next, k_next = slice(step_q, None), slice(max(step_k, 0), step_k if step_k < 0 else None)
@@ -69,6 +98,9 @@ def _kind(attention: Attention) -> str:
         return ""
     if constant(0, 1):
         return "queries"
+    itself = scores.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
+    if itself.isfinite().all() and constant(1, 1, scores - itself):
+        return ""  # the softmax takes out what a query adds to all its scores, as where ALiBi counts the keys' places
     if constant(1, 0):
         return "keys"
     if constant(1, -1):

@@ -13,9 +13,10 @@ from torch import nn
 from attentio.doctor.diagnosis import Finding, Severity, Skip
 from attentio.doctor.patient.facts import Facts
 from attentio.doctor.patient.inputs import parameters_of
-from attentio.doctor.patient.outputs import difference
-from attentio.doctor.patient.subject import Subject
-from attentio.doctor.probes.opened import Opened, is_nothing, opened
+from attentio.doctor.patient.outputs import difference, flatten
+from attentio.doctor.patient.subject import Subject, measured_once
+from attentio.doctor.probes.opened import Opened, draw_apart, is_nothing, mixture, opened
+from attentio.doctor.probes.training import Trained, without_dropout
 
 ID = "unused-parameters"
 TITLE = "every attention and every parameter reaches an output"
@@ -89,6 +90,22 @@ def _within(inner: str, outer: str) -> bool:
     return inner == outer or inner.startswith(f"{outer}.")
 
 
+@measured_once
+def _learning_in_training(subject: Subject) -> list[str]:
+    """The parameters with a gradient from something that the model returns in training, as an auxiliary output."""
+    model = Trained(subject, batch_statistics=False).model
+    draw_apart(model)
+    named = {name: one for name, one in model.named_parameters() if one.is_floating_point()}
+    try:
+        with without_dropout():
+            total = mixture(dict(flatten(subject.call(model=model, grad=True))))
+            ways = list(named.values()) if total.requires_grad else []
+            gradients = torch.autograd.grad(total, ways, allow_unused=True) if ways else ()
+    except Exception:  # what does not run in training tells nothing
+        return []
+    return [name for name, gradient in zip(named, gradients, strict=False) if not is_nothing(gradient)]
+
+
 def _attention(name: str) -> Finding:
     return Finding(
         ID,
@@ -136,6 +153,11 @@ def _judged(subject: Subject, seen: Opened, place: str) -> tuple[Severity, str]:
             )
         if max(calls) == 1:
             return "note", f"It does not run on this example, while others of {parent} do, as experts that are chosen."
+    if any(_within(name, place) for name in _learning_in_training(subject)):
+        return (
+            "note",
+            "It does not run in evaluation; in training, what the model returns depends on it.",
+        )
     if len(subject.inputs.values) < len(parameters_of(subject.model)):
         return "note", "It does not run on this example; an input that the example does not give may use it."
     return "warning", "It never runs, in evaluation, on this example."

@@ -64,6 +64,7 @@ class Facts:
     values: the example inputs, by name. roles: what each of its tensors is for.
     sequences: the inputs with positions. batch_size: 0 where no axis of the batch was found.
     padding: for the name of a sequence, what says which of its positions are padding.
+    labels_are_read: whether the decoder's input is made from labels, so that they are about no sequence of the example.
     outputs: the outputs with positions or rows. finite: whether any output holds a finite number.
     concluded: in words, what nobody had told.
     """
@@ -76,6 +77,7 @@ class Facts:
     padding: dict[str, PaddingSource]
     finite: bool
     concluded: dict[str, str]
+    labels_are_read: bool = False
     outputs: tuple[Output, ...] = ()
 
     def has(self, need: str) -> bool:
@@ -113,6 +115,8 @@ class Facts:
 
     def is_about(self, name: str, sequence: SequenceInput) -> bool:
         """Whether an input [batch, positions], or [1, positions] for every row, is about this sequence."""
+        if self.roles[name] == "labels" and self.labels_are_read:
+            return False
         shape = tuple(self.values[name].shape[:2])
         fitting = [one for one in self.sequences if shape in ((one.batch_size, one.length), (1, one.length))]
         wants_target = is_target(name) or self.roles[name] == "labels"

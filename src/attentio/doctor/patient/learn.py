@@ -36,6 +36,7 @@ def learn(subject: Subject, told: Told) -> Facts:
         batch_size=_batch_size(subject, roles, sequences),
         padding=padding,
         finite=any(bool(tensor.isfinite().any()) for tensor in subject.base.values()),
+        labels_are_read=_labels_are_read(subject, roles),
         concluded=concluded | {one.name: _described(one, padding.get(one.name)) for one in sequences},
     )
     return replace(facts, outputs=read_outputs(subject, facts))
@@ -56,6 +57,21 @@ def _labels(subject: Subject, roles: dict[str, Role]) -> list[str]:
         if still and any(one.ndim > 1 for one in results.values()):
             found.append(name)
     return found
+
+
+def _labels_are_read(subject: Subject, roles: dict[str, Role]) -> bool:
+    """Whether labels move more than the loss: encoder-decoders shift them to what the decoder reads."""
+    labels = {name: subject.inputs.values[name].flip(0, -1) for name, role in roles.items() if role == "labels"}
+    if not labels:
+        return False
+    try:
+        after = subject.run(labels)
+    except Skip:
+        return False
+    return any(
+        one.ndim and path in after and after[path].shape == one.shape and not torch.equal(one, after[path])
+        for path, one in subject.base.items()
+    )
 
 
 def _sequences(subject: Subject, roles: dict[str, Role]) -> tuple[SequenceInput, ...]:

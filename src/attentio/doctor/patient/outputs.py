@@ -25,6 +25,17 @@ def flatten(output: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
             yield from flatten(getattr(output, one.name), f"{path}.{one.name}".lstrip("."))
 
 
+def paired(base: dict[str, Tensor], outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Outputs of another mode under the paths of `base`: a tensor in one may be the first of a tuple in the other."""
+    if any(path in outputs and outputs[path].shape == one.shape for path, one in base.items()):
+        return outputs
+    for path, one in base.items():
+        twin = next((other for other in outputs.values() if other.shape == one.shape), None)
+        if twin is not None:
+            return outputs | {path: twin}
+    return outputs
+
+
 @dataclass(frozen=True)
 class Output:
     """One output tensor.

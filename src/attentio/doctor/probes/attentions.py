@@ -13,6 +13,7 @@ from attentio.attention.entmax import NormalizeFunction
 from attentio.attention.normalize import normalize
 from attentio.capturing.observe import Observed, observing
 from attentio.capturing.recompute import Part, allowed_of, scores_of, sizes
+from attentio.capturing.record import SelfOrCross
 from attentio.capturing.scores import ZeroOne, is_masked, is_zero_one, scale_of, zero_one_of
 from attentio.capturing.tracer import WrittenOut
 from attentio.doctor.patient.facts import Facts
@@ -23,7 +24,7 @@ from attentio.doctor.patient.subject import Subject
 class Attention:
     """One call of one attention.
 
-    name: path of its module. api: as in `Observed`.
+    name: path of its module. api, kind: as in `Observed`.
     scores: [batch, heads, q, k], everything added, the mask too. allowed: bool, the same shape.
     zero_one: a tensor of only 0 and 1 that was added to the scores or multiplied with them, if there is one.
     scale: what dot products of `features` numbers were multiplied by; None where that is no one number, or where no
@@ -35,6 +36,7 @@ class Attention:
 
     name: str
     api: str
+    kind: SelfOrCross
     scores: Tensor
     allowed: Tensor
     context: Tensor
@@ -114,6 +116,7 @@ def _observed(one: Observed) -> Attention:
     return Attention(
         name=one.name,
         api=one.api,
+        kind=one.kind,
         scores=scores.masked_fill(~allowed, -torch.inf),
         allowed=allowed,
         context=one.context,
@@ -139,6 +142,7 @@ def _by_hand(one: WrittenOut, facts: Facts) -> Attention:
     return Attention(
         name=one.name,
         api="softmax",
+        kind=one.caller.kind({"weights": scores}),
         scores=scores,
         allowed=~is_masked(scores),
         context=one.context,

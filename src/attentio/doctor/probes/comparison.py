@@ -19,8 +19,8 @@ def compared(
     """
     found = {}
     for output in facts.outputs:
-        old, new = before[output.path], after.get(output.path)
-        if new is None or new.ndim != old.ndim:
+        old, new = before.get(output.path), after.get(output.path)
+        if old is None or new is None or new.ndim != old.ndim:
             continue
         old, new = output.batch_first(old), output.batch_first(new)
         if rows is not None:
@@ -39,9 +39,11 @@ def compared(
 
 
 def real_outputs(facts: Facts, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Those of real positions, 0 elsewhere, and of whole rows; and scalars, such as a loss."""
+    """Those of real positions, 0 elsewhere, of whole rows, and scalars, such as a loss; of what there is."""
     found = {path: tensor for path, tensor in outputs.items() if tensor.ndim == 0}
     for output in facts.outputs:
+        if output.path not in outputs:
+            continue
         rows = output.batch_first(outputs[output.path])
         if output.sequence is not None:
             real = facts.real(facts.sequence(output.sequence))[:, : rows.shape[1]]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from attentio.doctor.diagnosis import Skip
+from attentio.doctor.patient.edits import changed
 from attentio.doctor.patient.facts import Facts
 from attentio.doctor.patient.inputs import SequenceInput
 from attentio.doctor.patient.outputs import Output, flatten
@@ -51,9 +52,13 @@ def _run(subject: Subject, facts: Facts, sequence: SequenceInput) -> tuple[Tenso
         leaves.append(result.detach().requires_grad_())
         return leaves[0]
 
+    # Another sequence with the same tokens would be taken for this one.
+    others = [one for one in facts.sequences if one.name != sequence.name and one.kind == "tokens"]
+    twins = [one for one in others if torch.equal(facts.values[one.name], value)]
+    values = {name: other for one in twins for name, other in changed(facts, one, facts.real(one)).items()}
     hooks = [module.register_forward_hook(embed) for module in subject.model.modules()]
     try:
-        outputs = dict(flatten(subject.call(grad=True)))
+        outputs = dict(flatten(subject.call(values, grad=True)))
     finally:
         for hook in hooks:
             hook.remove()

@@ -44,6 +44,8 @@ def loss_of(subject: Subject, facts: Facts, values: dict[str, Any] | None = None
 def wanted_tokens(subject: Subject, facts: Facts, sequence: SequenceInput, *, shift: int) -> tuple[float, int]:
     """At which share of the positions counted the loss wants the token that `sequence` has `shift` positions later
     (earlier, if it is negative), and how many positions that are; (0.0, 0) where it cannot be told."""
+    if facts.labels_are_read:
+        return 0.0, 0
     gradient = loss_of(subject, facts).gradient
     if sequence.kind != "tokens" or gradient is None:
         return 0.0, 0

@@ -58,7 +58,10 @@ def opened(subject: Subject, facts: Facts) -> Opened:
     ways = [*named.values(), *(way for _, way in contexts)]
     total = mixture(outputs)
     if total.requires_grad and ways:
-        gradients: Sequence[Tensor | None] = torch.autograd.grad(total, ways, allow_unused=True)
+        try:
+            gradients: Sequence[Tensor | None] = torch.autograd.grad(total, ways, allow_unused=True)
+        except RuntimeError as error:
+            raise Skip(f"no gradient could be taken: {str(error).strip()[:200]}") from error
     else:
         gradients = [None] * len(ways)
     return Opened(

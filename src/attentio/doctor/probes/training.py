@@ -9,6 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 from attentio.doctor.diagnosis import Skip
 from attentio.doctor.patient.facts import Facts
+from attentio.doctor.patient.outputs import paired
 from attentio.doctor.patient.subject import Subject, measured_once
 from attentio.doctor.probes.comparison import compared, largest
 
@@ -28,9 +29,10 @@ class Trained:
                 module.eval()
 
     def run(self, values: dict[str, Tensor] | None = None, *, seed: int = 0) -> dict[str, Tensor]:
-        """As `Subject.run`."""
+        """As `Subject.run`, by the paths of evaluation."""
         with without_dropout():
-            return self._subject.run(values, model=self.model, seed=seed, what="in training mode")
+            outputs = self._subject.run(values, model=self.model, seed=seed, what="in training mode")
+        return paired(self._subject.base, outputs)
 
 
 @measured_once
@@ -38,10 +40,13 @@ def trained(subject: Subject, facts: Facts, *, batch_statistics: bool) -> Traine
     """The copy.
 
     Raises:
-        Skip: it does not run, or random numbers still decide what it gives.
+        Skip: it does not run, returns none of the outputs of evaluation, or random numbers still decide what it gives.
     """
     copy = Trained(subject, batch_statistics=batch_statistics)
-    if largest(compared(facts, copy.run(), copy.run(seed=1)))[0] > subject.tolerance:
+    first = copy.run()
+    if not compared(facts, subject.base, first):
+        raise Skip(f"in training the model returns other outputs: {', '.join(first) or 'none'}")
+    if largest(compared(facts, first, copy.run(seed=1)))[0] > subject.tolerance:
         raise Skip("in training, random numbers other than those of dropout change the results")
     return copy
 
