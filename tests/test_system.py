@@ -240,6 +240,13 @@ def test_a_full_disk_is_named_where_a_library_in_rust_writes(tmp_path: Path, wri
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes, and links only for some")
+def test_names_may_be_as_long_as_the_system_lets_them_be(tmp_path: Path) -> None:
+    path = tmp_path / ("가" * 83 + ".txt")  # 253 bytes, where 255 are the most
+    system.replace_text(path, "a")
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    assert path.read_text() == "a"
+
+
 def test_pipes_are_written_to_and_links_led_along_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with subprocess.Popen(["cat", str(tmp_path / "pipe")], stdout=subprocess.PIPE) as reader:

@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import ctypes
+import hashlib
 import io
 import locale
 import mmap
@@ -150,14 +151,21 @@ def replace_bytes(path: Path, content: bytes) -> None:
             path.write_bytes(content)
             return
         place = path if path.is_dir() else Path(os.path.realpath(path))  # `resolve` raises at a link to itself
-        beside = place.with_name(f".{place.name}.{os.getpid()}.new")
+        new = beside(place)
         try:
-            beside.write_bytes(content)
-            sync(beside)
-            os.replace(beside, place)
+            new.write_bytes(content)
+            sync(new)
+            os.replace(new, place)
         finally:
-            beside.unlink(missing_ok=True)
+            new.unlink(missing_ok=True)
         sync(place.parent)
+
+
+def beside(place: Path) -> Path:
+    """Where this process writes what is to come to `place`: hidden, in the same folder, by a name that is not longer
+    than names can be."""
+    told = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:8]
+    return place.with_name(f".{place.name[:40]}.{told}.{os.getpid()}.new")
 
 
 @contextmanager

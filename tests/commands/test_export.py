@@ -4,6 +4,7 @@ import contextlib
 import errno
 import io
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from toy_pairs import as_arguments, reverse, write_words
 import attentio as at
 from attentio.commands.export import _whole
 from attentio.commands.main import main
+from attentio.runs.card import read_card
 
 SMALL = {
     "model.transformer.width": 8,
@@ -122,6 +124,24 @@ def test_a_bundle_takes_the_place_of_a_bundle_only(trained: Callable, attentio: 
     for _ in range(2):
         assert attentio("export", run, "--to", "bundle", "--out", tmp_path / "it.zip").code == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["it.zip", "mine"]
+
+
+def test_a_bundle_tells_the_scores_of_its_own_weights_alone(
+    trained: Callable, attentio: Callable, tmp_path: Path
+) -> None:
+    transformer = {"model.encoder": "transformer", "model.decoder": "transformer"}
+    run, other = (trained("marian", **transformer, **{"training.seed": seed}) for seed in (1, 2))
+    assert attentio("evaluate", run, "--data", run.parent / "pairs.tsv").code == 0
+    scores = run / "evaluation" / "scores.json"
+    os.utime(scores, (0, 0))  # as a copy may have it
+    (other / "evaluation").mkdir()
+    shutil.copy(scores, other / "evaluation")  # newer than the checkpoint
+    quality = []
+    for one in (run, other):
+        assert attentio("export", one, "--to", "bundle", "--out", tmp_path / "it.zip").code == 0
+        quality.append(read_card(tmp_path / "it.zip")["quality"])
+    assert quality[0]["scores"]
+    assert quality[1] is None
 
 
 FULL = """

@@ -24,7 +24,14 @@ def test_a_run_shows_its_attention_in_the_terminal_and_as_a_picture(toy, attenti
 
 def test_the_picture_is_named_after_the_text_within_the_run(toy, attentio: Callable) -> None:
     assert attentio("look", toy.run, "a/b ../c").code == 0
-    assert (toy.run / "pictures" / "a-b-c.png").read_bytes().startswith(PNG)
+    (picture,) = (toy.run / "pictures").glob("a-b-c-??????.png")
+    assert picture.read_bytes().startswith(PNG)
+
+
+def test_texts_that_come_to_the_same_name_have_pictures_of_their_own(toy, attentio: Callable) -> None:
+    wrote = [attentio("look", toy.run, text).out.rpartition("wrote ")[2] for text in ("b a", "b-a", "b/a", "b a")]
+    assert wrote[0] == wrote[3]
+    assert len({*wrote}) == 3
 
 
 def test_a_page_is_written_where_the_name_says_so_and_told_of_where_nothing_does(

@@ -58,6 +58,13 @@ def sdp_additive_mask(query, key, value, attn_mask=None):
     return F.softmax(s, dim=-1) @ value
 
 
+def sdp_mask_in_32_bits(query, key, value, mask=None):
+    scores = query @ key.mT / math.sqrt(query.shape[-1])
+    if mask is not None:
+        scores = scores + (1.0 - mask.float()) * torch.finfo(scores.dtype).min
+    return scores.softmax(-1) @ value
+
+
 def sdp_drop_mask(q, k, v, mask):
     s = torch.bmm(q, k.transpose(1, 2)) / np.sqrt(q.size(2))
     return torch.bmm(torch.softmax(s.masked_fill(mask, float("-inf")), 2), v)
@@ -570,6 +577,8 @@ RIGHT = [
     (sdp_loops, "scaled-dot-product"),
     (sdp_additive_mask, "scaled-dot-product"),
     (sdp_drop_mask, "scaled-dot-product"),
+    (sdp_mask_in_32_bits, "scaled-dot-product"),
+    (torch.compile(Scaled(4.0), backend="eager"), "scaled-dot-product"),
     (sdp_weights_first, "scaled-dot-product"),
     (Scaled, "scaled-dot-product"),
     (Scaled(4.0), "scaled-dot-product"),

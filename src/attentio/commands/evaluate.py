@@ -84,6 +84,7 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     from attentio.runs.calibrated import CALIBRATION, NAME, save_calibration
     from attentio.runs.load import load
     from attentio.runs.places import outputs_folder, runs_in
+    from attentio.runs.sums import weights_sum
     from attentio.runs.tasks import options_for, task_of
     from attentio.runs.training_data import trained_on
 
@@ -110,7 +111,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     if found.calibration:
         folder = folder / CALIBRATION
     measured = {"data": part.name, "checkpoint": arguments.checkpoint}
-    counts = {"skipped_lines": len(part.skipped), "parameters": parameters_of(model)}
+    counts: dict[str, Any] = {"skipped_lines": len(part.skipped), "parameters": parameters_of(model)}
+    counts["weights_sha256"] = weights_sum(model)  # a later checkpoint has other scores
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):  # another evaluation of the run may end now too
         earlier = _set_aside(folder)

@@ -162,25 +162,25 @@ def _whole(out: Path, *, stale: Collection[str] = ()) -> Iterator[Path]:
 
     stale: files of an earlier export that this one may not have.
     """
-    from attentio.system import naming, sync
+    from attentio.system import beside, naming, sync
 
     out = out.resolve()
-    beside = out.with_name(f".{out.name}.{os.getpid()}.new")
+    new = beside(out)
     try:
         with naming(out):
-            beside.mkdir(parents=True)
-            yield beside
-            names = [str(path.relative_to(beside)) for path in beside.rglob("*") if path.is_file()]
+            new.mkdir(parents=True)
+            yield new
+            names = [str(path.relative_to(new)) for path in new.rglob("*") if path.is_file()]
             for name in names:
-                sync(beside / name)
+                sync(new / name)
             for name in {*names, *stale}:
                 (out / name).unlink(missing_ok=True)
             for name in names:
                 (out / name).parent.mkdir(parents=True, exist_ok=True)
-                os.replace(beside / name, out / name)
+                os.replace(new / name, out / name)
             sync(out)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def _sides(found: "Contents") -> "tuple[Exported, Exported]":
@@ -213,6 +213,7 @@ def _bundle(found: "Contents", out: Path | None) -> int:
     from attentio.runs.bundle import write
     from attentio.runs.card import make_card
     from attentio.runs.examples import examples
+    from attentio.runs.sums import weights_sum
     from attentio.runs.tasks import task_of
     from attentio.training.checkpoint import Checkpoints
 
@@ -222,9 +223,7 @@ def _bundle(found: "Contents", out: Path | None) -> int:
     if out.exists() and not is_bundle(out):
         raise AttentioError(f"{out} is a file already, and no bundle; name another one")
     checkpoint, report = Checkpoints(found.path).path("best"), found.path / "evaluation" / "scores.json"
-    # An evaluation from before the checkpoint was of another one, and so may a later one be that names it.
-    current = report.is_file() and report.stat().st_mtime >= checkpoint.stat().st_mtime
-    current = current and read_json(report).get("checkpoint", "best") == "best"
+    current = report.is_file() and read_json(report).get("weights_sha256") == weights_sum(found.model)
     card = make_card(
         found.config,
         parameters=parameters_of(found.model),

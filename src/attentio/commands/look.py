@@ -4,6 +4,7 @@ attentio look RUN --over-time: how the attention of some examples formed in trai
 """
 
 import argparse
+import hashlib
 import re
 import sys
 from collections.abc import Sequence
@@ -97,6 +98,8 @@ def run(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
     tokens = {"source_tokens": picture.source_tokens, "target_tokens": picture.target_tokens}
     print_alignment(picture.weights, **tokens, console=console)
     name = re.sub(r"[^\w-]+", "-", text)[:60]
+    if name.replace("-", " ") != text:  # another text may come to the same name
+        name += f"-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
     if re.fullmatch(r"(?i)con|prn|aux|nul|(com|lpt)\d", name):  # devices of Windows
         name += "_"
     default = outputs_folder(arguments.run, "pictures") / f"{name}.png"

@@ -312,6 +312,7 @@ def _with_masks(base: Reading, mask_means: Meaning | None, seed: int, raised: li
     told = mask_means or _told(subject)
     meanings: tuple[Meaning, ...] = ("keep", "drop", "add") if told is None else (told,)
     running: dict[bytes, Reading] = {}
+    lost = False
     for form in _forms(base.axes, meanings):
         reading = base.masked(form)
         run = attempt(partial(reading.run, MASKED, seed), raised)
@@ -321,6 +322,15 @@ def _with_masks(base: Reading, mask_means: Meaning | None, seed: int, raised: li
             yield reading
             return
         running.setdefault(_outputs(run), reading)
+        lost = lost or not all(bool(one.isfinite().all()) for one in run.yours.values())
+    if lost and base.numbers == "torch float64":
+        # A mask may be made in 32 bits, of which the largest number of 64 bits is infinite.
+        single = replace(base, numbers="torch float32")
+        for form in _forms(base.axes, meanings):
+            run = attempt(partial(single.masked(form).run, MASKED, seed), [])
+            if run is not None and run.fits(run.expected, _TOLERANCE[single.numbers]):
+                yield single.masked(form)
+                return
     yield from running.values() or [base]
 
 

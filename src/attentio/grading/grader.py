@@ -68,6 +68,7 @@ def grade(
     if not callable(code):
         raise AttentioError(f"code must be a function or a module, got {type(code).__name__}")
     seed = secrets.randbelow(2**31) if seed is None else seed
+    code = getattr(code, "_orig_mod", code)  # what torch.compile wrapped
     known = PAPERS[paper]
     if known.kind != "attention":
         _check_arguments_are_told(code, known.signature)
