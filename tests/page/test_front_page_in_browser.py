@@ -142,6 +142,13 @@ def test_what_is_typed_is_shown_and_never_run_and_what_cannot_be_done_is_told_in
     assert page.locator("#failed").inner_text() == ""
 
 
+def test_on_paper_it_is_light(tab: Callable[..., Any]) -> None:
+    page = tab(color_scheme="dark")
+    for event, theme in (("beforeprint", "light"), ("afterprint", "dark")):
+        page.evaluate(f"dispatchEvent(new Event('{event}'))")
+        assert page.locator("html").get_attribute("data-theme") == theme
+
+
 def test_it_is_korean_and_dark_for_those_who_want_it_and_fits_a_phone(tab: Callable[..., Any]) -> None:
     page = tab(locale="ko-KR", color_scheme="dark", viewport={"width": 390, "height": 844})
     assert page.locator("html").get_attribute("lang") == "ko"

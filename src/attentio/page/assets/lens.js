@@ -5,7 +5,7 @@
 (() => {
   "use strict";
 
-  const ON_PAPER = 640;  // pixels of a sheet's width
+  const ON_PAPER = 640, COLUMNS = 10;  // pixels of a sheet's width; tokens beside one another there
 
   class Lens {
     constructor(element, app) {
@@ -20,23 +20,29 @@
         const cell = event.target.closest("[role=gridcell]");
         if (cell) this.choose(Number(cell.dataset.layer), Number(cell.dataset.place));
       });
-      app.on((changed) => {
-        if (changed.has("paper")) this.grid.style.zoom = app.state.paper ? Math.min(1, ON_PAPER / this.grid.scrollWidth) : "";
-      });
       attentio.data.singles(app.payload.lens.chances).then((chances) => { this.chances = chances; this.update(); });
     }
 
     update(changed) {
       if (!this.chances) return;
-      if (changed && this.grid.children.length && !changed.has("language") && !changed.has("theme")) return;
-      const { app, said } = this, make = app.element;
+      if (changed && this.grid.children.length && !["language", "theme", "paper"].some((name) => changed.has(name))) return;
+      const { paper } = this.app.state, { length } = this.said, columns = paper ? COLUMNS : length;
       const focused = this.grid.contains(document.activeElement);
-      const heading = make("div", { role: "row" }, make("span", { role: "columnheader", class: "layer", text: app.text("lens.said") }),
-        ...said.map((token) => make("span", { role: "columnheader" }, make("bdi", { text: token }))));
-      this.grid.replaceChildren(heading, ...this.best.map((_, layer) => make("div", { role: "row" },
-        make("span", { role: "rowheader", class: "layer", text: app.text("lens.layer", { layer: layer + 1 }) }),
-        ...said.map((__, place) => this.cell(layer, place)))));
+      const parts = Array.from({ length: Math.ceil(length / columns) }, (_, part) => this.rows(part * columns, Math.min(length, (part + 1) * columns)));
+      this.grid.replaceChildren(...parts.flat());
+      this.grid.style.zoom = "";
+      if (paper) this.grid.style.zoom = Math.min(1, ON_PAPER / this.grid.scrollWidth);
       this.mark(focused);
+    }
+
+    // What was said from one place to another, and below it each layer.
+    rows(begin, end) {
+      const { app } = this, make = app.element, places = Array.from({ length: end - begin }, (_, at) => begin + at);
+      const heading = make("div", { role: "row" }, make("span", { role: "columnheader", class: "layer", text: app.text("lens.said") }),
+        ...places.map((place) => make("span", { role: "columnheader" }, make("bdi", { text: this.said[place] }))));
+      return [heading, ...this.best.map((_, layer) => make("div", { role: "row" },
+        make("span", { role: "rowheader", class: "layer", text: app.text("lens.layer", { layer: layer + 1 }) }),
+        ...places.map((place) => this.cell(layer, place))))];
     }
 
     cell(layer, place) {

@@ -6,7 +6,7 @@
 (() => {
   "use strict";
 
-  const PACE = 450, LARGEST = 44, SMALLEST = 4, TALLEST = 560, CURVES = 150; // milliseconds a moment; pixels
+  const PACE = 450, LARGEST = 44, SMALLEST = 4, TALLEST = 560, CURVES = 150, ON_PAPER = 640; // milliseconds a moment; pixels
   const { halfCode, halfValues, Matrix } = attentio.data;
 
   class OverTime {
@@ -76,7 +76,7 @@
     }
 
     scene() {
-      const { app } = this, rows = app.pieces("query"), columns = app.pieces("key"), room = this.frame.clientWidth || 600;
+      const { app } = this, rows = app.pieces("query"), columns = app.pieces("key"), room = this.room();
       let cell = LARGEST;
       for (let turn = 0; turn < 3; turn += 1) { // margins depend on the cells, which depend on the margins
         const { left, top, over } = attentio.heatDrawing.layout({ rows, columns, cell });
@@ -87,12 +87,18 @@
         width: Math.ceil(left + columns.length * cell + over), height: Math.ceil(top + rows.length * cell + 1) };
     }
 
+    // Paper is narrower than most screens, and has no scroll bars.
+    room() {
+      const { clientWidth } = this.frame;
+      return Math.max(240, this.app.state.paper ? Math.min(ON_PAPER, clientWidth) : clientWidth);
+    }
+
     draw() {
       const { app } = this, scene = this.scene(), step = this.steps[this.at].toLocaleString("en");
       this.drawn = attentio.heatDrawing.draw(this.sized(this.map, scene.width, scene.height), scene);
       this.map.setAttribute("aria-label", app.text("time.map", { head: attentio.fullName(app), step }));
-      attentio.colours.legendOn(this.legend, app, scene.matrix, this.frame.clientWidth);
-      const wide = Math.max(240, this.frame.clientWidth);
+      const wide = this.room();
+      attentio.colours.legendOn(this.legend, app, scene.matrix, wide);
       this.drawCurves(this.sized(this.curves, wide, CURVES), wide);
       this.shown.textContent = app.text("time.at", { step });
       this.slider.setAttribute("aria-valuetext", this.shown.textContent);

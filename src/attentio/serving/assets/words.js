@@ -62,5 +62,9 @@ const front = {};
   language.addEventListener("change", () => change({ language: language.value }));
   document.getElementById("theme").addEventListener("click", () => change({ theme: state.theme === "dark" ? "light" : "dark" }));
   dark.addEventListener("change", () => change({ theme: dark.matches ? "dark" : "light" }));
+  // On paper everything is light.
+  let shown = null;
+  addEventListener("beforeprint", () => { shown = state.theme; change({ theme: "light" }); });
+  addEventListener("afterprint", () => change({ theme: shown ?? state.theme }));
   show();
 })();
