@@ -328,6 +328,21 @@ def test_the_end_comes_soon_and_everyone_who_asked_is_told(tmp_path) -> None:
         assert server.process.wait(60) == 0
 
 
+def test_who_asks_twice_for_the_end_need_not_wait_and_nobody_is_cut_off(tmp_path) -> None:
+    with slow_server(tmp_path, "causal-lm", STEP, grace=60) as server:
+        others = in_background(lambda: generate(server, max_tokens=500), 4)
+        until(lambda: server.count("attentio_waiting") >= 3)
+        began = time.monotonic()
+        for _ in range(2):
+            server.process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+        for answer in (other.result() for other in others):
+            assert (answer.status, answer.error) == (503, "the server is ending; try again")
+        assert server.process.wait(60) == 0
+        assert time.monotonic() - began < 20
+        assert "Traceback" not in server.log.read_text()
+
+
 def http_connection(server: Served) -> Any:
     import http.client
 

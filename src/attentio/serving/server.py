@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -71,6 +72,7 @@ class Server(uvicorn.Server):
             self._queue.close()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self._socket.listen(_QUEUE)  # asyncio accepts as many at once as it was told, and has told the system too
 
@@ -82,6 +84,13 @@ class Server(uvicorn.Server):
         asyncio.get_running_loop().call_later(self._limits.grace, self._queue.end)
         await asyncio.sleep(_LINGER)
         await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A second signal ends the grace: who still waits is told so, where uvicorn would cut the answers off."""
+        if self.should_exit:
+            self._loop.call_soon_threadsafe(self._queue.end)
+        else:
+            super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
