@@ -65,6 +65,16 @@ def test_a_source_with_the_target_s_own_tokens_is_no_leak(seed: int) -> None:
     assert not errors(diagnosis), str(diagnosis)
 
 
+def test_labels_that_end_in_padding_are_not_changed_to_it(seed: int) -> None:
+    config = hf.MBartConfig(**huggingface.SEQ2SEQ, pad_token_id=1)  # the last token that is no padding comes first
+    labels = torch.randint(4, 9, (3, 7))
+    labels[1, -2:] = 1
+    inputs = {**huggingface.sentences(padding=1), "labels": labels}
+    for _ in range(3):
+        diagnosis = at.diagnose(hf.MBartForConditionalGeneration(config), inputs)
+        assert errors(diagnosis) == ["loss-counts-padding"], str(diagnosis)
+
+
 def test_labels_that_are_nearly_the_source_are_no_leak(seed: int) -> None:
     config = hf.BartConfig(**huggingface.SEQ2SEQ, pad_token_id=1)
     labels = torch.randint(4, huggingface.VOCABULARY, (3, 20))

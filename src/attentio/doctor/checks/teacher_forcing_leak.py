@@ -81,8 +81,10 @@ def _labels(subject: Subject, facts: Facts, labels: list[str]) -> Iterator[Findi
             continue
         position = value.shape[1] // 2
         other = value.clone()
-        wanted = (value[:, position] >= 0).nonzero().flatten()
-        ids = value[value >= 0].unique()
+        padding = [one.token for one in facts.padding.values() if one.token is not None]
+        tokens = (value >= 0) & ~torch.isin(value, value.new_tensor(padding))  # how many there are may tell the end
+        wanted = tokens[:, position].nonzero().flatten()
+        ids = value[tokens].unique()
         if not len(wanted) or len(ids) < 2:
             continue
         place = torch.searchsorted(ids, value[wanted, position].contiguous())
