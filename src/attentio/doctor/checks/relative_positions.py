@@ -43,11 +43,11 @@ def check(subject: Subject, facts: Facts) -> Iterator[Finding]:
         subject.run(values, what="with the same token everywhere")
     if not seen:
         raise Skip(f"no attention of a sequence to itself, with {FEWEST} positions or more, was seen")
-    others = _of_two_sequences(subject, facts, values, seen)
-    for name, attention in seen.items():
-        kind = "" if name in others else _kind(attention)
-        if kind:
-            yield _finding(attention, name, kind, tokens=all(one.kind == "tokens" for one in facts.sequences))
+    kinds = {name: kind for name, attention in seen.items() if (kind := _kind(attention))}
+    others = _of_two_sequences(subject, facts, values, seen) if kinds else ()
+    for name, kind in kinds.items():
+        if name not in others:
+            yield _finding(seen[name], name, kind, tokens=all(one.kind == "tokens" for one in facts.sequences))
 
 
 def _of_two_sequences(
