@@ -82,3 +82,21 @@ def test_slopes_over_the_keys_places_are_distances_behind_the_softmax(seed: int)
     diagnosis = at.diagnose(SlopesOfKeys(), rows(11, 11)[0])
     assert "relative-positions" in diagnosis.checked
     assert not found(diagnosis, "relative-positions"), str(diagnosis)
+
+
+@pytest.mark.parametrize("place", ["queries", "scores"])
+def test_a_temperature_that_falls_with_the_keys_is_no_position(place: str, seed: int) -> None:
+    """As layers without positions have beside others with rotations, so that long texts stay as sharp."""
+
+    class Tempered(Decoder):
+        def forward(self, tokens: Tensor) -> Tensor:
+            hidden, block = self.reader.tokens(tokens), self.blocks[0]
+            query, key, value = (block.split(one(hidden)) for one in (block.query, block.key, block.value))
+            factor = torch.log(torch.arange(tokens.shape[1]) + 3.0).unsqueeze(1).to(query)
+            scores = (query * factor) @ key.mT if place == "queries" else (query @ key.mT) * factor
+            weights = scores.masked_fill(~causal_mask(tokens.shape[1]), -torch.inf).softmax(-1)
+            return self.read_out(hidden + (weights @ value).transpose(1, 2).flatten(2))
+
+    diagnosis = at.diagnose(Tempered(), rows(11, 11)[0])
+    assert "relative-positions" in diagnosis.checked
+    assert not errors(diagnosis), str(diagnosis)

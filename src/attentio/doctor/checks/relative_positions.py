@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from attentio.doctor.diagnosis import Finding, Skip
 from attentio.doctor.patient.edits import all_alike, changed
@@ -97,7 +98,7 @@ def _kind(attention: Attention) -> str:
     if constant(1, 1):
         return ""
     if constant(0, 1):
-        return "queries"
+        return "" if _is_scaled(attention) else "queries"
     itself = scores.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
     if itself.isfinite().all() and constant(1, 1, scores - itself):
         return ""  # the softmax takes out what a query adds to all its scores, as where ALiBi counts the keys' places
@@ -106,6 +107,14 @@ def _kind(attention: Attention) -> str:
     if constant(1, -1):
         return "sum"
     return "rotation" if _is_rotation(attention) else ""
+
+
+def _is_scaled(attention: Attention) -> bool:
+    """Whether queries differ from place to place by a factor alone, as a temperature that falls with the keys seen."""
+    query = attention.query
+    if query is None or query.shape[-2] != attention.scores.shape[2]:
+        return False
+    return not _differs(normalize(query.detach().double(), dim=-1))
 
 
 def _is_rotation(attention: Attention) -> bool:

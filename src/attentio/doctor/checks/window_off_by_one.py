@@ -53,7 +53,10 @@ def _declared(subject: Subject, facts: Facts) -> tuple[int, int, str]:
     if facts.told.window is not None:
         return *facts.told.window, f"window={facts.told.window}"
     config = getattr(subject.model, "config", None)
-    sliding, around = getattr(config, "sliding_window", None), getattr(config, "attention_window", None)
+    try:
+        sliding, around = getattr(config, "sliding_window", None), getattr(config, "attention_window", None)
+    except Exception as error:  # some say so where each layer has its own
+        raise Skip(f"no one window was declared: {str(error).strip()[:200]}") from error
     if isinstance(sliding, int) and sliding > 0 and getattr(config, "use_sliding_window", True):
         return sliding - 1, 0, f"config.sliding_window = {sliding}, the token itself included"
     if isinstance(around, (list, tuple)) and len(set(around)) == 1:
