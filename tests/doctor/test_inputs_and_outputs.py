@@ -133,3 +133,32 @@ def test_positions_that_are_given_once_for_all_rows_belong_to_the_sequence(seed:
     diagnosis = at.diagnose(Placed(), inputs, causal=False)
     assert diagnosis.healthy, str(diagnosis)
     assert {"padding-leak", "positions-ignore-padding"} <= set(diagnosis.checked), str(diagnosis)
+
+
+@pytest.mark.parametrize("labels", [torch.tensor([0, 1, 0]), torch.tensor(1), torch.zeros(3, 2)])
+def test_labels_of_whole_rows_or_of_the_batch_are_no_hindrance(labels: torch.Tensor, seed: int) -> None:
+    class Classifier(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.decoder, self.head = Decoder(), nn.Linear(31, 2)
+
+        def forward(self, tokens: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+            logits = self.head(self.decoder(tokens)[:, -1])
+            return {
+                "loss": (logits - labels.reshape(len(labels) if labels.ndim else 1, -1)).square().mean(),
+                "logits": logits,
+            }
+
+    diagnosis = at.diagnose(Classifier(), {"tokens": rows(9, 9, 9)[0], "labels": labels})
+    assert not errors(diagnosis), str(diagnosis)
+    assert not [why for why in diagnosis.skipped.values() if "itself failed" in why]
+
+
+def test_a_model_that_returns_whole_numbers_alone_is_told_so(seed: int) -> None:
+    class Chosen(Decoder):
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            return super().forward(tokens).argmax(-1)
+
+    (finding,) = at.diagnose(Chosen(), rows(9, 9, 9)[0]).findings
+    assert finding.title == "the model returns no floating-point numbers"
+    assert "logits" in finding.cure

@@ -6,7 +6,7 @@ import pytest
 import torch
 import transformers as hf
 from examined import assert_only_found, diagnosed, errors, found
-from position_mistakes import RELATIVE_POSITIONS
+from position_mistakes import RELATIVE_POSITIONS, OtherPairs, Rotary
 from sequence_models import Decoder, Translator, causal_mask, rows, translation
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,6 +31,19 @@ def test_what_is_wrong_is_said(mistake: str, severity: str, said: str, seed: int
     (finding,) = found(diagnosed(RELATIVE_POSITIONS[mistake]()), "relative-positions")
     assert finding.severity == severity
     assert said in finding.title
+
+
+@pytest.mark.parametrize("model", [Rotary, OtherPairs])
+@pytest.mark.parametrize("product", ["matmul", "einsum"])
+def test_rotations_are_looked_at_in_attention_written_by_hand_too(model: type, product: str, seed: int) -> None:
+    class ByHand(model):
+        def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            scores = query @ key.mT if product == "matmul" else torch.einsum("bhqd,bhkd->bhqk", query, key)
+            scores = scores / query.shape[-1] ** 0.5
+            return scores.masked_fill(~causal_mask(query.shape[2]), -torch.inf).softmax(-1) @ value
+
+    findings = found(at.diagnose(ByHand(), rows(11, 11)[0]), "relative-positions")
+    assert [one.severity for one in findings] == ["warning"] * (model is OtherPairs)
 
 
 class EqualLengths(Translator):

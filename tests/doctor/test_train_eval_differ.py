@@ -59,3 +59,25 @@ def test_training_that_returns_losses_alone_is_said_not_to_be_comparable(seed: i
     diagnosis = at.diagnose(Losses(), rows(11, 11)[0])
     assert diagnosis.skipped["train-eval-differ"] == "in training the model returns other outputs: loss"
     assert "lost-gradient" in diagnosis.checked
+
+
+def test_training_that_returns_the_bare_loss_is_said_not_to_be_comparable_too(seed: int) -> None:
+    class Loss(UnmaskedInTraining):
+        def forward(self, tokens: Tensor) -> Tensor:
+            logits = super().forward(tokens)
+            return logits.square().mean() if self.training else logits
+
+    diagnosis = at.diagnose(Loss(), rows(11, 11)[0])
+    assert diagnosis.skipped["train-eval-differ"].startswith("in training the model returns other outputs")
+    assert "lost-gradient" in diagnosis.checked
+    assert not [why for why in diagnosis.skipped.values() if "itself failed" in why]
+
+
+def test_probabilities_in_evaluation_alone_are_no_weights_after_dropout(seed: int) -> None:
+    class Probabilities(Decoder):
+        def forward(self, tokens: Tensor) -> Tensor:
+            logits = super().forward(tokens)
+            return logits if self.training else logits.softmax(-1)
+
+    diagnosis = at.diagnose(Probabilities(), rows(11, 11)[0])
+    assert [one.check for one in diagnosis.findings if one.severity != "note"] == ["train-eval-differ"]

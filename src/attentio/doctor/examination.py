@@ -119,6 +119,16 @@ def _make(
 
 
 def _blind(subject: Subject) -> Finding:
+    if not subject.base:
+        return Finding(
+            "no-finite-output",
+            "error",
+            "the model returns no floating-point numbers",
+            "In evaluation, on the example, it returns no floating-point tensor, as where it returns `argmax` of its "
+            "logits. Nothing small can be seen to move in whole numbers, and no check by behaviour was made.",
+            {"floating-point outputs": 0},
+            "Examine a model that returns its logits or hidden states.",
+        )
     return Finding(
         "no-finite-output",
         "error",

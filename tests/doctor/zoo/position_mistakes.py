@@ -31,9 +31,12 @@ class Rotary(nn.Module):
         query, key, value = (
             each.unflatten(2, (HEADS, -1)).transpose(1, 2) for each in self.fused(self.norm(hidden)).chunk(3, dim=2)
         )
-        context = F.scaled_dot_product_attention(*self.placed(query, key), value, is_causal=True)
+        context = self.attend(*self.placed(query, key), value)
         hidden = hidden + self.output(context.transpose(1, 2).flatten(2))
         return self.read_out(hidden + self.forward_2(self.forward_1(hidden).relu()))
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(query, key, value, is_causal=True)
 
     def placed(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         return turned(query), turned(key)

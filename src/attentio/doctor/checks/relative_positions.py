@@ -120,8 +120,10 @@ def _is_scaled(attention: Attention) -> bool:
 def _is_rotation(attention: Attention) -> bool:
     """Whether queries and keys differ from place to place, but not in length, and what is brought is the same."""
     query, key, context = attention.query, attention.key, attention.context
-    if query is None or key is None or query.ndim != 4 or attention.api in ("softmax", "multihead"):
+    if query is None or key is None or query.ndim != 4 or attention.api == "multihead":
         return False
+    if attention.api == "softmax" and key.shape[-2] == attention.features:  # as it stands in the product
+        key = key.mT
     turned = all(_spread(one.double().norm(dim=-1)) < 1e-5 and _differs(one) for one in (query, key))
     return turned and context.ndim == 4 and not _differs(context)
 

@@ -31,7 +31,7 @@ def check(subject: Subject, facts: Facts) -> Iterator[Finding]:
         raise Skip(f"the model raised {type(error).__name__} in training mode: {error}") from error
     for path, tensor in weights.items():
         after = run.get(path, tensor).double()
-        if after.shape != tensor.shape or not after.isfinite().all():
+        if after.shape != tensor.shape or not after.isfinite().all() or (after < 0).any():  # no weights then
             continue
         off = ((after.sum(-1) - 1).abs() > 1e-3) & (tensor.sum(-1) > 0.5)
         if not off.any():

@@ -61,7 +61,8 @@ def _labels(subject: Subject, roles: dict[str, Role]) -> list[str]:
 
 def _labels_are_read(subject: Subject, roles: dict[str, Role]) -> bool:
     """Whether labels move more than the loss: encoder-decoders shift them to what the decoder reads."""
-    labels = {name: subject.inputs.values[name].flip(0, -1) for name, role in roles.items() if role == "labels"}
+    given = {name: subject.inputs.values[name] for name, role in roles.items() if role == "labels"}
+    labels = {name: one.flip(*range(min(one.ndim, 2))) for name, one in given.items() if one.ndim}
     if not labels:
         return False
     try:

@@ -42,9 +42,10 @@ def real_outputs(facts: Facts, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
     """Those of real positions, 0 elsewhere, of whole rows, and scalars, such as a loss; of what there is."""
     found = {path: tensor for path, tensor in outputs.items() if tensor.ndim == 0}
     for output in facts.outputs:
-        if output.path not in outputs:
+        one = outputs.get(output.path)
+        if one is None or one.ndim < (1 if output.sequence is None else 2):
             continue
-        rows = output.batch_first(outputs[output.path])
+        rows = output.batch_first(one)
         if output.sequence is not None:
             real = facts.real(facts.sequence(output.sequence))[:, : rows.shape[1]]
             rows = rows.masked_fill(~real.unsqueeze(2).to(rows.device), 0.0)
