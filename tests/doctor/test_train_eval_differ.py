@@ -32,6 +32,17 @@ def test_random_numbers_other_than_dropout_are_said_to_hide_it(seed: int) -> Non
     assert "random numbers other than those of dropout" in diagnosis.skipped["train-eval-differ"]
 
 
+def test_random_numbers_that_seldom_matter_are_no_other_way_to_compute(seed: int) -> None:
+    fifth = int(torch.randint(1000, (), generator=torch.Generator().manual_seed(5)))
+
+    class Seldom(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + (self.training and int(torch.randint(1000, ())) != fifth)
+
+    diagnosis = at.diagnose(Seldom(5, 5), torch.randn(3, 7, 5))
+    assert "random numbers other than those of dropout" in diagnosis.skipped["train-eval-differ"]
+
+
 class UnmaskedInTraining(Decoder):
     def mask(self, length: int) -> Tensor:
         return torch.ones_like(super().mask(length)) if self.training else super().mask(length)

@@ -6,12 +6,12 @@ was trained. Seen by running a copy in training mode, with every dropout off and
 
 from collections.abc import Iterator
 
-from attentio.doctor.diagnosis import Finding
+from attentio.doctor.diagnosis import Finding, Skip
 from attentio.doctor.patient.facts import Facts
 from attentio.doctor.patient.subject import Subject
 from attentio.doctor.probes.comparison import compared, largest
 from attentio.doctor.probes.trace import first_apart, traced, traced_example
-from attentio.doctor.probes.training import trained, without_dropout
+from attentio.doctor.probes.training import RANDOM, trained, without_dropout
 
 ID = "train-eval-differ"
 TITLE = "training and evaluation differ in dropout and kept statistics alone"
@@ -21,9 +21,13 @@ NEEDS = ("rows",)
 def check(subject: Subject, facts: Facts) -> Iterator[Finding]:
     """One run in each mode."""
     training = trained(subject, facts, batch_statistics=False)
-    size, place = largest(compared(facts, subject.base, training.run()))
+    first = training.run()
+    size, place = largest(compared(facts, subject.base, first))
     if size <= subject.tolerance:
         return
+    for seed in range(2, 10):  # what is drawn, as an expert, may be the same more often than not
+        if largest(compared(facts, first, training.run(seed=seed)))[0] > subject.tolerance:
+            raise Skip(RANDOM)
     with without_dropout():
         calls = traced(subject, {}, training.model)
     yield Finding(

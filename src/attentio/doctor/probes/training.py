@@ -17,6 +17,9 @@ NORMS = nn.modules.batchnorm._NormBase
 """Layers that keep running statistics: of the batch in training, the kept ones in evaluation."""
 
 
+RANDOM = "in training, random numbers other than those of dropout change the results"
+
+
 class Trained:
     """A copy in training mode without dropout. batch_statistics: whether `NORMS` are in training mode too."""
 
@@ -47,7 +50,7 @@ def trained(subject: Subject, facts: Facts, *, batch_statistics: bool) -> Traine
     if not compared(facts, subject.base, first):
         raise Skip(f"in training the model returns other outputs: {', '.join(first) or 'none'}")
     if largest(compared(facts, first, copy.run(seed=1)))[0] > subject.tolerance:
-        raise Skip("in training, random numbers other than those of dropout change the results")
+        raise Skip(RANDOM)
     return copy
 
 
