@@ -41,8 +41,9 @@ def test_prophetnet_lets_predictions_see_the_answers(seed: int) -> None:
         decoder_start_token_id=2,
     )
     model = hf.ProphetNetForConditionalGeneration(config)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.4)
+    for name, parameter in model.named_parameters():
+        if "norm" not in name:  # with random norms little but rounding is left of the leak
+            nn.init.normal_(parameter, std=0.2)
     source, target = torch.randint(5, 60, (2, 9)), torch.randint(5, 60, (2, 7))
     diagnosis = at.diagnose(model, {"input_ids": source, "decoder_input_ids": target})
     assert errors(diagnosis) == ["teacher-forcing-leak"], str(diagnosis)
@@ -55,7 +56,7 @@ def test_prophetnet_lets_predictions_see_the_answers(seed: int) -> None:
             model(input_ids=source, decoder_input_ids=each, use_cache=False).logits[:, :-1]
             for each in (target, changed)
         )
-    assert (before - after).abs().max() > 1e-9 * before.abs().max()
+    assert (before - after).abs().max() > 1e-6 * before.abs().max()
 
 
 def test_a_source_with_the_target_s_own_tokens_is_no_leak(seed: int) -> None:
