@@ -32,7 +32,15 @@ class Layout(nn.Module):
                 q, k, v = parts.permute(1, 2, 0, 3)
             case _:
                 q, k, v = parts.permute(2, 0, 3, 1, 4)
-        return (q @ k.mT).softmax(-1) @ v
+        weights = (q @ k.mT).softmax(-1)
+        match self.layout:
+            case "values in front of the weights":
+                return (v.mT @ weights.mT).mT
+            case "weights exchanged before the product":
+                return F.dropout(weights.transpose(0, 1), 0.1, self.training) @ v.transpose(0, 1)
+            case "values as features stand in them":
+                return torch.einsum("bhqk,bhdk->bqhd", weights, v.mT)
+        return weights @ v
 
     def expected(self, inputs: Tensor) -> Tensor:
         q, k, _ = self.project(inputs).unflatten(-1, (3, HEADS, D)).permute(2, 0, 3, 1, 4)
@@ -41,7 +49,16 @@ class Layout(nn.Module):
 
 @pytest.mark.parametrize("batch", [BATCH, HEADS])
 @pytest.mark.parametrize(
-    "layout", ["usual", "time first", "heads in front of the batch", "heads in front of the batch, copied"]
+    "layout",
+    [
+        "usual",
+        "time first",
+        "heads in front of the batch",
+        "heads in front of the batch, copied",
+        "values in front of the weights",
+        "weights exchanged before the product",
+        "values as features stand in them",
+    ],
 )
 def test_heads_are_told_from_sequences(seed: int, layout: str, batch: int) -> None:
     model, inputs = Layout(layout), torch.randn(batch, LENGTH, HEADS * D)
@@ -96,3 +113,11 @@ def test_heads_of_one_sequence_are_no_sequences(seed: int) -> None:
         model(inputs)
     assert not seen.notes
     torch.testing.assert_close(seen[0].weights.float(), model.expected(inputs[None]), atol=1e-3, rtol=1e-2)
+
+
+def test_weights_exchanged_before_dropout_are_told_by_where_they_lie(seed: int) -> None:
+    model, inputs = Layout("weights exchanged before the product").train(), torch.randn(HEADS, LENGTH, HEADS * D)
+    with torch.no_grad(), at.capture(model) as seen:
+        model(inputs)
+    assert not seen.notes
+    torch.testing.assert_close(seen[0].weights.float(), model.expected(inputs), atol=1e-3, rtol=1e-2)

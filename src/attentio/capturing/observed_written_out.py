@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from attentio.capturing.tracer import WrittenOut
@@ -17,7 +18,7 @@ def describe_written_out(one: WrittenOut, given: list[Tensor]) -> dict[str, Any]
     if not over_keys or one.used.ndim < 3 or one.values.ndim < 3:
         return None
     turned = one.weights if axis == -1 else one.weights.movedim(axis, -1)
-    weights, unclear = _four_axes(turned, one.values, batch_size(given, turned.shape[-2], turned.shape[-1]))
+    weights, unclear = _four_axes(turned, one, batch_size(given, turned.shape[-2], turned.shape[-1]))
     context = one.context
     if (
         context.ndim != 4
@@ -28,7 +29,7 @@ def describe_written_out(one: WrittenOut, given: list[Tensor]) -> dict[str, Any]
     return {"weights": weights, "dropout": one.dropout, "context": context, "unclear": unclear}
 
 
-def _four_axes(weights: Tensor, values: Tensor, batch: int | None) -> tuple[Tensor, bool]:
+def _four_axes(weights: Tensor, one: WrittenOut, batch: int | None) -> tuple[Tensor, bool]:
     """[batch, heads, q, k], and whether it is unclear which axis, or which part of one, the heads are."""
     if weights.ndim == 2:
         return weights[:, None, None], False
@@ -43,7 +44,9 @@ def _four_axes(weights: Tensor, values: Tensor, batch: int | None) -> tuple[Tens
             return weights.unflatten(0, (batch, -1)), batch > 1
         return weights.unsqueeze(1), True
     first, second = weights.shape[:2]
-    heads_first = _heads_are_first(values) if values.shape[:2] == weights.shape[:2] else None
+    heads_first = _heads_are_first(one.values) if one.values.shape[:2] == one.used.shape[:2] else None
+    if heads_first is not None and _exchanged(weights, one.used):
+        heads_first = not heads_first
     if heads_first is None and batch is not None and first != second:
         heads_first = False if first == batch else True if second == batch else None
     return weights.transpose(0, 1) if heads_first else weights, heads_first is None and first > 1 and second > 1
@@ -62,6 +65,18 @@ def _heads_are_first(values: Tensor) -> bool | None:
         return None
     apart = [stride == values.shape[3] * values.stride(3) for stride in values.stride()[:2]]
     return None if apart[0] == apart[1] else apart[0]
+
+
+def _exchanged(weights: Tensor, used: Tensor) -> bool:
+    """Whether the first two axes of `weights` had changed their places when they were multiplied, as `used`."""
+    if weights.shape[0] != weights.shape[1]:
+        return used.shape[:2] != weights.shape[:2]
+    if used.shape == weights.shape and len(used) > 1 and not torch.equal(weights[0, 1], weights[1, 0]):
+        for row, exchanged in ((weights[0, 1], False), (weights[1, 0], True)):
+            if torch.equal(used[0, 1], row):
+                return exchanged
+    # After dropout or a cast the numbers do not tell, but where they lie.
+    return (used.stride(0) < used.stride(1)) != (weights.stride(0) < weights.stride(1))
 
 
 def batch_size(given: list[Tensor], q_len: int, k_len: int) -> int | None:

@@ -70,7 +70,7 @@ class WrittenOut(NamedTuple):
 
     weights: as softmax made them, without the keys that were cut off or set to 0 since. used: what they were when
     multiplied: after dropout, casts, reshapes; the softmax's axis is where it was. summed: the axis (negative) of
-    `used` that the product sums over.
+    `used` that the product sums over. values: with the axis that it sums over as the last but one.
     """
 
     caller: Caller
@@ -151,7 +151,7 @@ class Tracer:
             return
         left, right = reversed(tensors) if name == "__rmatmul__" else tensors
         summed = _summed(args[0]) if name == "einsum" else [(-1, -2)]
-        for used, values, axes in (left, right, [a for a, _ in summed]), (right, left, [b for _, b in summed]):
+        for used, values, axes in (left, right, dict(summed)), (right, left, {b: a for a, b in summed}):
             known = self._weights.get(used)
             if known is not None and axes and self._ends(known, used, values, axes, result):
                 return
@@ -160,12 +160,15 @@ class Tracer:
             again = lambda: func(*args, **kwargs)  # noqa: E731
             self._products[result] = QueryKeyProduct((left, right), again, left.shape[summed[0][0]], factor)
 
-    def _ends(self, known: _Weights, used: Tensor, values: Tensor, axes: list[int], result: Tensor) -> bool:
-        """Whether a product that sums over `axes` of `used` is one with the values, which is told then."""
+    def _ends(self, known: _Weights, used: Tensor, values: Tensor, axes: dict[int, int], result: Tensor) -> bool:
+        """Whether a product is one with the values, which is told then. axes: those of `used` that it sums over, and
+        the same ones of `values`."""
         axis = known.softmax.axis
         if known.axis is None or (known.axis != axis and known.axis not in axes):
             return False  # a product with weights that were turned is one with the values only over the keys
-        summed = axis if known.axis in axes else axes[0]
+        first = next(iter(axes))
+        summed = axis if known.axis in axes else first
+        values = values.movedim(axes.get(known.axis, axes[first]), -2)
         used = used if known.axis == axis else used.movedim(known.axis, axis)
         weights = used if known.original is None else known.original
         self._on_written_out(
