@@ -6,8 +6,8 @@ import pytest
 import torch
 import transformers as hf
 from examined import assert_only_found, diagnosed, errors, found
-from position_mistakes import RELATIVE_POSITIONS, OtherPairs, Rotary
-from sequence_models import Decoder, Translator, causal_mask, rows, translation
+from position_mistakes import RELATIVE_POSITIONS, OtherPairs, Rotary, turned
+from sequence_models import HEADS, Decoder, Translator, causal_mask, rows, translation
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -113,3 +113,35 @@ def test_a_temperature_that_falls_with_the_keys_is_no_position(place: str, seed:
     diagnosis = at.diagnose(Tempered(), rows(11, 11)[0])
     assert "relative-positions" in diagnosis.checked
     assert not errors(diagnosis), str(diagnosis)
+
+
+class OnAGrid(Rotary):
+    """Twelve cells, three rows of four: half of the features are turned by the row, half by the column."""
+
+    sign_of_keys = 1.0
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(query, key, value)
+
+    def placed(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        return self.by_cells(query, 1.0), self.by_cells(key, self.sign_of_keys)
+
+    def by_cells(self, vectors: Tensor, sign: float) -> Tensor:
+        by_row, by_column = vectors.unflatten(2, (3, 4)).chunk(2, dim=-1)
+        by_row = turned(by_row.transpose(2, 3).flatten(1, 2), sign).unflatten(1, (HEADS, 4)).transpose(2, 3)
+        by_column = turned(by_column.flatten(1, 2), sign).unflatten(1, (HEADS, 3))
+        return torch.cat([by_row, by_column], dim=-1).flatten(2, 3)
+
+
+def test_rotations_by_rows_and_columns_of_a_grid_are_left_alone(seed: int) -> None:
+    diagnosis = at.diagnose(OnAGrid(), rows(12, 12)[0])
+    assert "relative-positions" in diagnosis.checked
+    assert not found(diagnosis, "relative-positions"), str(diagnosis)
+
+
+def test_keys_turned_the_other_way_on_a_grid_are_found(seed: int) -> None:
+    model = OnAGrid()
+    model.sign_of_keys = -1.0
+    (finding,) = found(at.diagnose(model, rows(12, 12)[0]), "relative-positions")
+    assert finding.severity == "error"
+    assert "turned in opposite directions" in finding.title

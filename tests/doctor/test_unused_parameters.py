@@ -1,9 +1,11 @@
 """unused-parameters: nothing depends on a parameter, or on an attention."""
 
+import warnings
 from collections.abc import Callable
 
 import pytest
-from examined import assert_only_error, found
+import torch
+from examined import assert_only_error, errors, found
 from sequence_models import Decoder, rows
 from torch import Tensor, nn
 from unused_mistakes import UNUSED_PARAMETERS
@@ -49,3 +51,20 @@ def test_what_only_training_returns_is_a_note(seed: int) -> None:
     (finding,) = found(at.diagnose(Auxiliary(), rows(11, 11)[0]), "unused-parameters")
     assert (finding.severity, finding.where) == ("note", "auxiliary")
     assert "in training" in finding.explanation
+
+
+def test_attention_before_a_quantised_layer_is_used(seed: int) -> None:
+    with warnings.catch_warnings():  # torch says that torchao is to quantise in its place
+        warnings.simplefilter("ignore")
+        model = torch.ao.quantization.quantize_dynamic(Decoder().eval(), {nn.Linear}, dtype=torch.float16)
+    diagnosis = at.diagnose(model, rows(11, 11)[0])
+    assert "unused-parameters" in diagnosis.checked
+    assert not errors(diagnosis), str(diagnosis)
+
+
+def test_layers_with_one_scale_for_the_whole_batch_are_refused(seed: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = torch.ao.quantization.quantize_dynamic(Decoder().eval(), {nn.Linear})
+    with pytest.raises(ValueError, match=r"read_out is quantised dynamically to 8 bits"):
+        at.diagnose(model, rows(11, 11)[0])

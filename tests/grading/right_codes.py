@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from attentio.attention.entmax import Entmax, Sparsemax
 
@@ -503,6 +504,20 @@ class LuongQueryProjected(nn.Module):
         return torch.einsum("bd,bkd->bk", self.attn(hidden), encoder_outputs).softmax(1)
 
 
+class MultiHeadByHand(nn.Module):
+    def __init__(self, wrap=lambda layer: layer):
+        super().__init__()
+        self.q, self.k, self.v, self.o = (wrap(nn.Linear(24, 24, bias=False)) for _ in range(4))
+        self.num_heads = 4
+
+    def forward(self, query, key, value):
+        q, k, v = (
+            layer(x).unflatten(-1, (4, 6)).transpose(1, 2)
+            for layer, x in ((self.q, query), (self.k, key), (self.v, value))
+        )
+        return self.o(((q @ k.mT / 6**0.5).softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
 def corrupt_list(ids, mask_id, vocab_size, special_ids):
     out, labels = list(ids), [None] * len(ids)
     for i, token in enumerate(ids):
@@ -616,6 +631,9 @@ RIGHT = [
     (EinsumHeads, "multi-head"),
     (nn.MultiheadAttention(24, 4, batch_first=True), "multi-head"),
     (nn.MultiheadAttention(24, 4, bias=False), "multi-head"),
+    (MultiHeadByHand(weight_norm), "multi-head"),
+    (MultiHeadByHand(spectral_norm), "multi-head"),
+    (torch.vmap(sdp_matmul), "scaled-dot-product"),
     (mask_tril, "causal-mask"),
     (mask_triu, "causal-mask"),
     (mask_additive, "causal-mask"),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from planted_codes import DropsOut, minus_ten, no_scale, over_queries
-from right_codes import BahdanauThree, bahdanau_function, sdp_drop_mask, sdp_matmul
+from right_codes import BahdanauThree, MultiHeadByHand, bahdanau_function, sdp_drop_mask, sdp_matmul
 from torch import nn
 
 import attentio as at
@@ -126,6 +126,29 @@ def test_an_unknown_difference_is_not_explained_away(seed: int) -> None:
     assert grade.difference is not None
     assert (grade.difference.name, grade.difference.agreeing) == ("context", ("weights",))
     assert "no mistake that is known explains the difference" in str(grade)
+
+
+def test_a_scripted_module_is_told_to_be_given_as_it_was_written() -> None:
+    with warnings.catch_warnings():  # torch.jit is deprecated
+        warnings.simplefilter("ignore")
+        scripted = torch.jit.script(nn.Linear(3, 3))
+    with pytest.raises(AttentioError, match="code is a scripted module, which cannot be cast; give the module"):
+        at.grade(scripted, "luong-general")
+
+
+def test_parameters_beyond_the_paper_s_are_told(seed: int) -> None:
+    class LowRank(MultiHeadByHand):
+        def __init__(self) -> None:
+            super().__init__()
+            self.down, self.up = nn.Parameter(torch.randn(3, 24)), nn.Parameter(torch.randn(24, 3))
+
+        def forward(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+            return super().forward(query + query @ self.down.T @ self.up.T, key, value)
+
+    grade = at.grade(LowRank(), "multi-head", seed=seed)
+    assert not grade.right
+    assert "your module has parameters for which the paper's equation has no place" in str(grade)
+    assert "no place" not in str(at.grade(MultiHeadByHand(), "multi-head", seed=seed))
 
 
 def test_rounding_and_a_guard_against_zero_are_no_difference(seed: int) -> None:

@@ -18,7 +18,7 @@ from attentio.grading.attempt import attempt, of_libraries
 from attentio.grading.axes import ORDERS, Axes
 from attentio.grading.building import made
 from attentio.grading.paper import Paper
-from attentio.grading.parameters import MOST, Matrix, assigned_from, assignments
+from attentio.grading.parameters import MOST, Matrix, assigned_from, assignments, matrices
 from attentio.grading.reading import Case, MaskForm, Meaning, Numbers, Reading, Run, Subject, Unreadable, redrawn
 from attentio.grading.roles import signature_of
 
@@ -404,6 +404,8 @@ def _notes(reading: Reading, *, only_square: bool, masks: bool) -> tuple[str, ..
             notes.append(subject.assignment.layout.note)
         if any(role.endswith("bias") or role == "b" for role in subject.assignment.values):
             notes.append("bias")
+        if isinstance(subject.code, nn.Module) and len(subject.assignment.names) < len(matrices(subject.code)):
+            notes.append("more parameters")
     elif reading.turned != (subject.paper.name == "multi-head"):
         notes.append("transposed")
     if reading.numbers == "torch float32":

@@ -6,6 +6,8 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from attentio.errors import AttentioError, did_you_mean
 from attentio.grading.attempt import of_libraries
 from attentio.grading.candidates import Failed, attention_candidates
@@ -67,6 +69,8 @@ def grade(
         raise AttentioError(f'mask_means must be "keep" or "drop", got {mask_means!r}')
     if not callable(code):
         raise AttentioError(f"code must be a function or a module, got {type(code).__name__}")
+    if isinstance(code, torch.jit.ScriptModule):
+        raise AttentioError("code is a scripted module, which cannot be cast; give the module that it was made from")
     seed = secrets.randbelow(2**31) if seed is None else seed
     code = getattr(code, "_orig_mod", code)  # what torch.compile wrapped
     known = PAPERS[paper]

@@ -27,6 +27,10 @@ NOTES = {
         "your code has a bias that the paper's equation leaves out; it was counted in",
         "논문의 식에는 없는 편향(bias)이 있습니다. 포함해서 비교했습니다",
     ),
+    "more parameters": (
+        "your module has parameters for which the paper's equation has no place; the paper's numbers are without them",
+        "논문의 식에 자리가 없는 파라미터가 더 있습니다. 논문 쪽 값은 그것 없이 계산했습니다",
+    ),
     "float32": (
         "your code only runs in float32, so it was compared to four digits",
         "float32로만 실행되어 네 자리까지 비교했습니다",

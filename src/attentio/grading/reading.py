@@ -3,10 +3,12 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from attentio.copies import copy_of
 from attentio.errors import AttentioError
@@ -165,7 +167,8 @@ class Reading:
         code = self.subject.code
         if self.numbers == "torch float32" and self.subject.single is not None:
             code = self.subject.single
-        by_place = [arguments.pop(name) for name in self.subject.signature.positional if name in arguments]
+        given_by_place = takewhile(lambda name: name in arguments, self.subject.signature.positional)
+        by_place = [arguments.pop(name) for name in given_by_place]
         state = torch.default_generator.get_state()  # fork_rng asks each kind of device, a hundred times as long
         try:
             with quiet():
@@ -301,7 +304,13 @@ def _close(yours: Tensor, other: Tensor, tolerance: float) -> bool:
 
 
 def redrawn(module: nn.Module, seed: int) -> nn.Module:
-    """A copy in float64 and evaluation mode, with fresh parameters."""
-    copied = copy_of(module).double().eval().requires_grad_(False)
+    """A copy in float64 and evaluation mode, with fresh parameters.
+
+    What parametrizations such as `weight_norm` make of theirs is a parameter itself in the copy: it is the paper's.
+    """
+    copied = copy_of(module).double().eval()
     freshly_drawn(copied, torch.Generator().manual_seed(seed))
-    return copied
+    for one in list(copied.modules()):
+        for name in list(getattr(one, "parametrizations", ())):
+            parametrize.remove_parametrizations(one, name, leave_parametrized=True)
+    return copied.requires_grad_(False)

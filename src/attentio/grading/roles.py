@@ -65,7 +65,7 @@ class Signature(NamedTuple):
 
     roles: of each parameter that is given something.
     optional: names that may be left out.
-    positional: names that must be given by place.
+    positional: names that can be given by place: what wraps a function, as `torch.vmap`, may hand on no others.
     """
 
     roles: Mapping[str, str]
@@ -121,7 +121,7 @@ def signature_of(code: Callable[..., Any], paper: Paper) -> Signature:
     return Signature(
         {one.name: roles[one.name] for one in parameters if one.name in roles},
         frozenset(one.name for one in parameters if one.default is not one.empty),
-        tuple(one.name for one in parameters if one.kind is one.POSITIONAL_ONLY),
+        tuple(one.name for one in parameters if one.kind is not one.KEYWORD_ONLY),
     )
 
 

@@ -106,7 +106,25 @@ def _kind(attention: Attention) -> str:
         return "keys"
     if constant(1, -1):
         return "sum"
-    return "rotation" if _is_rotation(attention) else ""
+    if not _is_rotation(attention):
+        return ""
+    seen_on_grid = _kind_on_a_grid(scores, spread) if allowed.all() else None
+    return "rotation" if seen_on_grid is None else seen_on_grid
+
+
+def _kind_on_a_grid(scores: Tensor, spread: float) -> str | None:
+    """Of positions that are the cells of a grid, row by row, whose rows and columns turn features of their own; None
+    where they are no such cells. A class token may stand before them."""
+    for first in (0, 1):
+        cells = scores.shape[1] - first
+        for width in (n for n in range(2, cells // 2 + 1) if cells % n == 0):
+            grid = scores[:, first:, first:].unflatten(2, (-1, width)).unflatten(1, (-1, width))
+            for kind, seen in (("", grid), ("sum", grid.flip(3, 4))):
+                down = seen[:, :-1, :, :-1] - seen[:, 1:, :, 1:]
+                across = seen[:, :, :-1, :, :-1] - seen[:, :, 1:, :, 1:]
+                if max(float(down.abs().max()), float(across.abs().max())) <= _SAME * spread:
+                    return kind
+    return None
 
 
 def _is_scaled(attention: Attention) -> bool:

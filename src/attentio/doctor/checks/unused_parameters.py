@@ -1,20 +1,21 @@
 """Parameters on which nothing depends: attention whose result is thrown away, layers that never run.
 
 They are stored, decayed and counted, and do nothing. Seen by one backward pass of a random mixture of all that the
-model returns, in a copy whose parameters are drawn apart, so that no gate is shut; and by drawing those without a
-gradient anew, which must not move anything.
+model returns, in a copy whose parameters are drawn apart, so that no gate is shut; and by drawing what has no gradient
+anew, which must not move anything.
 """
 
 from collections.abc import Iterator
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from attentio.doctor.diagnosis import Finding, Severity, Skip
 from attentio.doctor.patient.facts import Facts
 from attentio.doctor.patient.inputs import parameters_of
 from attentio.doctor.patient.outputs import difference, flatten
 from attentio.doctor.patient.subject import Subject, measured_once
+from attentio.doctor.probes.attentions import Attention, watching
 from attentio.doctor.probes.opened import Opened, draw_apart, is_nothing, mixture, opened
 from attentio.doctor.probes.training import Trained, without_dropout
 
@@ -29,7 +30,7 @@ def check(subject: Subject, facts: Facts) -> Iterator[Finding]:
     seen = opened(subject, facts)
     if not seen.gradients and not seen.attentions:
         raise Skip("there is neither a parameter nor an attention that gradients reach")
-    thrown = _thrown_away(seen)
+    thrown = [name for name in _without_gradient(seen) if not _attention_moves(subject, facts, seen, name)]
     for name in thrown:
         yield _attention(name)
     unused = _unused(subject, seen)
@@ -41,8 +42,8 @@ def check(subject: Subject, facts: Facts) -> Iterator[Finding]:
         yield _parameters(seen, severity, what, places)
 
 
-def _thrown_away(seen: Opened) -> list[str]:
-    """Modules none of whose attentions reaches an output."""
+def _without_gradient(seen: Opened) -> list[str]:
+    """Modules none of whose attentions has a gradient from an output."""
     reaches: dict[str, bool] = {}
     for name, gradient in seen.attentions:
         reaches[name] = reaches.get(name, False) or not is_nothing(gradient)
@@ -70,6 +71,24 @@ def _moves(subject: Subject, seen: Opened, name: str) -> bool:
         after = subject.run(model=seen.model)
     finally:
         parameter.data.copy_(kept)
+    return _differ(subject, before, after)
+
+
+def _attention_moves(subject: Subject, facts: Facts, seen: Opened, name: str) -> bool:
+    """Whether outputs move when the results of this module's attentions do: then it is the gradient that is lost, as
+    in quantised layers."""
+
+    def add_noise(one: Attention) -> None:
+        if one.name == name:
+            one.context.data.add_(torch.randn_like(one.context))
+
+    before = subject.run(model=seen.model)
+    with watching(subject, facts, add_noise, seen.model):
+        after = subject.run(model=seen.model)
+    return _differ(subject, before, after)
+
+
+def _differ(subject: Subject, before: dict[str, Tensor], after: dict[str, Tensor]) -> bool:
     return any(
         bool((difference(one.reshape(-1, 1), after[path].reshape(-1, 1)) > subject.tolerance).any())
         for path, one in before.items()
@@ -112,13 +131,11 @@ def _attention(name: str) -> Finding:
         "error",
         f"{name or 'the model'}: the result of attention reaches no output",
         "The attention runs, and its result has no gradient from anything that the model returns, although no gate is "
-        "shut: the parameters were drawn apart before. So it is thrown away (not assigned, overwritten, or its "
-        "residual "
-        "sum is lost), multiplied by 0, or detached. The model is one without this attention, and costs as much as "
-        "with it.",
-        {"gradient of its result": 0.0},
-        "Use what comes back: `hidden = hidden + self.attention(hidden)`; not `self.attention(hidden)` alone, and not "
-        "`.detach()`, `.data` or `torch.no_grad()` around it.",
+        "shut: the parameters were drawn apart before. Other numbers in its place moved nothing either. So it is "
+        "thrown away (not assigned, overwritten, or its residual sum is lost) or multiplied by 0. The model is one "
+        "without this attention, and costs as much as with it.",
+        {"gradient of its result": 0.0, "moved by other numbers in its place": 0.0},
+        "Use what comes back: `hidden = hidden + self.attention(hidden)`; not `self.attention(hidden)` alone.",
         name,
     )
 

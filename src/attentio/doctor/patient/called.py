@@ -6,6 +6,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from torch import nn
 
 
@@ -13,7 +14,7 @@ def as_module(model: Any) -> nn.Module:
     """What is examined of `model`.
 
     Raises:
-        ValueError: it cannot be called, or is a class.
+        ValueError: it cannot be called, is a class, or has layers that look at the whole batch by design.
     """
     if isinstance(model, type):
         raise ValueError(
@@ -23,11 +24,22 @@ def as_module(model: Any) -> nn.Module:
         model = model.module
     model = getattr(model, "_orig_mod", model)  # torch.compile(module)
     if isinstance(model, nn.Module):
+        _refuse_scales_of_the_batch(model)
         return model
     model = getattr(model, "_torchdynamo_orig_callable", model)  # torch.compile(function)
     if not callable(model):
         raise ValueError(f"model must be a module or a function, got {type(model).__name__}")
     return Function(model)
+
+
+def _refuse_scales_of_the_batch(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        dtype = getattr(getattr(module, "_packed_params", module), "dtype", None)
+        if type(module).__module__.startswith("torch.ao.nn.quantized.dynamic") and dtype is torch.qint8:
+            raise ValueError(
+                f"{name or 'the model'} is quantised dynamically to 8 bits: its inputs have one scale for the whole "
+                "batch, so that every output depends on every input; examine the model before it is quantised"
+            )
 
 
 class Function(nn.Module):
