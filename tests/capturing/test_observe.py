@@ -450,14 +450,18 @@ def test_a_gate_of_heads_leaves_the_weights_what_they_are(seed: int) -> None:
 
 
 @pytest.mark.parametrize("transform", [torch.func.vmap, lambda f: torch.func.grad(lambda x: f(x).sum())])
-def test_attention_inside_a_transform_is_refused_in_one_line(transform: Callable, seed: int) -> None:
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_attention_inside_a_transform_is_refused_in_one_line(transform: Callable, by_hand: bool, seed: int) -> None:
     class Model(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return F.scaled_dot_product_attention(x, x, x)
+            if not by_hand:
+                return F.scaled_dot_product_attention(x, x, x)
+            heads = x.unflatten(-1, (2, 2)).transpose(1, 2)  # as many as sequences
+            return (heads @ heads.mT).softmax(-1) @ heads
 
     model = Model()
     with pytest.raises(AttentioError, match=r"attention inside a transform of torch\.func"), at.capture(model):
-        transform(model)(torch.randn(2, 1, 5, 4))
+        transform(model)(torch.randn(3, 2, 5, 4) if transform is torch.func.vmap else torch.randn(2, 5, 4))
 
 
 def test_what_is_captured_is_on_the_cpu_whatever_the_default_device(seed: int) -> None:
