@@ -71,8 +71,8 @@ def _exchanged(weights: Tensor, used: Tensor) -> bool:
     """Whether the first two axes of `weights` had changed their places when they were multiplied, as `used`."""
     if weights.shape[0] != weights.shape[1]:
         return used.shape[:2] != weights.shape[:2]
-    can_compare = used.shape == weights.shape and not torch._C._are_functorch_transforms_active()
-    if can_compare and len(used) > 1 and not torch.equal(weights[0, 1], weights[1, 0]):
+    has_numbers = type(used) is Tensor and not used.is_meta and not torch._C._are_functorch_transforms_active()
+    if has_numbers and used.shape == weights.shape and len(used) > 1 and not torch.equal(weights[0, 1], weights[1, 0]):
         for row, exchanged in ((weights[0, 1], False), (weights[1, 0], True)):
             if torch.equal(used[0, 1], row):
                 return exchanged
